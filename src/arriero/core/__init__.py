@@ -1,0 +1,1 @@
+"""Nouns and contracts that every room shares: standard library and msgspec only."""

@@ -1,0 +1,28 @@
+"""The contract of whoever can answer a request: a local worker now, an upstream server in proxy mode."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+import msgspec
+
+from arriero.core.events import Event
+from arriero.core.request import GenerateRequest
+
+
+class Permit(msgspec.Struct, frozen=True):
+    """Proof that admission let a request in; handing one to a backend cannot be forgotten."""
+
+    number: int
+    estimate: int  # tokens, corrected by Accepted
+
+
+class Backend(Protocol):
+    """Answers requests for one model. Closing the iterator, at any point, frees the work."""
+
+    def generate(self, request: GenerateRequest, permit: Permit) -> AsyncIterator[Event]: ...
+
+    async def tokenize(self, text: str) -> list[int]: ...
+
+    async def detokenize(self, tokens: list[int]) -> str: ...

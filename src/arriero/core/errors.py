@@ -1,0 +1,136 @@
+"""The one error tree. Codes are stable and cross the worker's socket; statuses live in server/errors.py.
+
+ArrieroError                internal           a bug, or nothing better is known
+├─ InvalidRequest           invalid_request    the request cannot be understood or honoured
+│  ├─ InvalidOption         invalid_option     an option of the wrong type
+│  ├─ ContextLengthExceeded context_length_exceeded
+│  ├─ UnsupportedFeature    unsupported        understood, but this model or version cannot do it
+│  └─ TemplateError         template_error     the chat template failed or took too long
+├─ NotImplementedYet        not_implemented    a known field or route that arriero does not have yet
+├─ ModelNotFound            model_not_found
+├─ ModelLoadError           model_load_failed  corrupt file, out of memory, wrong CPU
+├─ Unauthorized             unauthorized
+├─ Overloaded               overloaded         the queue is full; retry_after says when to come back
+├─ DeadlineExceeded         deadline_exceeded
+├─ Cancelled                cancelled          the client went away
+└─ WorkerDied               worker_died        the model's process ended while it was needed
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import msgspec
+
+
+class ErrorInfo(msgspec.Struct, frozen=True):
+    """An error as data: what crosses the worker's socket and what encoders put on the wire."""
+
+    code: str
+    message: str
+    details: dict[str, Any] = {}
+
+
+class ArrieroError(Exception):
+    """Base of all errors that arriero raises on purpose."""
+
+    code: ClassVar[str] = "internal"
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details: dict[str, Any] = details
+
+    def info(self) -> ErrorInfo:
+        """Return the error as data."""
+        return ErrorInfo(self.code, self.message, self.details)
+
+
+class InvalidRequest(ArrieroError):
+    """The request cannot be understood or honoured; `details` may name the `param`."""
+
+    code = "invalid_request"
+
+
+class InvalidOption(InvalidRequest):
+    """An option has the wrong type (Ollama's own text says which type it must have)."""
+
+    code = "invalid_option"
+
+
+class ContextLengthExceeded(InvalidRequest):
+    """The prompt does not fit; details: `prompt_tokens` and `context_length`."""
+
+    code = "context_length_exceeded"
+
+
+class UnsupportedFeature(InvalidRequest):
+    """The model cannot do what was asked (tools, thinking, images, …)."""
+
+    code = "unsupported"
+
+
+class TemplateError(InvalidRequest):
+    """The chat template could not be compiled, failed on these messages, or took too long."""
+
+    code = "template_error"
+
+
+class NotImplementedYet(ArrieroError):
+    """A known feature that this version does not have."""
+
+    code = "not_implemented"
+
+
+class ModelNotFound(ArrieroError):
+    """No model of that name is known; details: `model`."""
+
+    code = "model_not_found"
+
+
+class ModelLoadError(ArrieroError):
+    """The model file cannot be loaded."""
+
+    code = "model_load_failed"
+
+
+class Unauthorized(ArrieroError):
+    """No key, or a wrong one."""
+
+    code = "unauthorized"
+
+
+class Overloaded(ArrieroError):
+    """The queue is full; details: `retry_after` in seconds."""
+
+    code = "overloaded"
+
+
+class DeadlineExceeded(ArrieroError):
+    """The request's deadline passed before it was finished."""
+
+    code = "deadline_exceeded"
+
+
+class Cancelled(ArrieroError):
+    """The client went away."""
+
+    code = "cancelled"
+
+
+class WorkerDied(ArrieroError):
+    """The model's worker process ended while a request needed it."""
+
+    code = "worker_died"
+
+
+def _tree(root: type[ArrieroError]) -> dict[str, type[ArrieroError]]:
+    found = {root.code: root}
+    for child in root.__subclasses__():
+        found.update(_tree(child))
+    return found
+
+
+def from_info(info: ErrorInfo) -> ArrieroError:
+    """Rebuild the exception that `info` describes; an unknown code becomes the base class."""
+    return _tree(ArrieroError).get(info.code, ArrieroError)(info.message, **info.details)

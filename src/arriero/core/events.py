@@ -1,0 +1,85 @@
+"""What a generation says while it runs: any number of deltas between one Accepted and one Finished or Failed."""
+
+from __future__ import annotations
+
+import msgspec
+
+from arriero.core.errors import ErrorInfo
+from arriero.core.request import ToolCall
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Token counts and durations (nanoseconds). `prompt_tokens` includes the cached ones."""
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    queue_ns: int = 0
+    load_ns: int = 0
+    prefill_ns: int = 0
+    decode_ns: int = 0
+    total_ns: int = 0
+
+
+class TokenLogprob(msgspec.Struct, frozen=True):
+    """A token, its log probability under the model, its bytes, and the best alternatives."""
+
+    token: str
+    logprob: float
+    bytes: tuple[int, ...] = ()
+    top: tuple[TokenLogprob, ...] = ()
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True, tag="accepted"):
+    """The request is valid and will run; no status line is sent before this.
+
+    `dropped_messages` counts what was cut because the client asked for cutting (`truncate`).
+    """
+
+    prompt_tokens: int
+    cached_tokens: int = 0
+    dropped_messages: int = 0
+
+
+class TextDelta(msgspec.Struct, frozen=True, kw_only=True, tag="text"):
+    """A piece of the answer: valid UTF-8, never half a character. `tokens` counts the tokens it closes."""
+
+    text: str
+    tokens: int = 1
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+class ThinkingDelta(msgspec.Struct, frozen=True, kw_only=True, tag="thinking"):
+    """A piece of the model's thinking, split from the answer."""
+
+    text: str
+    tokens: int = 1
+
+
+class ToolCallDelta(msgspec.Struct, frozen=True, kw_only=True, tag="call"):
+    """A whole tool call; `index` counts the calls of this answer from 0."""
+
+    index: int
+    call: ToolCall
+
+
+class Finished(msgspec.Struct, frozen=True, kw_only=True, tag="finished"):
+    """The generation ended well. `reason`: stop, length, tool_calls, load or unload.
+
+    `stop_sequence` names the stop string that ended it. `context` is Ollama's token list, where asked for.
+    """
+
+    reason: str
+    usage: Usage
+    stop_sequence: str | None = None
+    context: tuple[int, ...] = ()
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
+    """The generation ended badly."""
+
+    error: ErrorInfo
+    usage: Usage = Usage()
+
+
+Event = Accepted | TextDelta | ThinkingDelta | ToolCallDelta | Finished | Failed

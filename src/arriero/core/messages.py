@@ -1,0 +1,202 @@
+"""What the server and a worker say to each other: length-prefixed msgpack frames, grouped by receiver.
+
+A frame is a 4-byte big-endian length and a msgpack array of messages. `id` is the server's number for a request.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import msgspec
+
+from arriero.core.errors import ErrorInfo
+from arriero.core.events import TextDelta, Usage
+from arriero.core.model import ModelSpec
+from arriero.core.request import GenerateRequest, LoadOptions, Message, ToolSpec
+
+MAX_FRAME = 256 * 1024 * 1024
+
+
+class _Command(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True, omit_defaults=True):
+    """A message to a worker."""
+
+
+class Load(_Command):
+    """The first message: which model, how, and the runner's own options (plain names and values)."""
+
+    spec: ModelSpec
+    load: LoadOptions = LoadOptions()
+    options: dict[str, Any] = {}
+
+
+class Generate(_Command):
+    """Start a generation."""
+
+    id: int
+    request: GenerateRequest
+
+
+class Abort(_Command):
+    """Forget a generation; no event about it follows but those already under way."""
+
+    id: int
+
+
+class Tokenize(_Command):
+    """Answered by Tokens (or RequestFailed)."""
+
+    id: int
+    text: str
+    special: bool = True
+
+
+class Detokenize(_Command):
+    """Answered by Text (or RequestFailed)."""
+
+    id: int
+    tokens: tuple[int, ...]
+
+
+class Render(_Command):
+    """Render the chat template without generating; answered by Text."""
+
+    id: int
+    messages: tuple[Message, ...]
+    tools: tuple[ToolSpec, ...] = ()
+    think: bool | str | None = None
+
+
+class Shutdown(_Command):
+    """End the process."""
+
+
+Command = Load | Generate | Abort | Tokenize | Detokenize | Render | Shutdown
+
+
+class _Report(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True, omit_defaults=True):
+    """A message to the server."""
+
+
+class LoadProgress(_Report):
+    """How much of the weights has been read, 0 to 1."""
+
+    fraction: float
+
+
+class Ready(_Report):
+    """The model is loaded. Memory in bytes; `capabilities` as Ollama names them."""
+
+    context_length: int
+    max_sequences: int
+    layout: str = ""
+    memory: dict[str, int] = {}
+    layers_total: int = 0
+    layers_gpu: int = 0
+    load_ns: int = 0
+    capabilities: tuple[str, ...] = ()
+
+
+class LoadFailed(_Report):
+    """The model cannot be loaded; the worker ends after this."""
+
+    error: ErrorInfo
+
+
+class RequestAccepted(_Report):
+    """The prompt fits and is queued."""
+
+    id: int
+    prompt_tokens: int
+    cached_tokens: int = 0
+    dropped_messages: int = 0
+
+
+class RequestDelta(_Report):
+    """Text of one request."""
+
+    id: int
+    delta: TextDelta
+
+
+class RequestFinished(_Report):
+    """The last word on a request that ended well."""
+
+    id: int
+    reason: str
+    usage: Usage
+    stop_sequence: str | None = None
+    context: tuple[int, ...] = ()
+
+
+class RequestFailed(_Report):
+    """The last word on a request that ended badly."""
+
+    id: int
+    error: ErrorInfo
+    usage: Usage = Usage()
+
+
+class Tokens(_Report):
+    """Answer to Tokenize."""
+
+    id: int
+    tokens: tuple[int, ...]
+
+
+class Text(_Report):
+    """Answer to Detokenize and Render."""
+
+    id: int
+    text: str
+
+
+class Stats(_Report):
+    """Counters since the start (they only grow) and gauges now; sent after a step, at most some times a second."""
+
+    counters: dict[str, int]
+    gauges: dict[str, float] = {}
+
+
+Report = (
+    LoadProgress
+    | Ready
+    | LoadFailed
+    | RequestAccepted
+    | RequestDelta
+    | RequestFinished
+    | RequestFailed
+    | Tokens
+    | Text
+    | Stats
+)
+
+_encoder = msgspec.msgpack.Encoder()
+_commands = msgspec.msgpack.Decoder(list[Command])
+_reports = msgspec.msgpack.Decoder(list[Report])
+_header = struct.Struct(">I")
+HEADER_SIZE = _header.size
+
+
+def encode_frame(messages: list[Any]) -> bytes:
+    """Return one frame holding `messages`."""
+    body = _encoder.encode(messages)
+    return _header.pack(len(body)) + body
+
+
+def frame_length(header: bytes) -> int:
+    """Return the body length that `header` announces; ValueError over MAX_FRAME."""
+    (length,) = _header.unpack(header)
+    if length > MAX_FRAME:
+        raise ValueError(f"frame of {length} bytes, at most {MAX_FRAME} allowed")
+    return int(length)
+
+
+def decode_commands(body: bytes) -> list[Command]:
+    """Decode a frame's body in the worker; msgspec.ValidationError if it is not one."""
+    return _commands.decode(body)
+
+
+def decode_reports(body: bytes) -> list[Report]:
+    """Decode a frame's body in the server; msgspec.ValidationError if it is not one."""
+    return _reports.decode(body)

@@ -1,0 +1,50 @@
+"""ModelSpec: where a model's weights are and what is known of them without loading them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class ModelDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """What lists and `show` print; read from the file's header, never from its tensors' data.
+
+    `parameter_size` reads "4.5M"; `quantization` "Q8_0". Sizes are tokens or counts, not bytes.
+    """
+
+    format: str = "gguf"
+    family: str = ""
+    parameter_count: int = 0
+    parameter_size: str = ""
+    quantization: str = ""
+    context_length: int = 0
+    embedding_length: int = 0
+    block_count: int = 0
+    head_count: int = 0
+    head_count_kv: int = 0
+    key_length: int = 0
+    value_length: int = 0
+
+
+class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that can be served.
+
+    `name` is canonical (`demo:latest`). `digest` is 64 hex digits; for a file served in place it is made of header,
+    size and mtime, not of the weights. `size` in bytes, `modified_at` in seconds since the epoch. `options` are the
+    model's own defaults in Ollama's names. `source` says where it comes from: demo, path or fake.
+    """
+
+    name: str
+    path: str
+    digest: str
+    size: int
+    modified_at: float
+    details: ModelDetails = ModelDetails()
+    capabilities: tuple[str, ...] = ("completion",)
+    chat_template: str | None = None
+    system: str | None = None
+    options: dict[str, Any] = {}
+    license: str = ""
+    source: str = "path"
+    runner: str = "llama_cpp"

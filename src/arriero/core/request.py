@@ -1,0 +1,98 @@
+"""What a client asks for, in one vocabulary for all protocols. Frozen; it knows no wire format."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A call the model made, or made in an earlier turn. `arguments` is a JSON object."""
+
+    name: str
+    arguments: dict[str, Any]
+    id: str = ""
+
+
+class ToolSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A function the model may call; `parameters` is its JSON schema as the client sent it."""
+
+    name: str
+    description: str = ""
+    parameters: dict[str, Any] = {}
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """One turn of a conversation. `role` is lower case."""
+
+    role: str
+    content: str = ""
+    thinking: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_name: str | None = None
+    tool_call_id: str | None = None
+
+
+class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
+    """How tokens are drawn. The defaults are Ollama's (reference: options table).
+
+    `temperature` 0 is greedy. `top_k` ≤ 0 and `top_p` 1 are off. `repeat_last_n` 0 is off, −1 the whole context.
+    `seed` None draws a fresh one for the request. `max_tokens` −1 is bounded by the context alone.
+    `logprobs` None is off; n ≥ 0 gives the sampled token's log probability and the n best alternatives.
+    """
+
+    temperature: float = 0.8
+    top_k: int = 40
+    top_p: float = 0.9
+    min_p: float = 0.0
+    typical_p: float = 1.0
+    repeat_last_n: int = 64
+    repeat_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    max_tokens: int = -1
+    min_tokens: int = 0
+    ignore_eos: bool = False
+    num_keep: int = 4
+    logprobs: int | None = None
+
+
+class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Options that reach the model's context; a change reloads. None = chosen by arriero."""
+
+    num_ctx: int | None = None
+    num_batch: int | None = None
+    num_gpu: int | None = None
+    main_gpu: int | None = None
+    num_thread: int | None = None
+    use_mmap: bool | None = None
+
+
+class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One generation. Exactly one of `messages`, `prompt`, `prompt_tokens` is given.
+
+    `prompt` with `raw` goes to the tokenizer as it is (special tokens in it are parsed); without `raw` it becomes a
+    user message after `system`. `context` (Ollama) is a token list that stands before the prompt. `keep_alive` is in
+    seconds, negative for ever, None the server's default. `deadline` is in seconds from arrival.
+    """
+
+    model: str
+    messages: tuple[Message, ...] | None = None
+    prompt: str | None = None
+    prompt_tokens: tuple[int, ...] | None = None
+    raw: bool = False
+    system: str | None = None
+    context: tuple[int, ...] = ()
+    want_context: bool = False
+    tools: tuple[ToolSpec, ...] = ()
+    think: bool | str | None = None
+    truncate: bool = False
+    sampling: SamplingParams = SamplingParams()
+    load: LoadOptions = LoadOptions()
+    keep_alive: float | None = None
+    priority: int = 0
+    tenant: str = ""
+    deadline: float | None = None

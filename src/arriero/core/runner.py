@@ -1,0 +1,114 @@
+"""The contract between engine and kernels: a Batch in, a StepOutput out. Ids, spans and opaque handles, no tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol
+
+
+class Choice(NamedTuple):
+    """A drawn token; log probabilities only where they were asked for."""
+
+    token: int
+    logprob: float | None = None
+    top: tuple[tuple[int, float], ...] = ()
+
+
+class Sampler(Protocol):
+    """One request's sampler. A pure function of its parameters, `tokens` and `logits`: it keeps no position."""
+
+    def sample(self, logits: Any, tokens: Sequence[int], prompt_len: int) -> Choice:
+        """Draw the token after `tokens` (prompt, then output); `logits` is float32[n_vocab], may be overwritten."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerInfo:
+    """What a runner can do, as data.
+
+    `storage` "paged": blocks are places, cached blocks stay where they are. "sequence": KV lives in `max_sequences`
+    slots, and what no running sequence holds lives in parked states of at most `parked_blocks` blocks in all.
+    `active_blocks` bounds the blocks that running sequences refer to. `prefix_sharing` says which part of a cached
+    state can be reused: any prefix, only the whole, none. `chunk_align` > 0: prefill chunks end at its multiples.
+    """
+
+    n_vocab: int
+    max_sequences: int
+    max_sequence_tokens: int
+    max_batch_tokens: int
+    active_blocks: int
+    parked_blocks: int = 0
+    block_size: int = 16
+    storage: Literal["paged", "sequence"] = "sequence"
+    prefix_sharing: Literal["any", "whole", "none"] = "any"
+    layout: str = ""
+    deterministic: bool = False
+    chunk_align: int = 0
+    memory: dict[str, int] = field(default_factory=dict)  # bytes: weights, kv, compute
+    layers_total: int = 0
+    layers_gpu: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """Keep the first `num_tokens` of `slot` as the parked state `parked`."""
+
+    slot: int
+    parked: int
+    num_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """Fill the empty `slot` with the first `num_tokens` of a running slot or of a parked state."""
+
+    slot: int
+    num_tokens: int
+    from_slot: int | None = None
+    from_parked: int | None = None
+
+
+@dataclass(slots=True)
+class Span:
+    """The tokens `tokens[start:end]` of the sequence in `slot`; with a sampler, the token after them is drawn."""
+
+    slot: int
+    tokens: Sequence[int]
+    start: int
+    end: int
+    prompt_len: int
+    block_table: Sequence[int] = ()
+    sampler: Sampler | None = None
+
+
+@dataclass(slots=True)
+class Batch:
+    """One step. A runner does parks, frees, restores, drops and spans, in this order."""
+
+    spans: list[Span] = field(default_factory=list)
+    parks: list[Park] = field(default_factory=list)
+    frees: list[int] = field(default_factory=list)  # slots
+    restores: list[Restore] = field(default_factory=list)
+    drops: list[int] = field(default_factory=list)  # parked states
+
+
+@dataclass(slots=True)
+class StepOutput:
+    """`choices[i]` belongs to `spans[i]`, None where it has no sampler. Failed parks and restores name their ids."""
+
+    choices: list[Choice | None] = field(default_factory=list)
+    failed_parks: list[int] = field(default_factory=list)  # parked ids
+    failed_restores: list[int] = field(default_factory=list)  # slots
+    error: str | None = None  # the whole step failed: its spans must end
+    counters: dict[str, int] = field(default_factory=dict)  # decode_calls, decoded_tokens, seq_copies, …
+
+
+class Runner(Protocol):
+    """Executes batches; owns weights and KV memory. Called from one thread."""
+
+    @property
+    def info(self) -> RunnerInfo: ...
+
+    def execute(self, batch: Batch) -> StepOutput: ...
+
+    def close(self) -> None: ...
