@@ -48,3 +48,25 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     license: str = ""
     source: str = "path"
     runner: str = "llama_cpp"
+
+
+class ShownModel(msgspec.Struct, frozen=True, kw_only=True):
+    """What `show` tells: the spec, the GGUF's own keys and values, and its tensors (name, type, shape)."""
+
+    spec: ModelSpec
+    model_info: dict[str, Any] = {}
+    tensors: tuple[dict[str, Any], ...] = ()
+
+
+class RunningModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A loaded model. Sizes in bytes; `expires_at` in seconds since the epoch, None for never."""
+
+    spec: ModelSpec
+    size: int
+    size_vram: int
+    expires_at: float | None
+    context_length: int
+    layers_total: int = 0
+    layers_gpu: int = 0
+    waiting: int = 0
+    running: int = 0
