@@ -22,7 +22,7 @@ class _Command(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=T
     """A message to a worker."""
 
 
-class Load(_Command):
+class Load(_Command, frozen=True, kw_only=True):
     """The first message: which model, how, and the runner's own options (plain names and values)."""
 
     spec: ModelSpec
@@ -30,20 +30,20 @@ class Load(_Command):
     options: dict[str, Any] = {}
 
 
-class Generate(_Command):
+class Generate(_Command, frozen=True, kw_only=True):
     """Start a generation."""
 
     id: int
     request: GenerateRequest
 
 
-class Abort(_Command):
+class Abort(_Command, frozen=True, kw_only=True):
     """Forget a generation; no event about it follows but those already under way."""
 
     id: int
 
 
-class Tokenize(_Command):
+class Tokenize(_Command, frozen=True, kw_only=True):
     """Answered by Tokens (or RequestFailed)."""
 
     id: int
@@ -51,14 +51,14 @@ class Tokenize(_Command):
     special: bool = True
 
 
-class Detokenize(_Command):
+class Detokenize(_Command, frozen=True, kw_only=True):
     """Answered by Text (or RequestFailed)."""
 
     id: int
     tokens: tuple[int, ...]
 
 
-class Render(_Command):
+class Render(_Command, frozen=True, kw_only=True):
     """Render the chat template without generating; answered by Text."""
 
     id: int
@@ -67,7 +67,7 @@ class Render(_Command):
     think: bool | str | None = None
 
 
-class Shutdown(_Command):
+class Shutdown(_Command, frozen=True, kw_only=True):
     """End the process."""
 
 
@@ -78,13 +78,13 @@ class _Report(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=Tr
     """A message to the server."""
 
 
-class LoadProgress(_Report):
+class LoadProgress(_Report, frozen=True, kw_only=True):
     """How much of the weights has been read, 0 to 1."""
 
     fraction: float
 
 
-class Ready(_Report):
+class Ready(_Report, frozen=True, kw_only=True):
     """The model is loaded. Memory in bytes; `capabilities` as Ollama names them."""
 
     context_length: int
@@ -97,13 +97,13 @@ class Ready(_Report):
     capabilities: tuple[str, ...] = ()
 
 
-class LoadFailed(_Report):
+class LoadFailed(_Report, frozen=True, kw_only=True):
     """The model cannot be loaded; the worker ends after this."""
 
     error: ErrorInfo
 
 
-class RequestAccepted(_Report):
+class RequestAccepted(_Report, frozen=True, kw_only=True):
     """The prompt fits and is queued."""
 
     id: int
@@ -112,14 +112,14 @@ class RequestAccepted(_Report):
     dropped_messages: int = 0
 
 
-class RequestDelta(_Report):
+class RequestDelta(_Report, frozen=True, kw_only=True):
     """Text of one request."""
 
     id: int
     delta: TextDelta
 
 
-class RequestFinished(_Report):
+class RequestFinished(_Report, frozen=True, kw_only=True):
     """The last word on a request that ended well."""
 
     id: int
@@ -129,7 +129,7 @@ class RequestFinished(_Report):
     context: tuple[int, ...] = ()
 
 
-class RequestFailed(_Report):
+class RequestFailed(_Report, frozen=True, kw_only=True):
     """The last word on a request that ended badly."""
 
     id: int
@@ -137,21 +137,21 @@ class RequestFailed(_Report):
     usage: Usage = Usage()
 
 
-class Tokens(_Report):
+class Tokens(_Report, frozen=True, kw_only=True):
     """Answer to Tokenize."""
 
     id: int
     tokens: tuple[int, ...]
 
 
-class Text(_Report):
+class Text(_Report, frozen=True, kw_only=True):
     """Answer to Detokenize and Render."""
 
     id: int
     text: str
 
 
-class Stats(_Report):
+class Stats(_Report, frozen=True, kw_only=True):
     """Counters since the start (they only grow) and gauges now; sent after a step, at most some times a second."""
 
     counters: dict[str, int]

@@ -1,0 +1,46 @@
+"""The contracts of text ↔ token ids on a loaded model, and of a loaded model as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from arriero.core.request import SamplingParams
+from arriero.core.runner import Runner, Sampler
+
+
+class Tokenizer(Protocol):
+    """A model's vocabulary. Safe to call while the runner executes in another thread."""
+
+    @property
+    def eog_ids(self) -> frozenset[int]:
+        """Tokens that end a generation."""
+
+    @property
+    def bos_text(self) -> str:
+        """The text of the beginning-of-sequence token, empty where there is none."""
+
+    @property
+    def eos_text(self) -> str:
+        """The text of the end-of-sequence token, empty where there is none."""
+
+    @property
+    def n_vocab(self) -> int:
+        """Number of tokens."""
+
+    def encode(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        """Token ids of `text`; `add_special` adds BOS/EOS as the model wants, `parse_special` reads them in `text`."""
+
+    def piece(self, token: int) -> bytes:
+        """The bytes that `token` stands for; none for control tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """What a worker needs of a model: kernels, vocabulary, samplers and its own chat template."""
+
+    runner: Runner
+    tokenizer: Tokenizer
+    make_sampler: Callable[[SamplingParams], Sampler]
+    chat_template: str | None

@@ -1,0 +1,1 @@
+"""Models on disk: names, headers, and where the files are. Knows no request and loads no weights."""
