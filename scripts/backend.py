@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NAMES = ("cpu", "cuda", "metal", "vulkan")
-_CMAKE = {"cpu": (), "cuda": ("-DGGML_CUDA=ON",), "metal": ("-DGGML_METAL=ON",), "vulkan": ("-DGGML_VULKAN=ON",)}
+_CMAKE = {"cpu": (), "cuda": ("GGML_CUDA=ON",), "metal": ("GGML_METAL=ON",), "vulkan": ("GGML_VULKAN=ON",)}
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,10 @@ class Backend:
     why: str
 
     @property
-    def cmake_args(self) -> tuple[str, ...]:
+    def cmake_defines(self) -> tuple[str, ...]:
         """The switches that turn it on; the CPU's kernels are always there."""
         if self.name == "cpu" and platform.system() == "Darwin":
-            return ("-DGGML_METAL=OFF",)
+            return ("ARRIERO_NO_METAL=ON",)
         return _CMAKE[self.name]
 
 
