@@ -1,0 +1,268 @@
+"""A model served by a worker process of our own: start, speak, retry after a crash, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+from collections.abc import AsyncGenerator, Callable, Mapping
+from typing import Any
+
+from arriero.backends.child import Child, ChildState
+from arriero.core import messages as wire
+from arriero.core.backend import Permit
+from arriero.core.errors import ArrieroError, ErrorInfo, ModelLoadError, WorkerDied, from_info
+from arriero.core.events import Accepted, Event, Failed, Finished, TextDelta
+from arriero.core.model import ModelSpec
+from arriero.core.request import GenerateRequest, LoadOptions, Message, ToolSpec
+
+log = logging.getLogger(__name__)
+Reply = Event | wire.Tokens | wire.Text
+
+STOPPED = (
+    "model runner has unexpectedly stopped, this may be due to resource limitations or an internal error, "
+    "check arriero server logs for details"
+)
+
+
+class _Worker:
+    """One incarnation of the process with the requests it is working on."""
+
+    def __init__(self, backend: LocalBackend) -> None:
+        self.child = Child(self._on_reports, self._on_exit)
+        self.ready: asyncio.Future[wire.Ready] = asyncio.get_running_loop().create_future()
+        self.replies: dict[int, asyncio.Queue[Reply]] = {}
+        self._backend = backend
+
+    def _on_reports(self, reports: list[wire.Report]) -> None:
+        for report in reports:
+            match report:
+                case wire.RequestDelta(id=number, delta=delta):
+                    self._give(number, delta)
+                case wire.RequestAccepted(id=number):
+                    self._give(
+                        number,
+                        Accepted(
+                            prompt_tokens=report.prompt_tokens,
+                            cached_tokens=report.cached_tokens,
+                            dropped_messages=report.dropped_messages,
+                        ),
+                    )
+                case wire.RequestFinished(id=number):
+                    self._give(
+                        number,
+                        Finished(
+                            reason=report.reason,
+                            usage=report.usage,
+                            stop_sequence=report.stop_sequence,
+                            context=report.context,
+                        ),
+                    )
+                case wire.RequestFailed(id=number):
+                    self._give(number, Failed(error=report.error, usage=report.usage))
+                case wire.Tokens(id=number) | wire.Text(id=number):
+                    self._give(number, report)
+                case wire.Stats():
+                    self._backend.on_stats(id(self), report)
+                case wire.LoadProgress(fraction=fraction):
+                    self._backend.on_progress(fraction)
+                case wire.Ready():
+                    self.child.mark_ready()
+                    if not self.ready.done():
+                        self.ready.set_result(report)
+                case wire.LoadFailed(error=error):
+                    if not self.ready.done():
+                        self.ready.set_exception(from_info(error))
+
+    def _give(self, number: int, reply: Reply) -> None:
+        queue = self.replies.get(number)
+        if queue is not None:
+            queue.put_nowait(reply)
+
+    def _on_exit(self, reason: str) -> None:
+        if not self.ready.done():
+            self.ready.set_exception(
+                ModelLoadError(f"the worker of model {self._backend.spec.name} ended while loading: {reason}")
+            )
+            self.ready.exception()  # it may have no other reader
+        died = Failed(error=ErrorInfo(WorkerDied.code, f"{STOPPED} ({reason})"))
+        for queue in self.replies.values():
+            queue.put_nowait(died)
+
+
+class LocalBackend:
+    """Implements core.backend.Backend. One model, one worker at a time; a crashed one is replaced on the next need.
+
+    `options` are the runner's and engine's own settings (plain names and values). `on_stats` gets a number that
+    changes with the process, and its counters.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        load: LoadOptions | None = None,
+        *,
+        options: Mapping[str, Any] | None = None,
+        environment: Mapping[str, str] | None = None,
+        load_timeout: float | None = 300.0,
+        on_stats: Callable[[int, wire.Stats], None] = lambda worker, stats: None,
+    ) -> None:
+        self.spec, self.load = spec, load or LoadOptions()
+        self.on_stats = on_stats
+        self.restarts = 0
+        self._options, self._environment = dict(options or {}), dict(environment or {})
+        self._load_timeout = load_timeout
+        self._numbers = itertools.count(1)
+        self._worker: _Worker | None = None
+        self._starting: asyncio.Task[_Worker] | None = None
+        self._retrying = asyncio.Lock()
+        self._closed = False
+        self._progress = asyncio.Event()
+
+    @property
+    def info(self) -> wire.Ready | None:
+        """What the running worker said when it was ready; None while there is none."""
+        worker = self._worker
+        if worker is None or worker.child.state is not ChildState.READY:
+            return None
+        return worker.ready.result()
+
+    @property
+    def pid(self) -> int | None:
+        """The worker's process id."""
+        return self._worker.child.pid if self._worker else None
+
+    def on_progress(self, fraction: float) -> None:
+        """The weights are being read: loading has not stalled."""
+        self._progress.set()
+
+    async def start(self) -> wire.Ready:
+        """Load the model if it is not; ModelLoadError says why it cannot be."""
+        worker = await self._ready_worker()
+        return worker.ready.result()
+
+    async def close(self) -> None:
+        """End the worker; its memory is back when this returns."""
+        self._closed = True
+        if self._starting is not None:
+            self._starting.cancel()
+            with contextlib.suppress(asyncio.CancelledError, ArrieroError):
+                await self._starting
+        if self._worker is not None:
+            await self._worker.child.stop()
+
+    async def generate(self, request: GenerateRequest, permit: Permit) -> AsyncGenerator[Event, None]:
+        """Yield Accepted, deltas, then Finished or Failed.
+
+        A request that has shown nothing when its worker dies runs once more, alone among its like: a request that
+        kills workers then fails by itself.
+        """
+        accepted = shown = False
+        async with contextlib.aclosing(self._attempt(request)) as events:
+            async for event in events:
+                if isinstance(event, Failed) and event.error.code == WorkerDied.code and not shown and not self._closed:
+                    log.warning("a request of model %s is run again after a crash", self.spec.name)
+                    break
+                accepted = accepted or isinstance(event, Accepted)
+                shown = shown or isinstance(event, TextDelta)
+                yield event
+            else:
+                return
+        async with self._retrying, contextlib.aclosing(self._attempt(request)) as events:
+            async for event in events:
+                if not (accepted and isinstance(event, Accepted)):
+                    yield event
+
+    async def tokenize(self, text: str) -> list[int]:
+        """Token ids of `text`, special tokens in it recognised."""
+        number = next(self._numbers)
+        reply = await self._ask(wire.Tokenize(id=number, text=text), number)
+        assert isinstance(reply, wire.Tokens)
+        return list(reply.tokens)
+
+    async def detokenize(self, tokens: list[int]) -> str:
+        """The text of `tokens`."""
+        number = next(self._numbers)
+        reply = await self._ask(wire.Detokenize(id=number, tokens=tuple(tokens)), number)
+        assert isinstance(reply, wire.Text)
+        return reply.text
+
+    async def render(self, messages: tuple[Message, ...], tools: tuple[ToolSpec, ...] = ()) -> str:
+        """What the chat template makes of `messages`."""
+        number = next(self._numbers)
+        reply = await self._ask(wire.Render(id=number, messages=messages, tools=tools), number)
+        assert isinstance(reply, wire.Text)
+        return reply.text
+
+    async def _ask(self, command: wire.Command, number: int) -> Reply:
+        worker = await self._ready_worker()
+        queue: asyncio.Queue[Reply] = asyncio.Queue()
+        worker.replies[number] = queue
+        try:
+            worker.child.send(command)
+            reply = await queue.get()
+        finally:
+            worker.replies.pop(number, None)
+        if isinstance(reply, Failed):
+            raise from_info(reply.error)
+        return reply
+
+    async def _attempt(self, request: GenerateRequest) -> AsyncGenerator[Event, None]:
+        worker = await self._ready_worker()
+        number, queue, ended = next(self._numbers), asyncio.Queue[Reply](), False
+        worker.replies[number] = queue
+        try:
+            worker.child.send(wire.Generate(id=number, request=request))
+            while not ended:
+                reply = await queue.get()
+                if isinstance(reply, (Finished, Failed)):
+                    ended = True
+                if isinstance(reply, (Accepted, TextDelta, Finished, Failed)):
+                    yield reply
+        finally:
+            worker.replies.pop(number, None)
+            if not ended:
+                worker.child.send(wire.Abort(id=number))
+
+    async def _ready_worker(self) -> _Worker:
+        worker = self._worker
+        if worker is not None and worker.child.state is ChildState.READY:
+            return worker
+        if self._closed:
+            raise WorkerDied(f"model {self.spec.name} is being unloaded")
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._start())
+            self._starting.add_done_callback(self._started)
+        return await asyncio.shield(self._starting)
+
+    def _started(self, task: asyncio.Task[_Worker]) -> None:
+        self._starting = None
+        if not task.cancelled():
+            task.exception()  # every waiter may have gone away
+
+    async def _start(self) -> _Worker:
+        if self._worker is not None:
+            self.restarts += 1
+            await self._worker.child.stop()
+        worker = self._worker = _Worker(self)
+        try:
+            await worker.child.spawn(self._environment)
+            worker.child.send(wire.Load(spec=self.spec, load=self.load, options=self._options))
+            await self._wait_ready(worker)
+        except BaseException:
+            await worker.child.stop()
+            raise
+        return worker
+
+    async def _wait_ready(self, worker: _Worker) -> None:
+        """Wait for Ready; the time limit counts from the last sign of progress, as Ollama's does."""
+        while not worker.ready.done():
+            self._progress.clear()
+            moved = asyncio.create_task(self._progress.wait())
+            waiting: set[asyncio.Future[Any]] = {worker.ready, moved}
+            done, _ = await asyncio.wait(waiting, timeout=self._load_timeout, return_when=asyncio.FIRST_COMPLETED)
+            moved.cancel()
+            if not done:
+                raise ModelLoadError(f"timed out waiting for the worker of model {self.spec.name} to load it")
+        worker.ready.result()

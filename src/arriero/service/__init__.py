@@ -1,0 +1,1 @@
+"""Use cases: resolve, admit, load, generate, unload. Knows no HTTP and no wire format."""

@@ -1,0 +1,246 @@
+"""Which models are in memory: load on demand, keep alive, reload when load options change, evict, unload.
+
+A Lease keeps a model loaded; its keep-alive counts from the end of the last one. Transitions of one model are
+serialised by its lock; loads of all models by another, so that the bound on loaded models holds. Closing takes no
+lock: a model leaves the table at once, and the next load waits until what is closing has closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import msgspec
+
+from arriero.core.backend import Backend
+from arriero.core.messages import Ready
+from arriero.core.model import ModelSpec, RunningModel
+from arriero.core.request import LoadOptions
+
+log = logging.getLogger(__name__)
+
+
+class LoadableBackend(Backend, Protocol):
+    """A backend that holds memory."""
+
+    @property
+    def info(self) -> Ready | None: ...
+
+    async def start(self) -> Ready: ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Loaded:
+    """A model in memory (or on its way there)."""
+
+    spec: ModelSpec
+    load: LoadOptions
+    backend: LoadableBackend
+    keep_alive: float
+    leases: int = 0
+    idle_since: float = 0.0
+    expires_at: float | None = None  # epoch seconds, while idle
+    drained: asyncio.Event = field(default_factory=asyncio.Event)
+    timer: asyncio.TimerHandle | None = None
+
+
+def _lifetime(keep_alive: float) -> float:
+    return keep_alive if keep_alive >= 0 else float("inf")
+
+
+def choose_victim(loaded: Sequence[Loaded]) -> Loaded | None:
+    """The idle model to evict: the shortest keep-alive first (negative is longest), then the longest idle."""
+    idle = [one for one in loaded if one.leases == 0]
+    return min(
+        idle, key=lambda one: (one.keep_alive if one.keep_alive >= 0 else float("inf"), one.idle_since), default=None
+    )
+
+
+def needs_reload(loaded: Loaded, spec: ModelSpec, load: LoadOptions) -> bool:
+    """Whether a request with `load` cannot use `loaded`: another file, or an option that differs from what it has.
+
+    An option that the request leaves open never reloads; num_gpu −1 means the same.
+    """
+    if loaded.spec.digest != spec.digest or loaded.spec.path != spec.path:
+        return True
+    info = loaded.backend.info
+    for name in LoadOptions.__struct_fields__:
+        wanted, has = getattr(load, name), getattr(loaded.load, name)
+        if wanted is None or wanted == has or (name == "num_gpu" and wanted == -1):
+            continue
+        if name == "num_ctx" and has is None and info is not None and wanted == info.context_length:
+            continue
+        return True
+    return False
+
+
+class Lifecycle:
+    """Owns the backends. `make_backend` builds one without loading it."""
+
+    def __init__(
+        self, make_backend: Callable[[ModelSpec, LoadOptions], LoadableBackend], *, keep_alive: float, max_loaded: int
+    ) -> None:
+        self._make_backend, self._keep_alive, self._max_loaded = make_backend, keep_alive, max_loaded
+        self._loaded: dict[str, Loaded] = {}
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._loading = asyncio.Lock()
+        self._changed = asyncio.Condition()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def running(self) -> list[RunningModel]:
+        """The loaded models, the one that lives longest first."""
+        models = [self._describe(one) for one in self._loaded.values() if one.backend.info is not None]
+        return sorted(models, key=lambda model: -(model.expires_at or float("inf")))
+
+    @contextlib.asynccontextmanager
+    async def lease(
+        self, spec: ModelSpec, load: LoadOptions, keep_alive: float | None
+    ) -> AsyncGenerator[LoadableBackend, None]:
+        """Hold the model in memory, loading it first where needed; raises ModelLoadError."""
+        loaded = await self._acquire(spec, load)
+        if keep_alive is not None:
+            loaded.keep_alive = keep_alive
+        try:
+            yield loaded.backend
+        finally:
+            self._release(loaded)
+
+    async def unload(self, name: str) -> bool:
+        """Let the model go as soon as nobody uses it; says whether it was loaded."""
+        loaded = self._loaded.get(name)
+        if loaded is None:
+            return False
+        loaded.keep_alive = 0.0
+        if loaded.leases == 0:
+            await self._close(loaded)
+        return True
+
+    async def close(self) -> None:
+        """End everything, also what is in use."""
+        for loaded in list(self._loaded.values()):
+            if loaded.timer is not None:
+                loaded.timer.cancel()
+        await asyncio.gather(*(one.backend.close() for one in self._loaded.values()), return_exceptions=True)
+        self._loaded.clear()
+        for task in list(self._tasks):
+            task.cancel()
+
+    async def _acquire(self, spec: ModelSpec, load: LoadOptions) -> Loaded:
+        async with self._locks[spec.name]:
+            loaded = self._loaded.get(spec.name)
+            if loaded is not None and needs_reload(loaded, spec, load):
+                await loaded.drained.wait()
+                await self._close(loaded)
+                loaded = None
+            if loaded is None:
+                async with self._loading:
+                    await self._make_room()
+                    loaded = Loaded(spec, load, self._make_backend(spec, load), self._keep_alive)
+                    self._loaded[spec.name] = loaded
+            self._hold(loaded)
+            try:
+                await loaded.backend.start()
+            except asyncio.CancelledError:
+                self._release(loaded)  # the load goes on; whoever asks next finds it
+                raise
+            except BaseException:
+                self._release(loaded)
+                if loaded.leases == 0:
+                    await self._close(loaded)
+                raise
+            return loaded
+
+    async def _make_room(self) -> None:
+        """Evict until one more fits; while all are busy, wait for the first that is not."""
+        while len(self._loaded) >= self._max_loaded:
+            victim = choose_victim(list(self._loaded.values()))
+            if victim is None:
+                async with self._changed:
+                    await self._changed.wait()
+            else:
+                await self._close(victim)
+        if self._closing:
+            await asyncio.wait(set(self._closing))
+
+    def _hold(self, loaded: Loaded) -> None:
+        loaded.leases += 1
+        loaded.expires_at = None
+        loaded.drained.clear()
+        if loaded.timer is not None:
+            loaded.timer.cancel()
+            loaded.timer = None
+
+    def _release(self, loaded: Loaded) -> None:
+        loaded.leases -= 1
+        if loaded.leases:
+            return
+        loaded.idle_since = time.monotonic()
+        loaded.drained.set()
+        self._run(self._notify())
+        if loaded.keep_alive >= 0 and self._loaded.get(loaded.spec.name) is loaded:
+            loaded.expires_at = time.time() + loaded.keep_alive
+            loop = asyncio.get_running_loop()
+            loaded.timer = loop.call_later(loaded.keep_alive, lambda: self._run(self._expire(loaded)))
+
+    async def _expire(self, loaded: Loaded) -> None:
+        if loaded.leases == 0:
+            await self._close(loaded)
+
+    async def _close(self, loaded: Loaded) -> None:
+        """Take the model off the table now, and end its backend; a caller who gives up does not stop that."""
+        if self._loaded.get(loaded.spec.name) is loaded:
+            del self._loaded[loaded.spec.name]
+            closing = asyncio.create_task(self._end(loaded))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+            await asyncio.shield(closing)
+
+    async def _end(self, loaded: Loaded) -> None:
+        if loaded.timer is not None:
+            loaded.timer.cancel()
+        await loaded.backend.close()
+        log.info("unloaded %s", loaded.spec.name)
+        await self._notify()
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _describe(self, loaded: Loaded) -> RunningModel:
+        info = loaded.backend.info
+        assert info is not None
+        size = sum(info.memory.values()) or loaded.spec.size
+        on_gpu = info.layers_gpu / info.layers_total if info.layers_total else 0.0
+        expires = loaded.expires_at
+        if expires is None and loaded.keep_alive >= 0:
+            expires = time.time() + loaded.keep_alive
+        return RunningModel(
+            spec=loaded.spec,
+            size=size,
+            size_vram=int(size * on_gpu),
+            expires_at=expires,
+            context_length=info.context_length,
+            layers_total=info.layers_total,
+            layers_gpu=info.layers_gpu,
+        )
+
+
+def with_defaults(load: LoadOptions, context_length: int | None) -> LoadOptions:
+    """`load` with the server's default context where the request names none."""
+    if load.num_ctx is None and context_length is not None:
+        return msgspec.structs.replace(load, num_ctx=context_length)
+    return load

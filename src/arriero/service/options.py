@@ -1,0 +1,31 @@
+"""How the service behaves; field docs become flag help and environment names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceOptions:
+    """All of it is optional. Times in seconds.
+
+    keep_alive: how long an unused model stays loaded; negative for ever (OLLAMA_KEEP_ALIVE).
+    load_timeout: how long loading may show no progress; None for ever (OLLAMA_LOAD_TIMEOUT).
+    max_queue: requests that may wait at once beside the running ones; more are refused (OLLAMA_MAX_QUEUE).
+    max_loaded_models: models in memory at once (OLLAMA_MAX_LOADED_MODELS).
+    context_length: the context where a request names none; None lets the runner choose (OLLAMA_CONTEXT_LENGTH).
+    tenant_queue: requests of one tenant that may wait or run at once; None for no such limit.
+    worker: the runner's and engine's own settings, passed to every worker.
+    worker_environment: variables set for every worker.
+    """
+
+    keep_alive: float = 300.0
+    load_timeout: float | None = 300.0
+    max_queue: int = 512
+    max_loaded_models: int = 3
+    context_length: int | None = None
+    tenant_queue: int | None = None
+    worker: Mapping[str, Any] = field(default_factory=dict)
+    worker_environment: Mapping[str, str] = field(default_factory=dict)
