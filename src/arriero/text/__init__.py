@@ -1,0 +1,1 @@
+"""Text in and out of a model: chat templates, safe streaming, tool calls, thinking. No model, no numpy."""

@@ -1,0 +1,260 @@
+"""A model's chat template: messages and tools in, the prompt's text out. Renders in Hugging Face's Jinja dialect.
+
+It knows no tokenizer: whether the text already begins with the BOS token is the caller's business.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any, NamedTuple, TypeVar
+
+import jinja2
+from jinja2.exceptions import SecurityError
+
+from arriero.core.errors import TemplateError
+from arriero.core.request import Message, ToolCall, ToolSpec
+from arriero.text.limits import MAX_CHARS, LimitExceeded, TimeUp, time_limit
+from arriero.text.sandbox import BoundedEnvironment, TemplateRefusal
+
+MAX_SOURCE = 1024 * 1024  # characters; the largest template seen in the wild has 30 thousand
+COMPILE_S = 2.0
+RENDER_S = 2.0
+
+# For a GGUF without a template: ChatML, which most instruction-tuned models since 2023 at least recognise. It has no
+# tools and no thinking, so neither is offered for such a model.
+FALLBACK_CHATML = """\
+{%- for message in messages -%}
+    {{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' -}}
+{%- endfor -%}
+{%- if add_generation_prompt -%}
+    {{- '<|im_start|>assistant\\n' -}}
+{%- endif -%}
+"""
+
+# Templates name a turn's earlier thinking in one of these ways; a key is given only to templates that read it.
+_THINKING_KEYS = ("reasoning_content", "reasoning", "thinking")
+_PROBE = "arriero_probe"
+
+
+class _CallStyle(NamedTuple):
+    """How an assistant turn with calls is handed to a template."""
+
+    arguments_as_text: bool = False
+    empty_is_none: bool = False
+
+
+_CALL_STYLES = (_CallStyle(), _CallStyle(True), _CallStyle(False, True), _CallStyle(True, True))
+
+
+def capabilities_of(source: str) -> tuple[str, ...]:
+    """Return what a template can express besides plain turns, by Ollama's rule: "tools", "thinking", both or none."""
+    found = []
+    if "tools" in source or "tool_call" in source:
+        found.append("tools")
+    if "<think>" in source and "</think>" in source:
+        found.append("thinking")
+    return tuple(found)
+
+
+class ChatTemplate:
+    """A compiled chat template.
+
+    `source` is the Jinja text of the GGUF's `tokenizer.chat_template`, None for the ChatML fallback. TemplateError if
+    it is too long or does not compile.
+    """
+
+    def __init__(self, source: str | None, *, bos_token: str = "", eos_token: str = "") -> None:
+        self.source = FALLBACK_CHATML if source is None else source
+        self._bos_token = bos_token
+        self._eos_token = eos_token
+        if len(self.source) > MAX_SOURCE:
+            raise TemplateError(f"the chat template has more than {MAX_SOURCE} characters")
+        self._template = _guarded(lambda: BoundedEnvironment().from_string(self.source), COMPILE_S)
+
+    @property
+    def capabilities(self) -> tuple[str, ...]:
+        """What the template offers: "tools", "thinking"."""
+        return capabilities_of(self.source)
+
+    def render(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSpec] = (),
+        *,
+        add_generation_prompt: bool = True,
+        think: bool | str | None = None,
+        deadline_s: float = RENDER_S,
+    ) -> str:
+        """Return the prompt's text.
+
+        `think` None leaves the template its own default; a level (low, medium, high, max) also sets
+        `reasoning_effort`. TemplateError when the template refuses the messages (with its own words), fails, makes
+        more than MAX_CHARS characters, or takes longer than `deadline_s` seconds.
+        """
+        variables = {**self._variables(tools, add_generation_prompt), **self._thinking(think)}
+
+        def attempt(turns: Sequence[Message]) -> str:
+            style = self._call_style if any(turn.tool_calls for turn in turns) else _CALL_STYLES[0]
+            rendered = [self._turn(turn, style) for turn in turns]
+            try:
+                return self._run(rendered, variables)
+            except TypeError:
+                # Some templates go through `tools` without asking whether there are any (Hermes 2 Pro's).
+                if variables["tools"] is not None:
+                    raise
+                return self._run(rendered, {**variables, "tools": []})
+
+        def run() -> str:
+            try:
+                return attempt(messages)
+            except TemplateRefusal:
+                merged = _without_system(messages)
+                if merged is None:
+                    raise
+                try:  # Gemma and others know no system role: its text then opens the first user turn
+                    return attempt(merged)
+                except TemplateRefusal:
+                    pass
+                raise
+
+        return _guarded(run, deadline_s)
+
+    def _variables(self, tools: Sequence[ToolSpec], add_generation_prompt: bool) -> dict[str, Any]:
+        given = [_tool(tool) for tool in tools]
+        variables: dict[str, Any] = {
+            "tools": given or None,
+            "documents": None,
+            "add_generation_prompt": add_generation_prompt,
+            "bos_token": self._bos_token,
+            "eos_token": self._eos_token,
+        }
+        if "functions" in self.source:  # Firefunction's names for the same
+            variables["functions"] = json.dumps([tool["function"] for tool in given], ensure_ascii=False)
+            variables["datetime"] = datetime.now(UTC).strftime("%b %d %Y %H:%M:%S GMT")
+        return variables
+
+    def _run(self, messages: list[dict[str, Any]], variables: dict[str, Any]) -> str:
+        pieces: list[str] = []
+        size = 0
+        context = {"messages": messages, **variables}
+        if ".append(" in self.source or ".pop(" in self.source:  # lists may be changed: not the caller's
+            context = copy.deepcopy(context)
+        for piece in self._template.generate(context):
+            size += len(piece)
+            if size > MAX_CHARS:
+                raise LimitExceeded(f"a prompt of more than {MAX_CHARS} characters")
+            pieces.append(piece)
+        return "".join(pieces)
+
+    def _turn(self, message: Message, style: _CallStyle) -> dict[str, Any]:
+        turn: dict[str, Any] = {"role": message.role, "content": message.content}
+        if message.thinking:
+            turn.update(dict.fromkeys(self._thinking_keys, message.thinking))
+        if message.tool_calls:
+            turn["tool_calls"] = [_call(call, style.arguments_as_text) for call in message.tool_calls]
+            if style.empty_is_none and not message.content:
+                turn["content"] = None
+        if message.tool_name is not None:
+            turn["name"] = message.tool_name
+        if message.tool_call_id is not None:
+            turn["tool_call_id"] = message.tool_call_id
+        return turn
+
+    def _thinking(self, think: bool | str | None) -> dict[str, Any]:
+        if think is None:
+            return {}
+        # Qwen and most others read enable_thinking, DeepSeek and Granite thinking, gpt-oss reasoning_effort.
+        wanted: dict[str, Any] = {"enable_thinking": bool(think), "thinking": bool(think)}
+        if isinstance(think, str):
+            wanted["reasoning_effort"] = "high" if think == "max" and "max" not in self.source else think
+        return wanted
+
+    @cached_property
+    def _thinking_keys(self) -> tuple[str, ...]:
+        def read(key: str) -> bool:
+            return re.search(rf"""(\.|['"]){key}\b""", self.source) is not None
+
+        return tuple(key for key in _THINKING_KEYS if read(key))
+
+    @cached_property
+    def _call_style(self) -> _CallStyle:
+        """How the template wants calls, found by rendering one in each way.
+
+        Templates that print the arguments as they are need JSON text (an object would come out in Python's
+        notation); those that go through them, or through `tojson`, need the object (a text would be quoted twice).
+        DeepSeek R1's distillates look at the calls only where the content is none.
+        """
+        call = ToolCall(name="probe", arguments={_PROBE: "value"}, id="call00000")
+        turns = (
+            Message(role="user", content="question"),
+            Message(role="assistant", tool_calls=(call,)),
+            Message(role="tool", content="answer", tool_name="probe", tool_call_id="call00000"),
+        )
+        tools = (ToolSpec(name="probe", parameters={"type": "object", "properties": {}}),)
+        variables = self._variables(tools, False)
+        for style in _CALL_STYLES:
+            try:
+                shown = self._run([self._turn(turn, style) for turn in turns], variables)
+            except LimitExceeded:
+                raise
+            except Exception:
+                continue
+            if _PROBE in shown and f"'{_PROBE}'" not in shown:
+                return style
+        return _CALL_STYLES[0]
+
+
+_T = TypeVar("_T")
+
+
+def _guarded(work: Callable[[], _T], deadline_s: float) -> _T:
+    """Run `work` under the deadline; whatever goes wrong in a template is a TemplateError."""
+    try:
+        with time_limit(deadline_s):
+            return work()
+    except TimeUp:
+        raise TemplateError(f"the chat template took longer than {deadline_s:g} s") from None
+    except TemplateRefusal as refusal:
+        raise TemplateError(f"the chat template refuses these messages: {refusal}") from None
+    except LimitExceeded as limit:
+        raise TemplateError(f"the chat template was stopped: {limit}") from None
+    except SecurityError as security:
+        raise TemplateError(f"the chat template tried what it may not: {security}") from None
+    except jinja2.TemplateSyntaxError as syntax:
+        raise TemplateError(f"the chat template does not compile: line {syntax.lineno}: {syntax}") from None
+    except RecursionError:
+        raise TemplateError("the chat template is nested too deep") from None
+    except MemoryError:
+        raise TemplateError("the chat template needs too much memory") from None
+    except Exception as error:  # a template can raise whatever Python's operators raise
+        raise TemplateError(f"the chat template failed: {type(error).__name__}: {error}") from error
+
+
+def _tool(tool: ToolSpec) -> dict[str, Any]:
+    function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    return {"type": "function", "function": function}
+
+
+def _call(call: ToolCall, arguments_as_text: bool) -> dict[str, Any]:
+    arguments: Any = call.arguments
+    if arguments_as_text:
+        arguments = json.dumps(call.arguments, ensure_ascii=False)
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
+
+
+def _without_system(messages: Sequence[Message]) -> list[Message] | None:
+    """Return the messages with the system texts put before the first user turn; None if there is nothing to move."""
+    system = "\n\n".join(turn.content for turn in messages if turn.role == "system" and turn.content)
+    others = [turn for turn in messages if turn.role != "system"]
+    first = next((index for index, turn in enumerate(others) if turn.role == "user"), None)
+    if not system or first is None:
+        return None
+    user = others[first]
+    content = f"{system}\n\n{user.content}" if user.content else system
+    others[first] = Message(role="user", content=content)
+    return others
