@@ -1,0 +1,30 @@
+"""What a decoder hands on: the core request and what its encoder must remember. The same for every API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+from arriero.core.model import ModelSpec
+from arriero.core.request import GenerateRequest
+
+Find = Callable[[str], ModelSpec]
+"""Looks a model up by the name a client wrote; raises ModelNotFound. Decoders need it for the model's own options."""
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """A decoded generation request.
+
+    `model` is the name as the client wrote it, which replies echo. `action` load and unload (Ollama's empty prompts)
+    generate nothing. `ignored` names fields and options that were accepted and not honoured.
+    """
+
+    request: GenerateRequest
+    model: str
+    stream: bool
+    chat: bool
+    action: Literal["generate", "load", "unload"] = "generate"
+    include_usage: bool = False
+    ignored: tuple[str, ...] = ()
