@@ -47,6 +47,7 @@ class _Worker:
                             prompt_tokens=report.prompt_tokens,
                             cached_tokens=report.cached_tokens,
                             dropped_messages=report.dropped_messages,
+                            opens_thinking=report.opens_thinking,
                         ),
                     )
                 case wire.RequestFinished(id=number):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 import msgspec
@@ -21,7 +21,7 @@ class Permit(msgspec.Struct, frozen=True):
 class Backend(Protocol):
     """Answers requests for one model. Closing the iterator, at any point, frees the work."""
 
-    def generate(self, request: GenerateRequest, permit: Permit) -> AsyncIterator[Event]: ...
+    def generate(self, request: GenerateRequest, permit: Permit) -> AsyncGenerator[Event, None]: ...
 
     async def tokenize(self, text: str) -> list[int]: ...
 

@@ -33,12 +33,14 @@ class TokenLogprob(msgspec.Struct, frozen=True):
 class Accepted(msgspec.Struct, frozen=True, kw_only=True, tag="accepted"):
     """The request is valid and will run; no status line is sent before this.
 
-    `dropped_messages` counts what was cut because the client asked for cutting (`truncate`).
+    `dropped_messages` counts what was cut because the client asked for cutting (`truncate`). `opens_thinking`: the
+    prompt ends inside a thinking block, so the answer begins in it.
     """
 
     prompt_tokens: int
     cached_tokens: int = 0
     dropped_messages: int = 0
+    opens_thinking: bool = False
 
 
 class TextDelta(msgspec.Struct, frozen=True, kw_only=True, tag="text"):

@@ -110,6 +110,7 @@ class RequestAccepted(_Report, frozen=True, kw_only=True):
     prompt_tokens: int
     cached_tokens: int = 0
     dropped_messages: int = 0
+    opens_thinking: bool = False
 
 
 class RequestDelta(_Report, frozen=True, kw_only=True):

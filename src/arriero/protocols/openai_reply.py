@@ -112,9 +112,7 @@ class ChatReply:
             if self._usage:
                 end += self._event({"choices": [], "usage": _usage(event.usage)})
             return end + DONE
-        if isinstance(event, Failed):
-            return b"data: " + encode_error(event.error) + b"\n\n"  # and no [DONE]: the answer is not whole
-        return b""
+        return b"data: " + encode_error(event.error) + b"\n\n"  # and no [DONE]: the answer is not whole
 
     def whole(self, events: Iterable[Event], now_ns: int) -> bytes:
         """Return one chat.completion."""

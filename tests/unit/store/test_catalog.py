@@ -1,0 +1,87 @@
+"""Which model a name means: files, folders, an Ollama store, the demo."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from arriero.core.errors import InvalidRequest, ModelLoadError, ModelNotFound
+from arriero.store.catalog import Catalog, demo_path
+from tests.unit.store.test_gguf import write
+
+
+def put_blob(root: Path, content: bytes) -> str:
+    digest = hashlib.sha256(content).hexdigest()
+    (root / "blobs").mkdir(parents=True, exist_ok=True)
+    (root / "blobs" / f"sha256-{digest}").write_bytes(content)
+    return f"sha256:{digest}"
+
+
+def ollama_store(root: Path, weights: bytes) -> Path:
+    layers = [
+        {"mediaType": "application/vnd.ollama.image.model", "digest": put_blob(root, weights)},
+        {"mediaType": "application/vnd.ollama.image.system", "digest": put_blob(root, b"Be brief.")},
+        {"mediaType": "application/vnd.ollama.image.params", "digest": put_blob(root, b'{"temperature": 0.1}')},
+    ]
+    folder = root / "manifests/registry.ollama.ai/library/tiny"
+    folder.mkdir(parents=True)
+    (folder / "q8").write_text(json.dumps({"schemaVersion": 2, "layers": layers}))
+    (folder / "broken").write_text("{")
+    return root
+
+
+def test_files_folders_and_stores_are_found(tmp_path: Path) -> None:
+    given, folder = write(tmp_path / "given.gguf"), tmp_path / "folder"
+    folder.mkdir()
+    write(folder / "Other Model.gguf")
+    (folder / "broken.gguf").write_bytes(b"GGUF")
+    store = ollama_store(tmp_path / "store", given.read_bytes())
+    catalog = Catalog({"mine": given}, [folder], store)
+    names = {spec.name for spec in catalog.models()}
+    assert {"mine:latest", "Other-Model:latest", "tiny:q8"} <= names
+    assert not {"broken:latest", "tiny:broken"} & names
+    stored = catalog.find("tiny:q8")
+    assert (stored.system, stored.options) == ("Be brief.", {"temperature": 0.1})
+    assert (
+        stored.digest
+        == hashlib.sha256((store / "manifests/registry.ollama.ai/library/tiny/q8").read_bytes()).hexdigest()
+    )
+    with pytest.raises(ModelLoadError):
+        catalog.find("broken")
+
+
+def test_a_path_is_no_name(tmp_path: Path) -> None:
+    path = write(tmp_path / "given.gguf")
+    with pytest.raises(InvalidRequest):
+        Catalog({}).find(str(path))
+    with pytest.raises(ModelNotFound, match="model 'given' not found"):
+        Catalog({}).find("given")
+
+
+def test_what_is_known_of_a_file_comes_from_its_header(tmp_path: Path) -> None:
+    spec = Catalog({"mine": write(tmp_path / "given.gguf")}).find("MINE")
+    assert spec.details.family == "llama"
+    assert (spec.details.quantization, spec.details.parameter_size) == ("Q8_0", "77K")
+    assert spec.capabilities == ("completion",)
+    assert len(spec.digest) == 64
+
+
+def test_digest_follows_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "given.gguf")
+    catalog = Catalog({"mine": path})
+    before = catalog.find("mine").digest
+    assert catalog.find("mine").digest == before
+    write(path, tokens=301)
+    assert catalog.find("mine").digest != before
+
+
+def test_the_users_demo_wins_over_the_built_in_one(tmp_path: Path) -> None:
+    own = write(tmp_path / "demo.gguf")
+    assert Catalog({"demo": own}).find("demo").path == str(own)
+    assert Catalog({}, [tmp_path]).find("demo").path == str(own)
+    if demo_path().exists():
+        built_in = Catalog({}).find("demo")
+        assert (built_in.source, built_in.path) == ("demo", str(demo_path()))
