@@ -1,0 +1,194 @@
+"""Loading, keeping, reloading, evicting: with backends that only count."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from arriero.core.backend import Permit
+from arriero.core.errors import ModelLoadError
+from arriero.core.events import Event
+from arriero.core.messages import Ready
+from arriero.core.model import ModelSpec
+from arriero.core.request import GenerateRequest, LoadOptions
+from arriero.service.lifecycle import Lifecycle
+
+
+class CountingBackend:
+    """Loads slowly and remembers."""
+
+    def __init__(self, spec: ModelSpec, load: LoadOptions, log: list[str]) -> None:
+        self.spec, self.load, self.log = spec, load, log
+        self.info: Ready | None = None
+
+    async def start(self) -> Ready:
+        if self.info is None:
+            self.log.append(f"start {self.spec.name}")
+            await asyncio.sleep(0.01)
+            if self.spec.name == "broken":
+                raise ModelLoadError("corrupt")
+            self.info = Ready(context_length=self.load.num_ctx or 2048, max_sequences=4, memory={"kv": 10})
+        return self.info
+
+    async def close(self) -> None:
+        self.log.append(f"close {self.spec.name}")
+        self.info = None
+
+    async def generate(self, request: GenerateRequest, permit: Permit) -> AsyncGenerator[Event, None]:
+        raise AssertionError("not used here")
+        yield
+
+    async def tokenize(self, text: str) -> list[int]:
+        return []
+
+    async def detokenize(self, tokens: list[int]) -> str:
+        return ""
+
+
+def spec(name: str, digest: str = "d") -> ModelSpec:
+    return ModelSpec(name=name, path=f"/{name}", digest=digest, size=1, modified_at=0.0)
+
+
+class Stable:
+    """A lifecycle over counting backends."""
+
+    def __init__(self, keep_alive: float = 60.0, max_loaded: int = 2) -> None:
+        self.log: list[str] = []
+        self.lifecycle = Lifecycle(
+            lambda model, load: CountingBackend(model, load, self.log), keep_alive=keep_alive, max_loaded=max_loaded
+        )
+
+    async def use(self, name: str, load: LoadOptions | None = None, keep_alive: float | None = None) -> None:
+        async with self.lifecycle.lease(spec(name), load or LoadOptions(), keep_alive):
+            await asyncio.sleep(0)
+
+    def names(self) -> list[str]:
+        return [model.spec.name for model in self.lifecycle.running()]
+
+
+async def until(condition: object) -> None:
+    """Wait until the callable is true; the test's own timeout ends it otherwise."""
+    assert callable(condition)
+    while not condition():
+        await asyncio.sleep(0.005)
+
+
+async def test_one_load_serves_many_at_once() -> None:
+    stable = Stable()
+    await asyncio.gather(*(stable.use("a") for _ in range(20)))
+    assert stable.log == ["start a"]
+
+
+async def test_keep_alive_zero_unloads_after_the_last_one() -> None:
+    stable = Stable()
+    async with stable.lifecycle.lease(spec("a"), LoadOptions(), 0.0):
+        await stable.use("a")
+        assert stable.names() == ["a"]
+    await until(lambda: stable.log == ["start a", "close a"])
+    assert stable.names() == []
+
+
+async def test_keep_alive_counts_from_the_end_and_shows() -> None:
+    stable = Stable(keep_alive=0.05)
+    async with stable.lifecycle.lease(spec("a"), LoadOptions(), None):
+        await asyncio.sleep(0.1)
+        assert stable.names() == ["a"]
+    expires = stable.lifecycle.running()[0].expires_at
+    assert expires is not None
+    assert expires > time.time() - 1
+    await until(lambda: stable.names() == [])
+
+
+async def test_negative_keep_alive_never_expires() -> None:
+    stable = Stable(keep_alive=0.01)
+    await stable.use("a", keep_alive=-1.0)
+    await asyncio.sleep(0.05)
+    assert stable.lifecycle.running()[0].expires_at is None
+
+
+async def test_a_new_use_stops_the_timer() -> None:
+    stable = Stable(keep_alive=0.03)
+    await stable.use("a")
+    async with stable.lifecycle.lease(spec("a"), LoadOptions(), None):
+        await asyncio.sleep(0.08)
+        assert stable.log == ["start a"]
+
+
+async def test_changed_load_options_reload_when_the_model_is_free() -> None:
+    stable = Stable()
+    await stable.use("a", LoadOptions(num_ctx=2048))
+    await stable.use("a", LoadOptions(num_ctx=2048))
+    await stable.use("a", LoadOptions())  # leaves it open: what is loaded will do
+    assert stable.log == ["start a"]
+    async with stable.lifecycle.lease(spec("a"), LoadOptions(), None):
+        other = asyncio.create_task(stable.use("a", LoadOptions(num_ctx=512)))
+        await asyncio.sleep(0.03)
+        assert stable.log == ["start a"]
+    await other
+    assert stable.log == ["start a", "close a", "start a"]
+    assert stable.lifecycle.running()[0].context_length == 512
+
+
+async def test_a_changed_file_reloads() -> None:
+    stable = Stable()
+    await stable.use("a")
+    async with stable.lifecycle.lease(spec("a", digest="new"), LoadOptions(), None):
+        assert stable.log == ["start a", "close a", "start a"]
+
+
+async def test_the_bound_evicts_the_idle_one_and_waits_for_a_busy_one() -> None:
+    stable = Stable(max_loaded=2)
+    await stable.use("a")
+    await stable.use("b", keep_alive=-1.0)
+    await stable.use("c")
+    assert stable.log == ["start a", "start b", "close a", "start c"]  # the one with the shortest keep-alive goes
+    async with (
+        stable.lifecycle.lease(spec("b"), LoadOptions(), None),
+        stable.lifecycle.lease(spec("c"), LoadOptions(), None),
+    ):
+        waiting = asyncio.create_task(stable.use("d"))
+        await asyncio.sleep(0.03)
+        assert sorted(stable.names()) == ["b", "c"]
+    await waiting
+    assert "d" in stable.names()
+    assert len(stable.names()) == 2
+
+
+async def test_failed_load_is_told_to_all_and_leaves_nothing() -> None:
+    stable = Stable()
+    results = await asyncio.gather(*(stable.use("broken") for _ in range(3)), return_exceptions=True)
+    assert [type(result) for result in results] == [ModelLoadError] * 3
+    assert stable.names() == []
+    await stable.use("a")
+
+
+async def test_who_gives_up_while_loading_leaves_a_usable_model() -> None:
+    stable = Stable()
+    task = asyncio.create_task(stable.use("a"))
+    await asyncio.sleep(0.002)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await stable.use("a")
+    assert stable.names() == ["a"]
+
+
+async def test_unload_and_close() -> None:
+    stable = Stable()
+    await stable.use("a")
+    await stable.use("b")
+    assert await stable.lifecycle.unload("a") is True
+    assert await stable.lifecycle.unload("a") is False
+    await stable.lifecycle.close()
+    assert stable.log[-2:] == ["close a", "close b"]
+    assert stable.names() == []
+
+
+async def test_many_models_over_a_small_bound_all_get_their_turn() -> None:
+    stable = Stable(max_loaded=1)
+    await asyncio.wait_for(asyncio.gather(*(stable.use("abc"[i % 3]) for i in range(30))), 20)
+    assert len(stable.names()) == 1
+    assert stable.log.count("start a") == stable.log.count("close a") + ("a" in stable.names())
