@@ -1,0 +1,114 @@
+"""Hermes calls: found in the stream however it is cut; nothing that is no call is lost."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from arriero.core.request import ToolCall
+from arriero.text.tool_calls import hermes
+
+CALL = '<tool_call>\n{"name": "f", "arguments": {"a": 1}}\n</tool_call>'
+F = ToolCall(name="f", arguments={"a": 1})
+
+
+def parse(pieces: list[str]) -> list[str | ToolCall]:
+    """Feed the pieces; neighbouring texts are joined."""
+    parser = hermes.Parser()
+    joined: list[str | ToolCall] = []
+    for item in [item for piece in pieces for item in parser.feed(piece)] + parser.finish():
+        assert item != ""
+        last = joined[-1] if joined else None
+        if isinstance(item, str) and isinstance(last, str):
+            joined[-1] = last + item
+        else:
+            joined.append(item)
+    return joined
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("plain text", ["plain text"]),
+        (CALL, [F]),
+        ("Let me see.\n" + CALL, ["Let me see.", F]),
+        (CALL + "\n" + CALL + "\n", [F, F]),
+        (CALL + "\nDone. ", [F, "Done. "]),
+        ("a < b, <tool_box> and <tool_call", ["a < b, <tool_box> and <tool_call"]),
+        ('<tool_call>{"name":"f","arguments":{"a":1}}', [F]),  # the closing marker never came
+        ('<tool_call>{"name": "f", "parameters": {"a": 1}}</tool_call>', [F]),
+        ('<tool_call>{"name": "f", "arguments": "{\\"a\\": 1}"}</tool_call>', [F]),
+        ('<tool_call>{"name": "f"}</tool_call>', [ToolCall(name="f", arguments={})]),
+    ],
+)
+def test_calls_and_text(text: str, expected: list[str | ToolCall]) -> None:
+    assert parse([text]) == expected
+    assert parse(list(text)) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x <tool_call>not json</tool_call> y",
+        '<tool_call>{"arguments": {}}</tool_call>',
+        '<tool_call>{"name": "", "arguments": {}}</tool_call>',
+        '<tool_call>{"name": "f", "arguments": [1]}</tool_call>',
+        '<tool_call>["f"]</tool_call>',
+        '<tool_call>{"name": "f", "arguments": {"a": 1}',
+        "<tool_call>",
+        "\n<tool_call>{broken</tool_call>\n",
+        '<tool_call>{"name": "f", "arguments": ' + '{"a":' * 3000 + "1",
+    ],
+)
+def test_what_is_no_call_stays_in_the_text(text: str) -> None:
+    assert parse([text]) == [text]
+    assert parse(list(text)) == [text]
+
+
+def test_a_marker_in_an_argument_is_an_argument() -> None:
+    call = ToolCall(name="say", arguments={"text": 'quote " and </tool_call> and \\'})
+    text = "<tool_call>" + json.dumps({"name": call.name, "arguments": call.arguments}) + "</tool_call>after"
+    assert parse([text]) == parse(list(text)) == [call, "after"]
+
+
+def test_a_broken_quote_does_not_swallow_the_next_call() -> None:
+    broken = '<tool_call>{"name": "f", "arguments": {"a": "x}}</tool_call>'
+    assert parse([broken + "\n" + CALL]) == [broken, F]
+
+
+def test_text_passes_at_once_and_only_a_possible_marker_waits() -> None:
+    parser = hermes.Parser()
+    assert parser.feed("Hello") == ["Hello"]
+    assert parser.feed(" wor") == [" wor"]
+    assert parser.feed("ld <to") == ["ld"]
+    assert parser.feed("ast>") == [" <toast>"]
+    assert parser.feed("\n<tool_call>{") == []
+
+
+def test_an_endless_call_is_given_back_as_text() -> None:
+    parser = hermes.Parser()
+    text = "<tool_call>" + "x" * (hermes.MAX_CALL + 1)
+    assert parser.feed(text) == [text]
+    assert parser.feed("more") == ["more"]
+
+
+MARKS = ["<tool_call>", "</tool_call>", '{"name":"f","arguments":{}}', '"', "\\", " ", "\n", "a", "{", "<tool"]
+
+
+@given(st.lists(st.sampled_from(MARKS), max_size=10), st.data())
+@example(['<tool_call>{"name":"f","arguments":{}}</tool_call>', " ", '<tool_call>"', "</tool_call>"], None)
+def test_cuts_do_not_matter_and_nothing_is_lost(words: list[str], data: st.DataObject | None) -> None:
+    text = "".join(words)
+    cut = data.draw(st.integers(0, len(text))) if data is not None else 3
+    whole = parse([text])
+    assert parse([text[:cut], text[cut:]]) == whole
+    assert parse(list(text)) == whole
+    shown = "".join("" if isinstance(item, ToolCall) else item for item in whole)
+    calls = sum(isinstance(item, ToolCall) for item in whole)
+    marks = (len("<tool_call></tool_call>") + len('{"name":"f","arguments":{}}')) * calls
+    assert len(shown.replace(" ", "").replace("\n", "")) >= len(text.replace(" ", "").replace("\n", "")) - marks
+    if not calls:
+        assert shown == text
