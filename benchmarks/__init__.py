@@ -1,0 +1,1 @@
+"""Benchmarks: a script a question. Every script ends its output with one JSON line."""
