@@ -22,38 +22,11 @@ import aiohttp
 
 from benchmarks.machine import machine_card
 
-WORDS = [
-    "river",
-    "stone",
-    "lamp",
-    "garden",
-    "winter",
-    "copper",
-    "window",
-    "market",
-    "silver",
-    "paper",
-    "bridge",
-    "morning",
-    "letter",
-    "forest",
-    "candle",
-    "harbour",
-    "mountain",
-    "orchard",
-    "thunder",
-    "velvet",
-    "kettle",
-    "meadow",
-    "compass",
-    "lantern",
-    "whistle",
-    "pepper",
-    "saddle",
-    "ribbon",
-    "tunnel",
-    "barley",
-]
+_TEXT = """
+river stone lamp garden winter copper window market silver paper bridge morning letter forest candle harbour
+mountain orchard thunder velvet kettle meadow compass lantern whistle pepper saddle ribbon tunnel barley
+"""
+WORDS = _TEXT.split()
 
 
 @dataclass(frozen=True, slots=True)
