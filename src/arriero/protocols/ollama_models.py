@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from arriero.core.model import ModelDetails, ModelSpec, RunningModel, ShownModel
-from arriero.protocols.wire_time import rfc3339
+from arriero.protocols.wire_time import epoch_ns, rfc3339
 
 OLLAMA_VERSION = "0.33.0"
 """The Ollama version whose API this matches; clients gate features on it."""
@@ -52,7 +52,7 @@ def encode_ps(models: Iterable[RunningModel], now_ns: int) -> bytes:
     """Return /api/ps' JSON, latest expiry first; a model kept for ever expires in 292 years, as Ollama says it."""
 
     def expiry(model: RunningModel) -> int:
-        return now_ns + _FOREVER_NS if model.expires_at is None else int(model.expires_at * 1e9)
+        return now_ns + _FOREVER_NS if model.expires_at is None else epoch_ns(model.expires_at)
 
     return _encode(
         {
@@ -112,7 +112,7 @@ def _details(details: ModelDetails) -> dict[str, Any]:
 
 
 def _time(epoch: float) -> str:
-    return rfc3339(int(epoch * 1e9))
+    return rfc3339(epoch_ns(epoch))
 
 
 def _lines(options: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -203,9 +203,10 @@ class CompletionReply:
 
 
 def _reason(finished: Finished, called: bool) -> str:
-    if called and finished.reason == "stop":
-        return "tool_calls"
-    return finished.reason
+    """Return stop, length, or tool_calls where the answer has calls."""
+    if finished.reason == "length":
+        return "length"
+    return "tool_calls" if called else "stop"
 
 
 def _chat_logprobs(entries: Sequence[TokenLogprob]) -> dict[str, Any] | None:

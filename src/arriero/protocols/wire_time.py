@@ -11,3 +11,8 @@ def rfc3339(epoch_ns: int) -> str:
     text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     digits = f"{fraction:09d}".rstrip("0")
     return f"{text}.{digits}Z" if digits else f"{text}Z"
+
+
+def epoch_ns(seconds: float) -> int:
+    """Return seconds since the epoch as nanoseconds, to the microsecond: a double holds no more."""
+    return round(seconds * 1e6) * 1000
