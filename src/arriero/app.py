@@ -1,0 +1,79 @@
+"""Wires every room into a server. The only file that knows them all."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from pathlib import Path
+
+import uvicorn
+import uvloop
+from starlette.types import ASGIApp
+
+from arriero.config import Config
+from arriero.observe.logs import setup_logging
+from arriero.observe.metrics import Metrics
+from arriero.server.asgi import create_app
+from arriero.service.service import Service
+from arriero.store.catalog import Catalog
+
+log = logging.getLogger("arriero")
+SHUTDOWN_GRACE = 5  # seconds that running answers get when the server is asked to end
+
+
+def make_home(home: Path) -> None:
+    """Create arriero's folder, readable by its user alone."""
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if home.stat().st_uid == os.getuid():
+        home.chmod(0o700)
+
+
+def build(config: Config) -> tuple[ASGIApp, Service]:
+    """The application and its service, ready to be served."""
+    catalog = Catalog(config.models, config.folders, config.ollama_models)
+    service = Service(catalog, config.service, Metrics())
+    return create_app(service, config.server), service
+
+
+def bind(config: Config) -> socket.socket:
+    """Take the configured address; OSError (EADDRINUSE and its like) when it cannot be had. Port 0: any free one."""
+    family, kind, _, _, address = socket.getaddrinfo(config.server.host, config.server.port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, kind)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def run(config: Config, listener: socket.socket) -> None:
+    """Serve on `listener` until the process is asked to end; blocks."""
+    uvloop.run(serve(config, listener))
+
+
+async def serve(config: Config, listener: socket.socket) -> None:
+    """Serve on `listener` until SIGINT or SIGTERM; then end the workers."""
+    setup_logging(config.log_level)
+    make_home(config.home)
+    app, service = build(config)
+    settings = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_GRACE,
+        lifespan="off",
+    )
+    host, port = listener.getsockname()[:2]
+    log.info("listening on http://%s:%s", f"[{host}]" if ":" in host else host, port)
+    try:
+        with contextlib.suppress(asyncio.CancelledError):
+            await uvicorn.Server(settings).serve(sockets=[listener])
+    finally:
+        await service.close()

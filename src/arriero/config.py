@@ -1,0 +1,228 @@
+"""Composes every room's Options from flags, environment and config file, in this order of weight.
+
+The only reader of the environment. "Auto" values are resolved here or by their room into new objects.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from arriero.core.errors import InvalidRequest
+from arriero.protocols.go_duration import parse_duration
+from arriero.server.options import ServerOptions
+from arriero.service.options import ServiceOptions
+
+DEFAULT_PORT = 11434
+FILE_KEYS = {"models": dict, "models_dirs": list}
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the text says what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server is or shall be."""
+
+    scheme: str = "http"
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    path: str = ""
+
+    @property
+    def url(self) -> str:
+        """For clients: an address that means every interface becomes loopback."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self.host, self.host)
+        shown = f"[{host}]" if ":" in host else host
+        return f"{self.scheme}://{shown}:{self.port}{self.path}"
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything `arriero serve` needs. `home` holds arriero's own state, mode 0700."""
+
+    home: Path
+    server: ServerOptions
+    service: ServiceOptions
+    models: Mapping[str, Path] = field(default_factory=dict)
+    folders: tuple[Path, ...] = ()
+    ollama_models: Path | None = None
+    log_level: str = "info"
+
+
+def parse_address(text: str) -> Address:
+    """Parse OLLAMA_HOST as Ollama does: [scheme://]host[:port][/path]; http means port 80, https 443, else 11434."""
+    text = text.strip().strip("\"'")
+    if not text:
+        return Address()
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        scheme, rest = "http", text
+        default = DEFAULT_PORT
+    else:
+        default = {"http": 80, "https": 443}.get(scheme, DEFAULT_PORT)
+    if rest.count(":") > 1 and not rest.startswith("["):
+        rest = f"[{rest}]"  # a bare IPv6 address
+    parts = urlsplit(f"//{rest}")
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise ConfigError(f"OLLAMA_HOST={text!r} names no valid port (0 to 65535)") from error
+    return Address(scheme, parts.hostname or "127.0.0.1", default if port is None else port, parts.path.rstrip("/"))
+
+
+def home_folder(environ: Mapping[str, str]) -> Path:
+    """ARRIERO_HOME, else arriero's folder among the user's data (XDG); never below ~/.ollama."""
+    given = environ.get("ARRIERO_HOME")
+    base = environ.get("XDG_DATA_HOME") or str(Path(environ.get("HOME") or Path.home()) / ".local" / "share")
+    home = Path(given).expanduser() if given else Path(base) / "arriero"
+    ollama = Path(environ.get("HOME") or Path.home()) / ".ollama"
+    if home == ollama or ollama in home.parents:
+        raise ConfigError(f"ARRIERO_HOME={home} lies in Ollama's folder; choose another")
+    return home
+
+
+def truthy(environ: Mapping[str, str], name: str, default: bool = False) -> bool:
+    """A switch as Ollama reads it: what cannot be parsed counts as on."""
+    text = environ.get(name, "").strip().strip("\"'").lower()
+    if not text:
+        return default
+    return text not in ("0", "f", "false", "no", "off")
+
+
+def _number(environ: Mapping[str, str], name: str, default: int, least: int = 0) -> int:
+    text = environ.get(name, "").strip().strip("\"'")
+    if not text:
+        return default
+    if not text.lstrip("-").isdigit() or int(text) < least:
+        raise ConfigError(f"{name}={text!r} must be an integer of at least {least}")
+    return int(text)
+
+
+def _duration(environ: Mapping[str, str], name: str, default: float) -> float:
+    text = environ.get(name, "").strip().strip("\"'")
+    if not text:
+        return default
+    if text.lstrip("-").isdigit():
+        return float(text)
+    try:
+        return parse_duration(text)
+    except (ValueError, InvalidRequest) as error:
+        raise ConfigError(f'{name}={text!r} must be a duration such as "5m" or a number of seconds') from error
+
+
+def _file(path: Path, required: bool) -> dict[str, Any]:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if required:
+            raise ConfigError(f"there is no config file {path}") from None
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"cannot read the config file {path}: {error}") from error
+    for key, value in content.items():
+        if key not in FILE_KEYS:
+            raise ConfigError(f"{path}: unknown key {key!r}; known: {', '.join(FILE_KEYS)}")
+        if not isinstance(value, FILE_KEYS[key]):
+            raise ConfigError(f"{path}: {key!r} must be a {'table' if FILE_KEYS[key] is dict else 'list'}")
+    return content
+
+
+def _worker(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Settings of engine and runner; only those that are set."""
+    options: dict[str, Any] = {}
+    if truthy(environ, "ARRIERO_DETERMINISTIC"):
+        options["deterministic"] = True
+    if environ.get("ARRIERO_PREFIX_CACHE"):
+        options["prefix_cache"] = truthy(environ, "ARRIERO_PREFIX_CACHE", True)
+    flash = environ.get("ARRIERO_FLASH_ATTENTION") or environ.get("OLLAMA_FLASH_ATTENTION")
+    if flash:
+        options["flash_attn"] = "on" if truthy({"x": flash}, "x") else "off"
+    layout = environ.get("ARRIERO_KV_LAYOUT")
+    if layout:
+        if layout not in ("auto", "unified", "streams"):
+            raise ConfigError(f"ARRIERO_KV_LAYOUT={layout!r} must be auto, unified or streams")
+        options["layout"] = layout
+    if environ.get("ARRIERO_MAX_RUNNING"):
+        options["max_sequences"] = _number(environ, "ARRIERO_MAX_RUNNING", 1, 1)
+    return options
+
+
+def _models(given: Sequence[str], configured: Mapping[str, Any], base: Path) -> dict[str, Path]:
+    models = {}
+    for name, path in configured.items():
+        if not isinstance(path, str):
+            raise ConfigError(f"the path of model {name!r} must be a string")
+        models[name] = base / Path(path).expanduser()
+    for text in given:
+        name, separator, path = text.partition("=")
+        if not separator:
+            name, path = Path(text).stem, text
+        models[name] = Path(path).expanduser().absolute()
+    for name, where in models.items():
+        if not where.is_file():
+            raise ConfigError(f"model {name!r}: there is no file {where}")
+    return models
+
+
+def load_config(
+    environ: Mapping[str, str] = os.environ,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    models: Sequence[str] = (),
+    folders: Sequence[str] = (),
+    no_auth: bool = False,
+    config_file: Path | None = None,
+) -> Config:
+    """Build the configuration; ConfigError says what is wrong and what to do."""
+    home = home_folder(environ)
+    path = config_file or home / "config.toml"
+    content = _file(path, required=config_file is not None)
+    address = parse_address(environ.get("OLLAMA_HOST", ""))
+    address = Address(host=address.host if host is None else host, port=address.port if port is None else port)
+    keys = tuple(key for key in environ.get("ARRIERO_API_KEY", "").split(",") if key)
+    if not address.loopback and not keys and not no_auth:
+        raise ConfigError(
+            f"refusing to listen on {address.host} without a key: anyone who reaches it could use it. Set "
+            "ARRIERO_API_KEY (clients send it as a Bearer token or x-api-key), or say --no-auth, or use --host 127.0.0.1"
+        )
+    store = environ.get("OLLAMA_MODELS") or str(Path(environ.get("HOME") or Path.home()) / ".ollama" / "models")
+    origins = tuple(one.strip() for one in environ.get("OLLAMA_ORIGINS", "").split(",") if one.strip())
+    context = _number(environ, "OLLAMA_CONTEXT_LENGTH", 0)
+    timeout = _duration(environ, "OLLAMA_LOAD_TIMEOUT", 300.0)
+    folder_list = [*content.get("models_dirs", ()), *folders]
+    debug = environ.get("OLLAMA_DEBUG", "")
+    return Config(
+        home=home,
+        server=ServerOptions(host=address.host, port=address.port, api_keys=() if no_auth else keys, origins=origins),
+        service=ServiceOptions(
+            keep_alive=_duration(environ, "OLLAMA_KEEP_ALIVE", 300.0),
+            load_timeout=timeout if timeout > 0 else None,
+            max_queue=_number(environ, "OLLAMA_MAX_QUEUE", 512, 1),
+            max_loaded_models=_number(environ, "OLLAMA_MAX_LOADED_MODELS", 0) or 3,
+            context_length=context or None,
+            worker=_worker(environ),
+        ),
+        models=_models(models, content.get("models", {}), path.parent),
+        folders=tuple(path.parent / Path(str(folder)).expanduser() for folder in folder_list),
+        ollama_models=Path(store.strip("\"'")).expanduser(),
+        log_level=environ.get("ARRIERO_LOG") or ("debug" if debug and truthy(environ, "OLLAMA_DEBUG") else "info"),
+    )

@@ -1,0 +1,117 @@
+"""A request's life in the server: resolve, admit, lease the model, stream, split, count. Read this first.
+
+Every request that is let in ends in exactly one Finished or Failed and is counted once, also when its client goes
+away: closing the iterator at any point gives back the permit and the lease, and frees the work in the worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator
+
+import msgspec
+
+from arriero.core.backend import Backend, Permit
+from arriero.core.errors import ArrieroError, DeadlineExceeded, ErrorInfo, UnsupportedFeature
+from arriero.core.events import Event, Failed, Finished, TextDelta
+from arriero.core.model import ModelSpec
+from arriero.core.request import GenerateRequest
+from arriero.observe.metrics import Metrics
+from arriero.service.admission import Admission
+from arriero.service.lifecycle import Lifecycle, with_defaults
+from arriero.service.split import Splitter
+from arriero.store.catalog import Catalog
+from arriero.store.names import parse_name
+
+
+def check_abilities(spec: ModelSpec, request: GenerateRequest) -> None:
+    """Refuse what the model cannot do, with Ollama's texts."""
+    if "completion" not in spec.capabilities:
+        what = "chat" if request.messages is not None else "generate"
+        raise UnsupportedFeature(f'"{request.model}" does not support {what}')
+    if request.tools and "tools" not in spec.capabilities:
+        name = parse_name(spec.name)
+        full = f"{name.host}/{name.namespace}/{name.model}:{name.tag}"
+        raise UnsupportedFeature(f"{full} does not support tools", param="tools")
+    if request.think and "thinking" not in spec.capabilities:
+        raise UnsupportedFeature(f'"{request.model}" does not support thinking', param="think")
+
+
+class Generator:
+    """Runs generations over the models of a catalog."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        admission: Admission,
+        lifecycle: Lifecycle,
+        metrics: Metrics,
+        context_length: int | None = None,
+    ) -> None:
+        self._catalog, self._admission, self._lifecycle = catalog, admission, lifecycle
+        self._metrics, self._context_length = metrics, context_length
+
+    async def run(self, request: GenerateRequest) -> AsyncGenerator[Event, None]:
+        """Yield Accepted, deltas, then Finished or Failed; raises ArrieroError before the first event."""
+        spec = self._catalog.find(request.model)
+        check_abilities(spec, request)
+        permit = self._admission.enter(request)
+        started, outcome, begun = time.monotonic(), "cancelled", False
+        self._metrics.request_started(spec.name)
+        try:
+            load = with_defaults(request.load, self._context_length)
+            async with self._lifecycle.lease(spec, load, request.keep_alive) as backend:
+                load_ns = int((time.monotonic() - started) * 1e9)
+                splitter = Splitter(spec, request)
+                until = None if request.deadline is None else started + request.deadline
+                async with contextlib.aclosing(_events(backend, request, permit, until)) as events:
+                    async for event in events:
+                        if isinstance(event, TextDelta) and not begun:
+                            begun = True
+                            self._admission.began(permit)
+                            self._metrics.first_token(spec.name, time.monotonic() - started)
+                        for part in splitter.feed(event):
+                            if isinstance(part, Finished):
+                                outcome = part.reason
+                                yield _timed(part, load_ns, started)
+                            else:
+                                outcome = part.error.code if isinstance(part, Failed) else outcome
+                                yield part
+        except ArrieroError as error:
+            outcome = error.code
+            raise
+        except Exception:
+            outcome = "internal"
+            raise
+        finally:
+            self._admission.leave(permit)
+            self._metrics.request_finished(spec.name, outcome)
+
+
+def _timed(finished: Finished, load_ns: int, started: float) -> Finished:
+    """Add what only this side knows: the time spent loading, and the whole."""
+    total_ns = int((time.monotonic() - started) * 1e9)
+    return msgspec.structs.replace(
+        finished, usage=msgspec.structs.replace(finished.usage, load_ns=load_ns, total_ns=total_ns)
+    )
+
+
+async def _events(
+    backend: Backend, request: GenerateRequest, permit: Permit, until: float | None
+) -> AsyncGenerator[Event, None]:
+    """The backend's events; with `until` (monotonic seconds), a Failed when it passes."""
+    async with contextlib.aclosing(backend.generate(request, permit)) as events:
+        while True:
+            left = None if until is None else max(0.0, until - time.monotonic())
+            try:
+                async with asyncio.timeout(left):
+                    event = await anext(events)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                message = f"the request's deadline of {request.deadline:g} s has passed"
+                yield Failed(error=ErrorInfo(DeadlineExceeded.code, message))
+                return
+            yield event

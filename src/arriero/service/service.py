@@ -1,0 +1,84 @@
+"""The service as a server sees it: one object with every use case. Built whole in app.py."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+from arriero.backends.local import LocalBackend
+from arriero.core.events import Event
+from arriero.core.model import ModelSpec, RunningModel, ShownModel
+from arriero.core.request import GenerateRequest, LoadOptions
+from arriero.observe.metrics import Metrics
+from arriero.service.admission import Admission
+from arriero.service.generate import Generator
+from arriero.service.lifecycle import Lifecycle, with_defaults
+from arriero.service.options import ServiceOptions
+from arriero.store.catalog import Catalog
+from arriero.store.describe import shown
+
+
+class Service:
+    """Everything a route may ask for. Methods raise ArrieroError; the server turns codes into statuses."""
+
+    def __init__(self, catalog: Catalog, options: ServiceOptions, metrics: Metrics) -> None:
+        self._catalog, self._options, self._metrics = catalog, options, metrics
+        self._admission = Admission(options.max_queue, options.tenant_queue)
+        self._lifecycle = Lifecycle(
+            self._make_backend, keep_alive=options.keep_alive, max_loaded=options.max_loaded_models
+        )
+        self._generator = Generator(catalog, self._admission, self._lifecycle, metrics, options.context_length)
+        self._closed = False
+
+    def generate(self, request: GenerateRequest) -> AsyncGenerator[Event, None]:
+        """Accepted, deltas, then Finished or Failed; raises before the first event. Closing it frees the work."""
+        return self._generator.run(request)
+
+    async def load(self, model: str, load: LoadOptions, keep_alive: float | None) -> None:
+        """Load `model` now; ModelNotFound or ModelLoadError if that cannot be."""
+        spec = self._catalog.find(model)
+        async with self._lifecycle.lease(spec, with_defaults(load, self._options.context_length), keep_alive):
+            pass
+
+    async def unload(self, model: str) -> None:
+        """Unload `model` as soon as nobody uses it; nothing happens if it is not loaded."""
+        await self._lifecycle.unload(self._catalog.find(model).name)
+
+    def models(self) -> list[ModelSpec]:
+        """All known models, newest first."""
+        return self._catalog.models()
+
+    def find(self, name: str) -> ModelSpec:
+        """The model of that name; ModelNotFound."""
+        return self._catalog.find(name)
+
+    async def show(self, name: str, verbose: bool) -> ShownModel:
+        """The model with its file's keys and tensors."""
+        return shown(self._catalog.find(name), verbose=verbose)
+
+    def running(self) -> list[RunningModel]:
+        """The loaded models."""
+        return self._lifecycle.running()
+
+    def ready(self) -> bool:
+        """Whether requests are taken."""
+        return not self._closed
+
+    def metrics(self) -> bytes:
+        """Prometheus text."""
+        self._metrics.queue(self._admission.pending, self._admission.inside)
+        return self._metrics.render()
+
+    async def close(self) -> None:
+        """End every worker."""
+        self._closed = True
+        await self._lifecycle.close()
+
+    def _make_backend(self, spec: ModelSpec, load: LoadOptions) -> LocalBackend:
+        return LocalBackend(
+            spec,
+            load,
+            options=self._options.worker,
+            environment=self._options.worker_environment,
+            load_timeout=self._options.load_timeout,
+            on_stats=lambda worker, stats: self._metrics.engine_stats(spec.name, worker, stats),
+        )

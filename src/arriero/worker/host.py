@@ -1,0 +1,220 @@
+"""The worker: commands in, steps, events out. The main thread reads, renders and tokenizes; the loop thread owns the
+engine, the streams and all sending. Neither waits for the other.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterable
+from typing import Any
+
+from arriero.core import messages as wire
+from arriero.core.errors import ArrieroError, InvalidRequest
+from arriero.core.request import GenerateRequest
+from arriero.core.tokenizer import LoadedModel
+from arriero.engine.engine import Engine
+from arriero.engine.events import Ended, EngineEvent, Started
+from arriero.engine.loop import Loop, StepStats
+from arriero.engine.sequence import SequenceSpec
+from arriero.worker.connection import Connection
+from arriero.worker.loading import engine_options, load_model
+from arriero.worker.prompt import PromptBuilder
+from arriero.worker.stream import RequestStream
+
+STATS_INTERVAL = 0.1  # seconds; idle and every end flush at once
+CRASHED = 70  # exit status, sysexits' EX_SOFTWARE
+
+
+class Host:
+    """Serves one connection until the server goes or says Shutdown; then the process ends."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._model: LoadedModel
+        self._prompts: PromptBuilder
+        self._engine: Engine
+        self._loop: Loop
+        self._loaded = threading.Event()
+        self._streams: dict[int, RequestStream] = {}
+        self._stats_sent = 0.0
+        self._step_ended = 0.0
+
+    def serve(self) -> None:
+        """Read commands for ever. Returns only when the server has gone."""
+        while True:
+            commands = self._connection.receive()
+            if commands is None:
+                return
+            for command in commands:
+                match command:
+                    case wire.Load():
+                        threading.Thread(target=self._run, args=(command,), name="engine", daemon=True).start()
+                    case wire.Shutdown():
+                        return
+                    case _:
+                        self._loaded.wait()  # the server speaks of requests only after Ready
+                        self._handle(command)
+
+    # --- the main thread ---
+
+    def _handle(self, command: wire.Command) -> None:
+        match command:
+            case wire.Generate():
+                self._generate(command.id, command.request)
+            case wire.Abort(id=number):
+                self._loop.submit(lambda: self._abort(number))
+            case wire.Tokenize(id=number, text=text, special=special):
+                tokens = self._model.tokenizer.encode(text, add_special=False, parse_special=special)
+                self._reply(wire.Tokens(id=number, tokens=tuple(tokens)))
+            case wire.Detokenize(id=number, tokens=ids):
+                self._reply(self._detokenized(number, ids))
+            case wire.Render(id=number):
+                self._reply(self._rendered(command))
+
+    def _reply(self, report: Any) -> None:
+        self._loop.submit(lambda: self._send(report))
+
+    def _send(self, *reports: Any) -> None:
+        self._connection.send(list(reports))
+
+    def _generate(self, number: int, request: GenerateRequest) -> None:
+        received = time.monotonic()
+        try:
+            prompt = self._prompts.build(request)
+            sampler = self._model.make_sampler(request.sampling)
+        except ArrieroError as error:
+            self._reply(wire.RequestFailed(id=number, error=error.info()))
+            return
+        stream = RequestStream(number, request, prompt, self._model.tokenizer, received)
+        sequence = SequenceSpec(
+            id=number,
+            tokens=prompt.tokens,
+            sampler=sampler,
+            max_tokens=request.sampling.max_tokens,
+            stop_ids=frozenset() if request.sampling.ignore_eos else self._model.tokenizer.eog_ids,
+            min_tokens=request.sampling.min_tokens,
+            priority=request.priority,
+            tenant=request.tenant,
+        )
+        self._loop.submit(lambda: self._add(stream, sequence))
+
+    def _detokenized(self, number: int, ids: tuple[int, ...]) -> wire.Text | wire.RequestFailed:
+        n_vocab = self._model.tokenizer.n_vocab
+        for token in ids:
+            if not 0 <= token < n_vocab:
+                error = InvalidRequest(f"token {token} is not in the model's vocabulary of {n_vocab}")
+                return wire.RequestFailed(id=number, error=error.info())
+        raw = b"".join(self._model.tokenizer.piece(token) for token in ids)
+        return wire.Text(id=number, text=raw.decode("utf-8", "replace"))
+
+    def _rendered(self, command: wire.Render) -> wire.Text | wire.RequestFailed:
+        request = GenerateRequest(model="", messages=command.messages, tools=command.tools, think=command.think)
+        try:
+            return wire.Text(id=command.id, text=self._prompts.render(request))
+        except ArrieroError as error:
+            return wire.RequestFailed(id=command.id, error=error.info())
+
+    # --- the loop thread ---
+
+    def _run(self, command: wire.Load) -> None:
+        try:
+            self._load(command)
+        except ArrieroError as error:
+            self._connection.send([wire.LoadFailed(error=error.info())])
+            return
+        except BaseException as error:
+            self._crash(error)
+        self._loop.run()
+
+    def _load(self, command: wire.Load) -> None:
+        started = time.monotonic()
+        model = load_model(command.spec, command.load, command.options, self._progress)
+        info = model.runner.info
+        self._model = model
+        self._prompts = PromptBuilder(model.tokenizer, model.chat_template, info.max_sequence_tokens)
+        self._engine = Engine(model.runner, engine_options(command.options))
+        self._loop = Loop(self._engine, self._sink, self._on_step, self._crash)
+        ready = wire.Ready(
+            context_length=info.max_sequence_tokens,
+            max_sequences=info.max_sequences,
+            layout=info.layout,
+            memory=info.memory,
+            layers_total=info.layers_total,
+            layers_gpu=info.layers_gpu,
+            load_ns=int((time.monotonic() - started) * 1e9),
+            capabilities=self._prompts.template.capabilities,
+        )
+        self._connection.send([self._stats(), ready])
+        self._loaded.set()
+
+    def _progress(self, fraction: float) -> None:
+        self._connection.send([wire.LoadProgress(fraction=fraction)])
+
+    def _sink(self, events: list[EngineEvent]) -> Iterable[Any]:
+        """Turn a step's events into one frame; return what the text stage decided (stop strings)."""
+        now, reports, decisions = time.monotonic(), [], []
+        for event in events:
+            stream = self._streams.get(event.id)
+            if stream is None:
+                continue  # aborted
+            if isinstance(event, Started):
+                stream.admitted(event.cached_tokens, self._step_ended)
+            elif isinstance(event, Ended):
+                del self._streams[event.id]
+                if event.reason == "abort":
+                    continue
+                if event.error is not None:
+                    reports.append(stream.failed(event.error, now))
+                else:
+                    reports += stream.ended(event.reason, now)
+            elif stream.stop_sequence is None:
+                delta = stream.token(event.token, event.logprob, event.top, now)
+                if delta is not None:
+                    reports.append(delta)
+                if stream.stop_sequence is not None:
+                    decisions.append(lambda number=event.id: self._engine.finish(number, "stop"))
+        if any(isinstance(report, (wire.RequestFinished, wire.RequestFailed)) for report in reports):
+            reports.insert(0, self._stats())
+        if reports:
+            self._connection.send(reports)
+        return decisions
+
+    def _on_step(self, stats: StepStats) -> None:
+        self._step_ended = time.monotonic()
+        if self._step_ended - self._stats_sent > STATS_INTERVAL or not self._engine.has_work:
+            self._connection.send([self._stats()])
+
+    def _stats(self) -> wire.Stats:
+        self._stats_sent = time.monotonic()
+        stats = self._engine.stats()
+        return wire.Stats(counters=stats.counters, gauges=stats.gauges)
+
+    def _add(self, stream: RequestStream, sequence: SequenceSpec) -> None:
+        self._streams[stream.number] = stream
+        if not self._engine.has_work:
+            self._step_ended = time.monotonic()  # the next step starts now, not when the last one ended
+        cached = self._engine.match_length(sequence.tokens, sequence.salt)
+        accepted = wire.RequestAccepted(
+            id=stream.number,
+            prompt_tokens=len(stream.prompt.tokens),
+            cached_tokens=cached,
+            dropped_messages=stream.prompt.dropped_messages,
+            opens_thinking=stream.prompt.opens_thinking,
+        )
+        self._connection.send([accepted])
+        self._engine.add(sequence)
+
+    def _abort(self, number: int) -> None:
+        if self._streams.pop(number, None) is not None:
+            self._engine.abort(number)
+
+    def _crash(self, error: BaseException) -> None:
+        """The loop cannot go on: end the process, so that the server sees it and starts a fresh one."""
+        sys.stderr.write(f"worker: {type(error).__name__}: {error}\n")
+        traceback.print_exception(error)
+        sys.stderr.flush()
+        os._exit(CRASHED)

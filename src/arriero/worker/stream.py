@@ -1,0 +1,95 @@
+"""One request's text stage: tokens in, reports out. Owns its detokenizer and its clock marks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from arriero.core.errors import ErrorInfo
+from arriero.core.events import TextDelta, TokenLogprob, Usage
+from arriero.core.messages import RequestDelta, RequestFailed, RequestFinished
+from arriero.core.request import GenerateRequest
+from arriero.core.tokenizer import Tokenizer
+from arriero.text.detokenizer import Delta, Detokenizer
+from arriero.worker.prompt import Prompt
+
+
+def _ns(since: float | None, until: float | None) -> int:
+    return 0 if since is None or until is None else max(0, int((until - since) * 1e9))
+
+
+class RequestStream:
+    """The life of one request in the worker. Times are monotonic seconds, given by the caller."""
+
+    def __init__(
+        self, number: int, request: GenerateRequest, prompt: Prompt, tokenizer: Tokenizer, received: float
+    ) -> None:
+        self.number, self.prompt = number, prompt
+        self._request, self._tokenizer = request, tokenizer
+        self._detokenizer = Detokenizer(tokenizer.piece, request.sampling.stop)
+        self._received = received
+        self._admitted: float | None = None
+        self._first: float | None = None
+        self._cached = 0
+        self._count = 0
+        self._output: list[int] = []
+        self._logprobs: list[TokenLogprob] = []
+        self.stop_sequence: str | None = None
+
+    def admitted(self, cached_tokens: int, now: float) -> None:
+        """The engine has begun on it (again, after a preemption: the first time counts)."""
+        if self._admitted is None:
+            self._admitted, self._cached = now, cached_tokens
+
+    def token(
+        self, token: int, logprob: float | None, top: Sequence[tuple[int, float]], now: float
+    ) -> RequestDelta | None:
+        """Take a token; afterwards `stop_sequence` says whether a stop string has ended the answer."""
+        self._first = now if self._first is None else self._first
+        self._count += 1
+        if token in self._tokenizer.eog_ids and not self._request.sampling.ignore_eos:
+            return None
+        if self._request.want_context:
+            self._output.append(token)
+        if logprob is not None:
+            alternatives = tuple(self._describe(other, value) for other, value in top)
+            self._logprobs.append(self._describe(token, logprob, alternatives))
+        return self._delta(self._detokenizer.push(token))
+
+    def ended(self, reason: str, now: float) -> list[RequestDelta | RequestFinished]:
+        """The engine has ended it well: the rest of the text and the last word."""
+        rest = None if self.stop_sequence is not None else self._delta(self._detokenizer.flush())
+        finished = RequestFinished(
+            id=self.number,
+            reason=reason,
+            usage=self._usage(now),
+            stop_sequence=self.stop_sequence,
+            context=(*self.prompt.tokens, *self._output) if self._request.want_context else (),
+        )
+        return [finished] if rest is None else [rest, finished]
+
+    def failed(self, error: ErrorInfo, now: float) -> RequestFailed:
+        """The engine has ended it badly."""
+        return RequestFailed(id=self.number, error=error, usage=self._usage(now))
+
+    def _delta(self, delta: Delta) -> RequestDelta | None:
+        if delta.stop is not None:
+            self.stop_sequence = delta.stop
+        if not delta.text and not delta.tokens:
+            return None
+        logprobs, self._logprobs = tuple(self._logprobs), []
+        return RequestDelta(id=self.number, delta=TextDelta(text=delta.text, tokens=delta.tokens, logprobs=logprobs))
+
+    def _describe(self, token: int, logprob: float, top: tuple[TokenLogprob, ...] = ()) -> TokenLogprob:
+        raw = self._tokenizer.piece(token)
+        return TokenLogprob(token=raw.decode("utf-8", "replace"), logprob=logprob, bytes=tuple(raw), top=top)
+
+    def _usage(self, now: float) -> Usage:
+        return Usage(
+            prompt_tokens=len(self.prompt.tokens),
+            cached_tokens=self._cached,
+            completion_tokens=self._count,
+            queue_ns=_ns(self._received, self._admitted or now),
+            prefill_ns=_ns(self._admitted, self._first or now),
+            decode_ns=_ns(self._first, now),
+            total_ns=_ns(self._received, now),
+        )

@@ -1,0 +1,24 @@
+"""One server for all tests that only ask; tests that kill or configure start their own with `serve`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.serving import Server, serve
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server in the default mode, shared."""
+    with serve(tmp_path_factory.mktemp("shared server")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def exact_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server in the deterministic mode, shared."""
+    environment = {"ARRIERO_DETERMINISTIC": "1"}
+    with serve(tmp_path_factory.mktemp("exact server"), environment=environment) as running:
+        yield running

@@ -1,0 +1,108 @@
+"""Starts real servers on real ports for the tests here, and ends them; reads their metrics."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+START_LIMIT = 60.0  # seconds, generous: machines that test are busy
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def clean_environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment without what would change a server, and with a home of its own."""
+    skipped = ("OLLAMA_", "ARRIERO_", "XDG_")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(skipped) and not k.lower().endswith("_proxy")}
+    return {**kept, "HOME": str(home), "ARRIERO_HOME": str(home / "arriero"), **(extra or {})}
+
+
+class Server:
+    """A running `arriero serve`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+        self.process, self.port, self.log = process, port, log
+        self.url = f"http://127.0.0.1:{port}"
+
+    def get(self, path: str) -> bytes:
+        """GET `path`."""
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(self.url + path, timeout=30) as reply:
+            return bytes(reply.read())
+
+    def metrics(self) -> dict[str, float]:
+        """All samples of /metrics by name; those that differ in labels only are added up."""
+        found: dict[str, float] = {}
+        for line in self.get("/metrics").decode().splitlines():
+            match = re.match(r"([a-zA-Z_:][\w:]*)(?:\{.*\})? (\S+)$", line)
+            if match:
+                found[match.group(1)] = found.get(match.group(1), 0.0) + float(match.group(2))
+        return found
+
+    def wait_for(self, name: str, condition: str, value: float, limit: float = 30.0) -> dict[str, float]:
+        """Poll /metrics until `name` is == or >= `value`; AssertionError with the last reading after `limit`."""
+        until = time.monotonic() + limit
+        while True:
+            metrics = self.metrics()
+            now = metrics.get(name, 0.0)
+            if (condition == "==" and now == value) or (condition == ">=" and now >= value):
+                return metrics
+            assert time.monotonic() < until, f"{name} is {now}, not {condition} {value}"
+            time.sleep(0.02)
+
+    def stop(self) -> int:
+        """Ask the server to end; its exit status."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        return self.process.wait(20)
+
+
+@contextlib.contextmanager
+def serve(
+    home: Path, *arguments: str, environment: Mapping[str, str] | None = None, command: Sequence[str] = ()
+) -> Iterator[Server]:
+    """Start a server, wait until it is ready, and end it at the end."""
+    port = free_port()
+    home.mkdir(parents=True, exist_ok=True)
+    log = home / f"serve-{port}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [
+                *(command or (sys.executable, "-m", "arriero")),
+                "serve",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                str(port),
+                *arguments,
+            ],
+            env=clean_environment(home, environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    server = Server(process, port, log)
+    try:
+        until = time.monotonic() + START_LIMIT
+        while True:
+            with contextlib.suppress(OSError):
+                server.get("/ready")
+                break
+            assert process.poll() is None, f"the server ended: {log.read_text()}"
+            assert time.monotonic() < until, f"the server is not ready: {log.read_text()}"
+            time.sleep(0.05)
+        yield server
+    finally:
+        server.stop()
