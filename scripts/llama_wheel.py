@@ -20,6 +20,9 @@ DISTRIBUTION = "llama-cpp-python"
 _MINUTES = {"cpu": "2 to 6 minutes on 2 cores", "metal": "a few minutes", "vulkan": "about 10 minutes"}
 
 
+_INCLUDED = Path(__file__).with_name("llama_only.cmake")
+
+
 class BuildFailed(Exception):
     """The compilation ended without a wheel; the message says what to do."""
 
@@ -92,22 +95,26 @@ def command(python: Path, version: str, backend: Backend, into: Path) -> list[st
 
     pip keeps wheels that it built and gives them back without asking how they were compiled, hence no cache.
     """
-    defines = [
-        "GGML_NATIVE=ON",
-        "LLAVA_BUILD=OFF",
-        f"CMAKE_PROJECT_llama_cpp_INCLUDE={Path(__file__).with_name('llama_only.cmake')}",
-        *backend.cmake_defines,
-    ]
     return [
         *(str(python), "-m", "pip", "wheel", "--verbose", "--no-deps", "--no-cache-dir", "--no-input"),
         *("--progress-bar", "off", "--disable-pip-version-check"),
         *("--no-binary", DISTRIBUTION, "--wheel-dir", str(into)),
-        *(f"--config-settings=cmake.define.{define}" for define in defines),
-        # libllama and the ggml that it needs; not the second copy of them and their headers beside the package.
-        "--config-settings=build.targets=llama",
-        "--config-settings=wheel.exclude=/lib/**;/include/**",
+        *(f"--config-settings={setting}" for setting in settings(backend)),
+        f"--config-settings=cmake.define.CMAKE_PROJECT_llama_cpp_INCLUDE={_INCLUDED}",
         f"{DISTRIBUTION}=={version}",
     ]
+
+
+def settings(backend: Backend) -> tuple[str, ...]:
+    """What we tell llama-cpp-python's build, wherever the checkout lies."""
+    return (
+        "cmake.define.GGML_NATIVE=ON",
+        "cmake.define.LLAVA_BUILD=OFF",
+        *(f"cmake.define.{define}" for define in backend.cmake_defines),
+        # libllama and the ggml that it needs; not the second copy of them and their headers beside the package.
+        "build.targets=llama",
+        "wheel.exclude=/lib/**;/include/**",
+    )
 
 
 def _build_env(env: Mapping[str, str], chosen: compilers.Compilers, jobs: int) -> dict[str, str]:

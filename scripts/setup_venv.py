@@ -54,7 +54,7 @@ def _prepare(dev: bool, rebuild: bool) -> None:
     env = os.environ
     kind = backend.decide(env, backend.look(env))
     chosen = compilers.choose(env)
-    recipe = wheel_key.recipe(_llama_version(), kind, env, chosen)
+    recipe = wheel_key.recipe(_llama_version(), kind, env, chosen, llama_wheel.settings(kind))
     cache = wheel_key.cache_folder(env)
     found = stamp.read(VENV)
     files = (LOCK, LOCK_DEV, ROOT / "pyproject.toml")

@@ -29,6 +29,7 @@ class Recipe:
     cxx_compiler: str
     cpu: str
     flags: tuple[str, ...]
+    settings: tuple[str, ...]
 
     @property
     def key(self) -> str:
@@ -37,8 +38,10 @@ class Recipe:
         return f"{self.version}-{self.backend}-{self.arch}-{digest[:16]}"
 
 
-def recipe(version: str, backend: Backend, env: Mapping[str, str], chosen: compilers.Compilers) -> Recipe:
-    """Ask the compilers and this machine."""
+def recipe(
+    version: str, backend: Backend, env: Mapping[str, str], chosen: compilers.Compilers, settings: tuple[str, ...]
+) -> Recipe:
+    """Ask the compilers and this machine; `settings` is what we tell the build ourselves."""
     return Recipe(
         version=version,
         backend=backend.name,
@@ -49,6 +52,7 @@ def recipe(version: str, backend: Backend, env: Mapping[str, str], chosen: compi
         cxx_compiler=compilers.version(chosen.cxx),
         cpu=compilers.cpu_features(chosen.cc),
         flags=tuple(f"{name}={env[name]}" for name in _FLAGS if env.get(name)),
+        settings=settings,
     )
 
 

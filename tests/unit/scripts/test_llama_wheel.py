@@ -15,7 +15,7 @@ from scripts.backend import Backend, Machine
 from scripts.wheel_key import Recipe
 
 PLAIN = Machine(system="Linux", arch="x86_64", nvcc=None, nvidia_device=False, glslc=None, vulkan=False)
-RECIPE = Recipe("0.3.36", "cpu", "Linux", "x86_64", "glibc 2.36", "gcc 12", "g++ 12", "#define __AVX2__ 1", ())
+RECIPE = Recipe("0.3.36", "cpu", "Linux", "x86_64", "glibc 2.36", "gcc 12", "g++ 12", "#define __AVX2__ 1", (), ())
 
 
 @pytest.mark.parametrize(
@@ -45,18 +45,18 @@ def test_arriero_backend_decides() -> None:
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Recipe)])
 def test_the_key_changes_with_everything_that_the_build_depends_on(field: str) -> None:
-    changed = dataclasses.replace(RECIPE, **{field: ("x",) if field == "flags" else "other"})  # type: ignore[arg-type]
+    changed = dataclasses.replace(RECIPE, **{field: ("x",) if field in ("flags", "settings") else "other"})  # type: ignore[arg-type]
     assert changed.key != RECIPE.key
     assert dataclasses.replace(RECIPE).key == RECIPE.key
 
 
 def test_this_machine_has_a_key_and_the_same_one_twice() -> None:
     chosen = compilers.choose({"PATH": "/usr/bin:/bin"})
-    found = wheel_key.recipe("0.3.36", Backend("cpu", "a test"), {}, chosen)
-    assert found == wheel_key.recipe("0.3.36", Backend("cpu", "a test"), {}, chosen)
+    found = wheel_key.recipe("0.3.36", Backend("cpu", "a test"), {}, chosen, ())
+    assert found == wheel_key.recipe("0.3.36", Backend("cpu", "a test"), {}, chosen, ())
     assert found.c_compiler
     assert found.cpu
-    flagged = wheel_key.recipe("0.3.36", Backend("cpu", "a test"), {"CFLAGS": "-O1"}, chosen)
+    flagged = wheel_key.recipe("0.3.36", Backend("cpu", "a test"), {"CFLAGS": "-O1"}, chosen, ())
     assert flagged.key != found.key
 
 

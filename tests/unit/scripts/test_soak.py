@@ -6,7 +6,8 @@ from scripts import soak
 
 REPORT = """<testsuites><testsuite>
 <testcase classname="tests.e2e.test_soak" name="test_churn" time="600.04">
-<properties><property name="requests" value="1234"/><property name="rss" value="1.5"/><property name="mode" value="fast"/>
+<properties><property name="requests" value="1234"/><property name="rss" value="1.5"/>
+<property name="mode" value="fast"/>
 </properties></testcase>
 <testcase classname="tests.e2e.test_soak" name="test_leak" time="3"><failure message="leaked"/></testcase>
 <testcase classname="tests.e2e.test_soak" name="test_gpu" time="0"><skipped message="gpu: none here"/></testcase>
