@@ -160,8 +160,10 @@ def _worker(environ: Mapping[str, str]) -> dict[str, Any]:
         if layout not in ("auto", "unified", "streams"):
             raise ConfigError(f"ARRIERO_KV_LAYOUT={layout!r} must be auto, unified or streams")
         options["layout"] = layout
-    if environ.get("ARRIERO_MAX_RUNNING"):
-        options["max_sequences"] = _number(environ, "ARRIERO_MAX_RUNNING", 1, 1)
+    for name in ("ARRIERO_MAX_RUNNING", "OLLAMA_NUM_PARALLEL"):  # Ollama's slots are only a cap here
+        if environ.get(name):
+            options["max_sequences"] = _number(environ, name, 1, 1)
+            break
     return options
 
 
@@ -202,7 +204,7 @@ def load_config(
     if not address.loopback and not keys and not no_auth:
         raise ConfigError(
             f"refusing to listen on {address.host} without a key: anyone who reaches it could use it. Set "
-            "ARRIERO_API_KEY (clients send it as a Bearer token or x-api-key), or say --no-auth, or use --host 127.0.0.1"
+            "ARRIERO_API_KEY (clients send it as a Bearer token or x-api-key), say --no-auth, or use --host 127.0.0.1"
         )
     store = environ.get("OLLAMA_MODELS") or str(Path(environ.get("HOME") or Path.home()) / ".ollama" / "models")
     origins = tuple(one.strip() for one in environ.get("OLLAMA_ORIGINS", "").split(",") if one.strip())

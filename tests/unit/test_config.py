@@ -1,0 +1,112 @@
+"""Flags, environment and file become Options; what cannot be used is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from arriero.config import ConfigError, home_folder, load_config, parse_address
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("", "http://127.0.0.1:11434"),
+        ("0.0.0.0", "http://127.0.0.1:11434"),
+        (":8080", "http://127.0.0.1:8080"),
+        ("example.com", "http://example.com:11434"),
+        ("http://example.com", "http://example.com:80"),
+        ("https://example.com/path/", "https://example.com:443/path"),
+        ("[::1]:1234", "http://[::1]:1234"),
+        ("::1", "http://[::1]:11434"),
+        ('"127.0.0.1:9"', "http://127.0.0.1:9"),
+    ],
+)
+def test_addresses_as_ollama_reads_them(text: str, url: str) -> None:
+    assert parse_address(text).url == url
+
+
+def test_a_port_that_is_none_is_named() -> None:
+    with pytest.raises(ConfigError, match="OLLAMA_HOST"):
+        parse_address("localhost:99999")
+
+
+def test_off_loopback_needs_a_key_or_a_word(tmp_path: Path) -> None:
+    environ = {"HOME": str(tmp_path), "OLLAMA_HOST": "0.0.0.0"}
+    with pytest.raises(ConfigError, match=r"ARRIERO_API_KEY.*--no-auth"):
+        load_config(environ)
+    assert load_config({**environ, "ARRIERO_API_KEY": "k1,k2"}).server.api_keys == ("k1", "k2")
+    assert load_config(environ, no_auth=True).server.host == "0.0.0.0"
+    assert load_config(environ, host="127.0.0.1").server.host == "127.0.0.1"
+    assert load_config({"HOME": str(tmp_path), "OLLAMA_HOST": "localhost:1"}).server.port == 1
+
+
+def test_ollamas_variables_are_honoured(tmp_path: Path) -> None:
+    environ = {
+        "HOME": str(tmp_path),
+        "OLLAMA_MODELS": str(tmp_path / "store"),
+        "OLLAMA_KEEP_ALIVE": "1h30m",
+        "OLLAMA_MAX_QUEUE": "7",
+        "OLLAMA_CONTEXT_LENGTH": "1024",
+        "OLLAMA_LOAD_TIMEOUT": "0",
+        "OLLAMA_NUM_PARALLEL": "3",
+        "OLLAMA_ORIGINS": "https://a.example, https://b.example",
+        "OLLAMA_FLASH_ATTENTION": "1",
+    }
+    config = load_config(environ)
+    assert config.ollama_models == tmp_path / "store"
+    assert config.service.keep_alive == 5400
+    assert (config.service.max_queue, config.service.context_length, config.service.load_timeout) == (7, 1024, None)
+    assert config.service.worker == {"max_sequences": 3, "flash_attn": "on"}
+    assert config.server.origins == ("https://a.example", "https://b.example")
+    assert load_config({"HOME": str(tmp_path), "OLLAMA_KEEP_ALIVE": "-1"}).service.keep_alive == -1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("OLLAMA_KEEP_ALIVE", "soon"), ("OLLAMA_MAX_QUEUE", "many"), ("ARRIERO_KV_LAYOUT", "flat")],
+)
+def test_unusable_values_name_their_variable(tmp_path: Path, name: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=name):
+        load_config({"HOME": str(tmp_path), name: value})
+
+
+def test_state_lies_under_its_own_home(tmp_path: Path) -> None:
+    assert home_folder({"HOME": "/h"}) == Path("/h/.local/share/arriero")
+    assert home_folder({"HOME": "/h", "XDG_DATA_HOME": "/x"}) == Path("/x/arriero")
+    assert home_folder({"HOME": "/h", "ARRIERO_HOME": "/own"}) == Path("/own")
+    with pytest.raises(ConfigError, match="Ollama"):
+        home_folder({"HOME": "/h", "ARRIERO_HOME": "/h/.ollama/x"})
+
+
+def test_models_come_from_file_and_flags(tmp_path: Path) -> None:
+    for name in ("a.gguf", "b.gguf"):
+        (tmp_path / name).write_bytes(b"GGUF")
+    file = tmp_path / "config.toml"
+    file.write_text('models_dirs = ["more"]\n[models]\nfirst = "a.gguf"\n')
+    config = load_config({"HOME": str(tmp_path)}, config_file=file, models=[f"second={tmp_path / 'b.gguf'}"])
+    assert dict(config.models) == {"first": tmp_path / "a.gguf", "second": tmp_path / "b.gguf"}
+    assert config.folders == (tmp_path / "more",)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("surprise = 1", "unknown key 'surprise'"),
+        ("models = 1", "must be a table"),
+        ("[models]\nx = 1", "must be a string"),
+        ('[models]\nx = "none.gguf"', "no file"),
+        ("= broken", "cannot read"),
+    ],
+)
+def test_a_bad_file_says_what_is_wrong(tmp_path: Path, text: str, why: str) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=why):
+        load_config({"HOME": str(tmp_path)}, config_file=file)
+
+
+def test_a_named_file_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no config file"):
+        load_config({"HOME": str(tmp_path)}, config_file=tmp_path / "none.toml")

@@ -1,0 +1,102 @@
+"""Prompts: templates, BOS, limits, and the cutting that was asked for."""
+
+from __future__ import annotations
+
+import pytest
+
+from arriero.core.errors import ContextLengthExceeded, InvalidRequest, TemplateError, UnsupportedFeature
+from arriero.core.request import GenerateRequest, Message, ToolSpec
+from arriero.worker.prompt import PromptBuilder
+from tests.unit.worker.letters import Letters
+
+TEMPLATE = "{% for m in messages %}[{{ m.role }}:{{ m.content }}]{% endfor %}"
+
+
+def builder(template: str = TEMPLATE, context: int = 1000) -> PromptBuilder:
+    return PromptBuilder(Letters(), template, context)
+
+
+def text_of(tokens: list[int]) -> str:
+    return "".join(chr(token) if token < 256 else "^" for token in tokens)
+
+
+def chat(*texts: str, **more: object) -> GenerateRequest:
+    roles = ("user", "assistant")
+    messages = tuple(Message(role=roles[i % 2], content=text) for i, text in enumerate(texts))
+    return GenerateRequest(model="m", messages=messages, **more)  # type: ignore[arg-type]
+
+
+def test_messages_are_rendered_with_bos_once() -> None:
+    assert text_of(builder().build(chat("hi")).tokens) == "^[user:hi]"
+    assert text_of(builder("<s>" + TEMPLATE).build(chat("hi")).tokens) == "^[user:hi]"
+
+
+def test_a_prompt_becomes_a_message_after_the_system_text() -> None:
+    request = GenerateRequest(model="m", prompt="hi", system="be kind")
+    assert text_of(builder().build(request).tokens) == "^[system:be kind][user:hi]"
+    own = GenerateRequest(model="m", messages=(Message(role="system", content="own"),), prompt="hi", system="other")
+    assert text_of(builder().build(own).tokens) == "^[system:own][user:hi]"
+
+
+def test_raw_prompts_see_no_template_and_context_stands_before() -> None:
+    assert text_of(builder().build(GenerateRequest(model="m", prompt="hi", raw=True)).tokens) == "^hi"
+    continued = GenerateRequest(model="m", prompt="hi", context=(257, 65))
+    assert text_of(builder().build(continued).tokens) == "^A[user:hi]"
+    assert builder().build(GenerateRequest(model="m", prompt_tokens=(1, 2))).tokens == [1, 2]
+
+
+@pytest.mark.parametrize("tokens", [(258,), (-1,)])
+def test_tokens_outside_the_vocabulary_are_refused(tokens: tuple[int, ...]) -> None:
+    with pytest.raises(InvalidRequest, match="vocabulary of 258"):
+        builder().build(GenerateRequest(model="m", prompt_tokens=tokens))
+
+
+def test_nothing_to_do_is_an_error() -> None:
+    with pytest.raises(InvalidRequest, match="neither messages nor a prompt"):
+        builder().build(GenerateRequest(model="m"))
+    with pytest.raises(InvalidRequest, match="empty"):
+        builder().build(GenerateRequest(model="m", prompt_tokens=()))
+
+
+def test_too_long_says_both_numbers() -> None:
+    with pytest.raises(ContextLengthExceeded) as caught:
+        builder(context=10).build(chat("0123456789"))
+    assert caught.value.details == {"prompt_tokens": 18, "context_length": 10}
+    assert "18" in caught.value.message
+    assert "10" in caught.value.message
+
+
+def test_a_prompt_that_fills_the_context_leaves_no_room_for_an_answer() -> None:
+    assert len(builder(context=11).build(chat("hi")).tokens) == 10
+    with pytest.raises(ContextLengthExceeded):
+        builder(context=10).build(chat("hi"))
+
+
+def test_truncate_drops_the_fewest_oldest_turns_and_counts_them() -> None:
+    request = GenerateRequest(
+        model="m",
+        messages=(
+            Message(role="system", content="S"),
+            *(Message(role="user", content=str(i) * 10) for i in range(5)),
+        ),
+        truncate=True,
+    )
+    prompt = builder(context=50).build(request)
+    assert text_of(prompt.tokens) == "^[system:S][user:3333333333][user:4444444444]"
+    assert prompt.dropped_messages == 3
+    with pytest.raises(ContextLengthExceeded):
+        builder(context=20).build(request)
+    assert builder(context=500).build(request).dropped_messages == 0
+
+
+def test_tools_need_a_template_that_knows_them() -> None:
+    with pytest.raises(UnsupportedFeature, match="does not support tools"):
+        builder().build(chat("hi", tools=(ToolSpec(name="f"),)))
+    with_tools = builder("{% for t in tools %}<{{ t.function.name }}>{% endfor %}" + TEMPLATE)
+    assert text_of(with_tools.build(chat("hi", tools=(ToolSpec(name="f"),))).tokens) == "^<f>[user:hi]"
+
+
+def test_template_faults_are_the_templates() -> None:
+    with pytest.raises(TemplateError, match="no thanks"):
+        builder("{{ raise_exception('no thanks') }}").build(chat("hi"))
+    assert builder(TEMPLATE + "<think>").build(chat("hi")).opens_thinking is True

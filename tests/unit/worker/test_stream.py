@@ -1,0 +1,77 @@
+"""A request's text stage: deltas, stop strings, counts, the last word."""
+
+from __future__ import annotations
+
+from arriero.core.messages import RequestDelta, RequestFinished
+from arriero.core.request import GenerateRequest, SamplingParams
+from arriero.worker.prompt import Prompt
+from arriero.worker.stream import RequestStream
+from tests.unit.worker.letters import Letters
+
+
+def stream(*, want_context: bool = False, **sampling: object) -> RequestStream:
+    request = GenerateRequest(
+        model="m",
+        prompt="x",
+        want_context=want_context,
+        sampling=SamplingParams(**sampling),  # type: ignore[arg-type]
+    )
+    return RequestStream(7, request, Prompt([1, 2, 3]), Letters(), received=10.0)
+
+
+def texts(reports: list[object]) -> str:
+    return "".join(report.delta.text for report in reports if isinstance(report, RequestDelta))
+
+
+def test_half_characters_are_held() -> None:
+    one = stream()
+    reports = [one.token(byte, None, (), 11.0) for byte in "é!".encode()]
+    assert reports[0] is None
+    assert texts(reports) == "é!"
+
+
+def test_a_stop_string_over_token_borders_ends_the_text() -> None:
+    one = stream(stop=("END",))
+    reports = [one.token(byte, None, (), 11.0) for byte in b"abEN"]
+    assert texts(reports) == "ab"
+    last = one.token(ord("D"), None, (), 11.0)
+    assert one.stop_sequence == "END"
+    ended = one.ended("stop", 12.0)
+    assert texts([last, *ended]) == ""
+    finished = ended[-1]
+    assert isinstance(finished, RequestFinished)
+    assert (finished.reason, finished.stop_sequence, finished.usage.completion_tokens) == ("stop", "END", 5)
+
+
+def test_what_is_held_comes_out_at_the_end() -> None:
+    one = stream(stop=("END",))
+    reports = [one.token(byte, None, (), 11.0) for byte in b"abEN"]
+    assert texts([*reports, *one.ended("length", 12.0)]) == "abEN"
+
+
+def test_durations_and_context() -> None:
+    one = stream(want_context=True)
+    one.admitted(2, 11.0)
+    one.admitted(0, 11.5)  # again after a preemption: the first time counts
+    one.token(65, None, (), 13.0)
+    one.token(66, None, (), 14.0)
+    finished = one.ended("stop", 16.0)[-1]
+    assert isinstance(finished, RequestFinished)
+    usage = finished.usage
+    assert (usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens) == (3, 2, 2)
+    assert (usage.queue_ns, usage.prefill_ns, usage.decode_ns, usage.total_ns) == (
+        10**9,
+        2 * 10**9,
+        3 * 10**9,
+        6 * 10**9,
+    )
+    assert finished.context == (1, 2, 3, 65, 66)
+
+
+def test_log_probabilities_travel_with_their_text() -> None:
+    one = stream()
+    report = one.token(65, -0.5, ((65, -0.5), (66, -1.0)), 11.0)
+    assert report is not None
+    (logprob,) = report.delta.logprobs
+    assert (logprob.token, logprob.logprob, logprob.bytes) == ("A", -0.5, (65,))
+    assert [(other.token, other.logprob) for other in logprob.top] == [("A", -0.5), ("B", -1.0)]
