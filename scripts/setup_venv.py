@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
+import json
 import os
 import re
 import shlex
@@ -15,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -57,8 +59,7 @@ def _prepare(dev: bool, rebuild: bool) -> None:
     recipe = wheel_key.recipe(_llama_version(), kind, env, chosen, llama_wheel.settings(kind))
     cache = wheel_key.cache_folder(env)
     found = stamp.read(VENV)
-    files = (LOCK, LOCK_DEV, ROOT / "pyproject.toml")
-    wanted = stamp.current(ROOT, recipe.key, dev or bool(found and found.dev), files)
+    wanted = stamp.current(ROOT, recipe.key, dev or bool(found and found.dev), _what_is_installed())
     plan = stamp.plan(VENV, wanted)
     if rebuild:
         shutil.rmtree(cache / recipe.key, ignore_errors=True)
@@ -71,12 +72,19 @@ def _prepare(dev: bool, rebuild: bool) -> None:
     print("Installing the packages of the lock file", flush=True)
     # llama.cpp comes after everything that can fail quickly.
     _pip("install", "--no-deps", *_packages(LOCK), *(_packages(LOCK_DEV) if wanted.dev else ()))
-    wheel = llama_wheel.obtain(python, recipe, kind, chosen, env, cache)
-    _pip("install", "--no-deps", "--force-reinstall", "--no-index", str(wheel))
+    if plan is stamp.Plan.REMAKE or rebuild or found is None or found.wheel != wanted.wheel:
+        wheel = llama_wheel.obtain(python, recipe, kind, chosen, env, cache)
+        _pip("install", "--no-deps", "--force-reinstall", "--no-index", str(wheel))
     _pip("install", "--no-deps", "--editable", str(ROOT))
     _run(python, "-m", "compileall", "-q", str(ROOT / "src"))
     stamp.write(VENV, wanted)
     print("Ready: .venv", flush=True)
+
+
+def _what_is_installed() -> str:
+    """The lock files and what pyproject.toml says about the package; settings of tools install nothing."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    return LOCK.read_text() + LOCK_DEV.read_text() + json.dumps([project["project"], project["build-system"]])
 
 
 def _make_venv() -> None:

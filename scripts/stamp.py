@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
@@ -28,18 +27,15 @@ class Stamp:
 
     checkout: str  # absolute: scripts in a .venv name it, so a moved one is broken
     python: str  # version and place of the Python below it
-    packages: str  # hash of the lock files and pyproject.toml
+    packages: str  # hash of the lock files and of what pyproject.toml installs
     wheel: str  # key of the compiled llama.cpp
     dev: bool  # the tools for tests and checks are there too
 
 
-def current(checkout: Path, wheel: str, dev: bool, files: Iterable[Path]) -> Stamp:
-    """The stamp that a `.venv` made now, by this Python, would get."""
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.read_bytes() + b"\0")
+def current(checkout: Path, wheel: str, dev: bool, installed: str) -> Stamp:
+    """The stamp that a `.venv` made now, by this Python, would get; `installed` says what goes into it."""
     python = f"{sys.version.split()[0]} {os.path.realpath(sys.base_prefix)}"
-    return Stamp(str(checkout), python, digest.hexdigest(), wheel, dev)
+    return Stamp(str(checkout), python, hashlib.sha256(installed.encode()).hexdigest(), wheel, dev)
 
 
 def plan(venv: Path, wanted: Stamp) -> Plan:
