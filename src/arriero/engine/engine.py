@@ -1,0 +1,107 @@
+"""Engine: add, abort, step. One runner, one storage, one scheduler; called from one thread."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from arriero.core.errors import ArrieroError, ErrorInfo
+from arriero.core.runner import Runner
+from arriero.engine.chain import TokenChain
+from arriero.engine.events import EngineEvent
+from arriero.engine.options import EngineOptions
+from arriero.engine.paged import PagedStorage
+from arriero.engine.scheduler import Scheduler
+from arriero.engine.sequence import SequenceSpec
+from arriero.engine.slots import SequenceStorage
+from arriero.engine.stats import EngineStats
+from arriero.engine.storage import KVStorage
+
+
+class Engine:
+    """Runs sequences of token ids on `runner`. Each one added ends with exactly one Ended."""
+
+    def __init__(self, runner: Runner, options: EngineOptions | None = None) -> None:
+        """ValueError if the options and the runner's abilities exclude each other."""
+        options = options or EngineOptions()
+        info = runner.info
+        self._runner = runner
+        self._block_size = info.block_size
+        self._stats = EngineStats()
+        self._storage: KVStorage = (
+            PagedStorage(info, prefix_cache=options.prefix_cache)
+            if info.storage == "paged"
+            else SequenceStorage(info, prefix_cache=options.prefix_cache)
+        )
+        self._scheduler = Scheduler(info, options, self._storage, self._stats)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether `step` would do or tell anything."""
+        return self._scheduler.has_work
+
+    @property
+    def capacity(self) -> int:
+        """Tokens that one sequence can hold, prompt and answer."""
+        return self._scheduler.capacity
+
+    def add(self, spec: SequenceSpec) -> None:
+        """Queue a sequence. ValueError for an id in use or no tokens; one too long ends with an error in `step`."""
+        self._scheduler.add(spec)
+
+    def abort(self, sequence_id: int) -> bool:
+        """End a sequence, waiting or running, with the reason "abort"; its blocks are free before the next step."""
+        return self._scheduler.end(sequence_id, "abort")
+
+    def finish(self, sequence_id: int, reason: str) -> bool:
+        """End a sequence well, with `reason`: what reads its text saw a stop string."""
+        return self._scheduler.end(sequence_id, reason)
+
+    def step(self, now: float) -> list[EngineEvent]:
+        """Compute one batch and return what happened. `now` in seconds of a monotonic clock."""
+        batch = self._scheduler.schedule(now)
+        if batch is None:
+            return self._scheduler.drain()
+        try:
+            output = self._runner.execute(batch)
+        except Exception as error:  # whatever a runner raises must end only the sequences it was working on
+            return self._scheduler.fail(_info(error))
+        return self._scheduler.commit(output, now)
+
+    def match_length(self, tokens: list[int], salt: bytes | str = b"") -> int:
+        """Return how many leading tokens of a prompt are cached now. No side effect."""
+        limit = self._storage.rules.usable(len(tokens))
+        if not limit:
+            return 0
+        chain = TokenChain(tokens, self._block_size, salt.encode() if isinstance(salt, str) else salt)
+        return self._storage.match(chain, limit).blocks * self._block_size
+
+    def stats(self) -> EngineStats:
+        """Return all counters and gauges as they are now."""
+        gauges, counters = self._storage.gauges(), self._storage.counters()
+        return replace(
+            self._stats,
+            parks=counters.parks,
+            failed_parks=counters.failed_parks,
+            restores=counters.restores,
+            failed_restores=counters.failed_restores,
+            block_copies=counters.copies,
+            evictions=counters.evictions,
+            blocks_total=gauges.total_blocks,
+            blocks_active=gauges.active_blocks,
+            blocks_cached=gauges.cached_blocks,
+            blocks_free=gauges.free_blocks,
+            waiting=self._scheduler.num_waiting,
+            running=self._scheduler.num_running,
+            parked_states=gauges.parked_states,
+            parked_blocks=gauges.parked_blocks,
+        )
+
+    def check(self) -> None:
+        """Raise AssertionError if any accounting contradicts itself. Walks everything."""
+        self._scheduler.check()
+
+
+def _info(error: Exception) -> ErrorInfo:
+    if isinstance(error, ArrieroError):
+        return error.info()
+    return ErrorInfo("internal", f"the runner failed: {type(error).__name__}: {error}")

@@ -1,0 +1,40 @@
+"""What a step tells about sequences: Started, tokens, and exactly one Ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from arriero.core.errors import ErrorInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The first tokens of a sequence were computed; `cached_tokens` of its prompt came from the prefix cache."""
+
+    id: int
+    cached_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEvent:
+    """A drawn token of the answer. `top` holds (token, log probability) pairs where they were asked for."""
+
+    id: int
+    token: int
+    logprob: float | None = None
+    top: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The last word on a sequence. `reason`: stop, length, abort, error, or what `Engine.finish` was given.
+
+    A stop token ends the sequence without a TokenEvent of its own. `error` is set with the reason "error" only.
+    """
+
+    id: int
+    reason: str
+    error: ErrorInfo | None = None
+
+
+EngineEvent = Started | TokenEvent | Ended

@@ -1,0 +1,31 @@
+"""How the engine schedules: one frozen value, born in the configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """What may be tuned. ValueError for a value that no runner could honour."""
+
+    max_batch_tokens: int = 512
+    """Tokens in a step at most (the runner's own bound counts too). Smaller: steadier streams, slower prompts."""
+    max_running: int | None = None
+    """Sequences that run at the same time at most; None: as many as the runner has slots."""
+    prefix_cache: bool = True
+    """Reuse the computed blocks of equal prefixes."""
+    watermark: float = 0.01
+    """Share of the blocks that admission leaves free while others run, so that they can grow."""
+    prefill_chunk: int | None = None
+    """Prompt tokens of one sequence in a step at most; None: as many as the step has room for."""
+
+    def __post_init__(self) -> None:
+        if self.max_batch_tokens < 1:
+            raise ValueError(f"max_batch_tokens must be at least 1, not {self.max_batch_tokens}")
+        if self.max_running is not None and self.max_running < 1:
+            raise ValueError(f"max_running must be at least 1, not {self.max_running}")
+        if not 0.0 <= self.watermark < 1.0:
+            raise ValueError(f"watermark must be at least 0 and less than 1, not {self.watermark}")
+        if self.prefill_chunk is not None and self.prefill_chunk < 1:
+            raise ValueError(f"prefill_chunk must be at least 1, not {self.prefill_chunk}")

@@ -1,0 +1,358 @@
+"""Scheduler: decides what the next step computes and what its output means. It acts on nothing and reads no clock.
+
+Decode first, then prompts under way in chunks, then admission: first come, first served within a priority.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, insort
+from operator import attrgetter
+
+from arriero.core.errors import ContextLengthExceeded, ErrorInfo
+from arriero.core.runner import Batch, RunnerInfo, Span, StepOutput
+from arriero.engine.claims import Claims
+from arriero.engine.events import Ended, EngineEvent, Started, TokenEvent
+from arriero.engine.options import EngineOptions
+from arriero.engine.sequence import Sequence, SequenceSpec, Status
+from arriero.engine.stats import EngineStats
+from arriero.engine.storage import KVStorage, Match
+
+_ORDER = attrgetter("order")
+
+
+class Scheduler:
+    """All sequences that have not ended, in two sorted lists (and the claims' waiting room), over one KV storage.
+
+    Every batch that `schedule` returns must come back through `commit` or `fail` before the next one.
+    """
+
+    def __init__(self, info: RunnerInfo, options: EngineOptions, storage: KVStorage, stats: EngineStats) -> None:
+        self._storage = storage
+        self._stats = stats
+        self._rules = storage.rules
+        self._block_size = info.block_size
+        self._align = info.chunk_align
+        self._budget = min(options.max_batch_tokens, info.max_batch_tokens)
+        self._prefill_chunk = options.prefill_chunk or self._budget
+        least = max(1, self._align)  # tokens that the oldest prompt under way must find room for, else it starves
+        if least > self._budget:
+            raise ValueError(f"steps of {self._budget} tokens cannot hold a chunk of {least}")
+        bounds = [info.max_sequences, self._budget - least + 1, options.max_running or info.max_sequences]
+        self.max_running = min(bounds)
+        self.capacity = min(info.max_sequence_tokens, info.active_blocks * info.block_size)
+        self._watermark = math.ceil(options.watermark * info.active_blocks)
+        self._live: dict[int, Sequence] = {}
+        self._ready: list[Sequence] = []  # waiting for room, by priority and arrival
+        self._running: list[Sequence] = []  # by priority and arrival: the last one is preempted first
+        self._claims = Claims()
+        self._batch: Batch | None = None
+        self._in_batch: list[Sequence] = []  # the sequence of each span
+        self._events: list[EngineEvent] = []  # not about a step; told by the next one
+        self._arrivals = 0
+        self._stalled: int | None = None  # the first in line that found no room; tried again when somebody leaves
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a step would do or tell anything."""
+        return bool(self._live or self._events or self._storage.has_operations())
+
+    @property
+    def num_running(self) -> int:
+        """Sequences that hold a slot."""
+        return len(self._running)
+
+    @property
+    def num_waiting(self) -> int:
+        """Sequences that have not ended and hold no slot."""
+        return len(self._live) - len(self._running)
+
+    def add(self, spec: SequenceSpec) -> None:
+        """Take a sequence in. One that can never fit ends with ContextLengthExceeded. ValueError for a used id."""
+        if spec.id in self._live:
+            raise ValueError(f"sequence {spec.id} is there already")
+        sequence = Sequence(spec, self._arrivals, self._block_size)
+        self._arrivals += 1
+        self._stats.added += 1
+        self._live[spec.id] = sequence
+        if sequence.prompt_len > self.capacity:
+            error = ContextLengthExceeded(
+                f"the prompt has {sequence.prompt_len} tokens, the context holds {self.capacity}",
+                prompt_tokens=sequence.prompt_len,
+                context_length=self.capacity,
+            )
+            self._events.append(self._end(sequence, "error", error.info()))
+        elif spec.max_tokens == 0:
+            self._events.append(self._end(sequence, "length"))
+        else:
+            insort(self._ready, sequence, key=_ORDER)
+
+    def end(self, sequence_id: int, reason: str) -> bool:
+        """End a sequence from outside, in whatever state; False if it is not known (any more)."""
+        sequence = self._live.get(sequence_id)
+        if sequence is None:
+            return False
+        self._events.append(self._end(sequence, reason))
+        return True
+
+    def schedule(self, now: float) -> Batch | None:
+        """Return the next step, None if there is nothing to do. `now` in seconds; the order does not depend on it yet.
+
+        At most one span a slot. Every running sequence that has a token to decode is in it.
+        """
+        if self._batch is not None:
+            raise RuntimeError("the last batch was neither committed nor failed")
+        batch = Batch()
+        self._in_batch = []
+        budget, prefilling, preempted = self._schedule_decodes(batch)
+        for sequence in prefilling:
+            if sequence.status is Status.RUNNING:
+                budget -= self._add_chunk(batch, sequence, budget)
+        if not preempted:
+            self._admit(batch, budget)
+        self._storage.take_operations(batch)
+        if not (batch.spans or batch.parks or batch.frees or batch.drops):
+            return None
+        self._batch = batch
+        return batch
+
+    def _schedule_decodes(self, batch: Batch) -> tuple[int, list[Sequence], bool]:
+        """Add a token of each decoding sequence; return the budget left, prompts under way, and if any lost out."""
+        running, block_size, budget = self._running, self._block_size, self._budget
+        prefilling: list[Sequence] = []
+        preempted, index = False, 0
+        while index < len(running):
+            sequence = running[index]
+            index += 1
+            length = len(sequence.tokens)
+            if sequence.num_computed < length - 1:
+                prefilling.append(sequence)
+                continue
+            while len(sequence.block_table) * block_size < length and not self._storage.grow(sequence):
+                self._preempt(running[-1])
+                preempted = True
+                if sequence.status is not Status.RUNNING:
+                    break
+            else:
+                self._add_span(batch, sequence, length)
+                budget -= 1
+        return budget, prefilling, preempted
+
+    def _add_chunk(self, batch: Batch, sequence: Sequence, budget: int) -> int:
+        """Add the next chunk of a prompt; return its tokens, 0 where it does not fit."""
+        size = self._chunk(sequence.num_computed, len(sequence.tokens), budget)
+        if size:
+            self._add_span(batch, sequence, sequence.num_computed + size)
+        return size
+
+    def _chunk(self, start: int, length: int, budget: int) -> int:
+        if self._align:
+            end = min(length, (start // self._align + 1) * self._align)
+            return end - start if end - start <= budget else 0
+        return min(length - start, self._prefill_chunk, budget)
+
+    def _add_span(self, batch: Batch, sequence: Sequence, end: int) -> None:
+        tokens = sequence.tokens
+        batch.spans.append(
+            Span(
+                sequence.slot,
+                tokens,
+                sequence.num_computed,
+                end,
+                sequence.prompt_len,
+                sequence.block_table,
+                sequence.spec.sampler if end == len(tokens) else None,
+            )
+        )
+        self._in_batch.append(sequence)
+
+    def _admit(self, batch: Batch, budget: int) -> None:
+        """Start waiting sequences in order, until the first that does not fit."""
+        while self._ready and budget > 0:
+            sequence = self._ready[0]
+            if len(self._running) >= self.max_running or not self._storage.num_free_slots:
+                return
+            if self._stalled == sequence.id and self._running:
+                return
+            match = self._match(sequence)
+            if match is None:
+                self._ready.pop(0)
+                continue
+            size = self._chunk(match.blocks * self._block_size, len(sequence.tokens), budget)
+            if not size:
+                return
+            if not self._storage.admit(sequence, match, self._watermark if self._running else 0):
+                self._stalled = sequence.id
+                return
+            self._ready.pop(0)
+            insort(self._running, sequence, key=_ORDER)
+            self._stats.recomputed_tokens += max(0, sequence.high_water - sequence.num_computed)
+            self._claim(sequence, match.blocks)
+            budget -= self._add_chunk(batch, sequence, budget)
+
+    def _match(self, sequence: Sequence) -> Match | None:
+        """Find what is cached of a waiting sequence; None if it had better wait for a block now being computed."""
+        limit = self._rules.usable(len(sequence.tokens)) if sequence.use_cache else 0
+        if not limit:
+            return Match()
+        match = self._storage.match(sequence.chain, limit)
+        keys = sequence.chain.keys(limit)
+        coming = self._rules.cut(self._claims.covered(keys[:limit], match.blocks))
+        if coming > match.blocks:
+            self._claims.wait(sequence, keys[coming - 1])
+            self._stats.deferrals += 1
+            return None
+        return match
+
+    def _claim(self, sequence: Sequence, start: int) -> None:
+        end = self._rules.shareable(sequence, len(sequence.tokens))
+        if end > start:
+            self._claims.claim(sequence.id, sequence.chain.keys(end), start, end)
+
+    def commit(self, output: StepOutput, now: float) -> list[EngineEvent]:
+        """Take in what the last batch gave; return what happened. `now` in seconds, as for `schedule`."""
+        batch = self._take_batch()
+        events, self._events = self._events, []
+        lost = self._apply_failures(batch, output)
+        error = output.error
+        if error is None and len(output.choices) != len(batch.spans):
+            error = f"{len(output.choices)} choices for {len(batch.spans)} spans"
+        if error is not None:
+            return self._fail_spans(events, ErrorInfo("internal", error))
+        self._count(batch)
+        for index, sequence in enumerate(self._in_batch):
+            if sequence.slot in lost:
+                self._retry(sequence)
+            else:
+                self._commit_span(sequence, batch.spans[index], output, index, events)
+        return events
+
+    def _commit_span(
+        self, sequence: Sequence, span: Span, output: StepOutput, index: int, events: list[EngineEvent]
+    ) -> None:
+        sequence.advance(span.end)
+        if span.end // self._block_size > span.start // self._block_size:
+            self._storage.computed(sequence)
+            self._wake(self._claims.fulfil(sequence.id, span.end // self._block_size))
+        if not sequence.started:
+            sequence.started = True
+            self._stats.prompt_tokens += sequence.prompt_len
+            self._stats.cached_tokens += sequence.cached_tokens
+            events.append(Started(sequence.id, sequence.cached_tokens))
+        if span.sampler is None:
+            return
+        choice = output.choices[index]
+        if choice is None:
+            error = ErrorInfo("internal", "the runner drew no token")
+            events.append(self._end(sequence, "error", error))
+            return
+        self._stats.decoded_tokens += 1
+        sequence.append(choice.token)
+        spec, drawn = sequence.spec, sequence.num_output
+        if choice.token in spec.stop_ids and drawn > spec.min_tokens:
+            events.append(self._end(sequence, "stop"))
+            return
+        events.append(TokenEvent(sequence.id, choice.token, choice.logprob, choice.top))
+        if 0 <= spec.max_tokens <= drawn or len(sequence.tokens) > self.capacity:
+            events.append(self._end(sequence, "length"))
+
+    def fail(self, error: ErrorInfo) -> list[EngineEvent]:
+        """The runner raised: nobody knows how far it came. The batch's sequences end, the others go on."""
+        self._storage.redo(self._take_batch())
+        events, self._events = self._events, []
+        return self._fail_spans(events, error)
+
+    def drain(self) -> list[EngineEvent]:
+        """Return what is to be told and belongs to no step."""
+        events, self._events = self._events, []
+        return events
+
+    def _take_batch(self) -> Batch:
+        if self._batch is None:
+            raise RuntimeError("there is no batch under way")
+        batch, self._batch = self._batch, None
+        return batch
+
+    def _apply_failures(self, batch: Batch, output: StepOutput) -> set[int]:
+        """Tell the storage what the runner could not do; return the slots that hold nothing for it."""
+        lost: set[int] = set()
+        if not (output.failed_parks or output.failed_restores):
+            return lost
+        for state in output.failed_parks:
+            self._storage.park_failed(state)
+        for restore in batch.restores:
+            source_lost = restore.from_slot in lost or restore.from_parked in output.failed_parks
+            if source_lost or restore.slot in output.failed_restores:
+                lost.add(restore.slot)
+                self._storage.restore_failed(restore)
+        return lost
+
+    def _fail_spans(self, events: list[EngineEvent], error: ErrorInfo) -> list[EngineEvent]:
+        self._stats.failed_steps += 1
+        events.extend(self._end(sequence, "error", error) for sequence in self._in_batch)
+        return events
+
+    def _count(self, batch: Batch) -> None:
+        stats = self._stats
+        if not batch.spans:
+            return
+        stats.decode_calls += 1
+        stats.batch_sequences_total += len(batch.spans)
+        for sequence, span in zip(self._in_batch, batch.spans, strict=True):
+            size = span.end - span.start
+            stats.executed_tokens += size
+            if span.start < sequence.admitted_tokens:
+                stats.prefilled_tokens += size
+
+    def _retry(self, sequence: Sequence) -> None:
+        """Its restored KV is not there: it waits again and computes everything itself."""
+        self._leave(sequence, keep=False)
+        high_water = sequence.high_water
+        sequence.preempt()
+        sequence.high_water = high_water  # what was not restored was not computed
+        sequence.use_cache = False
+        insort(self._ready, sequence, key=_ORDER)
+
+    def _preempt(self, sequence: Sequence) -> None:
+        self._leave(sequence, keep=True)
+        sequence.preempt()
+        insort(self._ready, sequence, key=_ORDER)
+        self._stats.preemptions += 1
+
+    def _leave(self, sequence: Sequence, *, keep: bool) -> None:
+        """Take a running sequence out of its slot."""
+        del self._running[bisect_left(self._running, sequence.order, key=_ORDER)]
+        self._storage.release(sequence, keep=keep)
+        self._wake(self._claims.cancel(sequence.id))
+        self._stalled = None
+
+    def _wake(self, sequences: list[Sequence]) -> None:
+        for sequence in sequences:
+            insort(self._ready, sequence, key=_ORDER)
+
+    def _end(self, sequence: Sequence, reason: str, error: ErrorInfo | None = None) -> Ended:
+        if sequence.status is Status.RUNNING:
+            self._leave(sequence, keep=error is None)
+        elif not self._claims.withdraw(sequence):
+            place = bisect_left(self._ready, sequence.order, key=_ORDER)
+            if place < len(self._ready) and self._ready[place] is sequence:
+                del self._ready[place]
+        sequence.finish()
+        del self._live[sequence.id]
+        if reason == "abort":
+            self._stats.aborts += 1
+        elif error is not None:
+            self._stats.failed += 1
+        else:
+            self._stats.finished += 1
+        return Ended(sequence.id, reason, error)
+
+    def check(self) -> None:
+        """Raise AssertionError if lists, claims and storage contradict each other."""
+        self._storage.check(self._running)
+        self._claims.check(self._running)
+        assert len(self._running) <= self.max_running, "more sequences run than may"
+        assert self.num_waiting == len(self._ready) + self._claims.num_waiting, "a waiting sequence is lost"
+        for items, status in ((self._running, Status.RUNNING), (self._ready, Status.WAITING)):
+            assert [s.order for s in items] == sorted(s.order for s in items), "out of order"
+            assert all(s.status is status and self._live.get(s.id) is s for s in items), "a wrong status"

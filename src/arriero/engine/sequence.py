@@ -1,0 +1,141 @@
+"""Sequence, the one mutable noun: a request's tokens, how many are computed, and where it stands."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from arriero.core.runner import Sampler
+from arriero.engine.chain import TokenChain
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceSpec:
+    """What the engine is asked to continue.
+
+    `max_tokens` < 0: bounded by the context alone. A token of `stop_ids` ends the sequence once `min_tokens` were
+    drawn. Sequences share cached blocks only under the same `salt` (adapter, tenant). A greater `priority` goes
+    first. `tenant` names who asks; it does not change the order.
+    """
+
+    id: int
+    tokens: list[int]
+    sampler: Sampler
+    max_tokens: int = -1
+    stop_ids: frozenset[int] = frozenset()
+    min_tokens: int = 0
+    salt: bytes | str = b""
+    priority: int = 0
+    tenant: str = ""
+
+
+class Status(enum.Enum):
+    """Where a sequence stands. WAITING ⇄ RUNNING (a preempted one waits again); both end in FINISHED."""
+
+    WAITING = enum.auto()
+    RUNNING = enum.auto()
+    FINISHED = enum.auto()
+
+
+class IllegalMoveError(RuntimeError):
+    """A sequence was moved in a way that its status does not allow: a bug in the caller."""
+
+
+class Sequence:
+    """A spec under way. `tokens` is prompt, then output; the first `num_computed` have their KV stored."""
+
+    __slots__ = (
+        "admitted_tokens",
+        "block_table",
+        "blocked_on",
+        "cached_tokens",
+        "chain",
+        "high_water",
+        "id",
+        "num_computed",
+        "num_registered",
+        "order",
+        "prompt_len",
+        "slot",
+        "spec",
+        "started",
+        "status",
+        "tokens",
+        "use_cache",
+    )
+
+    def __init__(self, spec: SequenceSpec, arrival: int, block_size: int) -> None:
+        """Copy the spec's tokens; `arrival` numbers sequences in the order they came."""
+        if not spec.tokens:
+            raise ValueError("a sequence needs at least one token")
+        self.spec = spec
+        self.id = spec.id
+        self.order = (-spec.priority, arrival)
+        self.tokens = list(spec.tokens)
+        self.prompt_len = len(self.tokens)
+        salt = spec.salt.encode() if isinstance(spec.salt, str) else spec.salt
+        self.chain = TokenChain(self.tokens, block_size, salt)
+        self.status = Status.WAITING
+        self.slot = -1
+        self.block_table: list[int] = []
+        self.num_computed = 0
+        self.num_registered = 0  # full blocks that others may find; kept by the storage
+        self.admitted_tokens = 0  # tokens at admission: what comes after them was drawn in this run
+        self.cached_tokens = 0  # of the first admission
+        self.high_water = 0  # tokens computed before the last preemption
+        self.started = False
+        self.use_cache = True
+        self.blocked_on: bytes | None = None  # key of a block that another sequence is computing
+
+    @property
+    def num_output(self) -> int:
+        """Tokens drawn so far."""
+        return len(self.tokens) - self.prompt_len
+
+    def start(self, slot: int, block_table: list[int], cached: int) -> None:
+        """WAITING → RUNNING in `slot`, with the KV of the first `cached` tokens already there."""
+        if self.status is not Status.WAITING or not 0 <= cached < len(self.tokens):
+            raise IllegalMoveError(f"sequence {self.id} cannot start: {self.status.name}, {cached} tokens cached")
+        self.status = Status.RUNNING
+        self.slot = slot
+        self.block_table = block_table
+        self.num_computed = cached
+        self.admitted_tokens = len(self.tokens)
+        if not self.started:
+            self.cached_tokens = cached
+
+    def advance(self, computed: int) -> None:
+        """Record that the KV of the first `computed` tokens is stored."""
+        if self.status is not Status.RUNNING or not self.num_computed < computed <= len(self.tokens):
+            raise IllegalMoveError(f"sequence {self.id} cannot advance to {computed}: {self.status.name}")
+        self.num_computed = computed
+
+    def append(self, token: int) -> None:
+        """Add a drawn token; everything before it must be computed."""
+        if self.status is not Status.RUNNING or self.num_computed != len(self.tokens):
+            raise IllegalMoveError(f"sequence {self.id} cannot take a token: {self.status.name}")
+        self.tokens.append(token)
+
+    def preempt(self) -> None:
+        """RUNNING → WAITING; its KV is given up and computed again later."""
+        if self.status is not Status.RUNNING:
+            raise IllegalMoveError(f"sequence {self.id} cannot be preempted: {self.status.name}")
+        self.status = Status.WAITING
+        self.high_water = max(self.high_water, self.num_computed)
+        self._leave()
+
+    def finish(self) -> None:
+        """WAITING or RUNNING → FINISHED, for good."""
+        if self.status is Status.FINISHED:
+            raise IllegalMoveError(f"sequence {self.id} is already finished")
+        self.status = Status.FINISHED
+        self._leave()
+
+    def _leave(self) -> None:
+        self.slot = -1
+        self.block_table = []
+        self.num_computed = 0
+        self.num_registered = 0
+
+    def __repr__(self) -> str:
+        return f"Sequence({self.id}, {self.status.name}, {self.num_computed}/{len(self.tokens)})"

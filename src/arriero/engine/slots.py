@@ -1,0 +1,181 @@
+"""Sequence storage: KV lives in the slots of running sequences, and between runs in parked states."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from arriero.core.runner import Batch, Park, Restore, RunnerInfo
+from arriero.engine.block_manager import BlockManager, BrokenInvariantError
+from arriero.engine.chain import TokenChain
+from arriero.engine.paged import check_tables
+from arriero.engine.parking import ParkedPrefixes
+from arriero.engine.sequence import Sequence
+from arriero.engine.storage import (
+    NO_MATCH,
+    Match,
+    Operations,
+    PrefixRules,
+    Slots,
+    StorageCounters,
+    StorageGauges,
+)
+
+
+class SequenceStorage:
+    """A block pool that only counts, the keys that running slots hold, and the parked prefixes.
+
+    A prefix copied from a running slot shares its blocks. One restored from a parked state takes blocks of its own,
+    for the runner fills new cells with it, whatever other slots hold.
+    """
+
+    def __init__(self, info: RunnerInfo, *, prefix_cache: bool) -> None:
+        self.rules = PrefixRules.of(info, prefix_cache)
+        self._whole = info.prefix_sharing == "whole"
+        budget = info.parked_blocks if self.rules.enabled else 0
+        self._pool = BlockManager(info.active_blocks, info.block_size, caching=False)
+        self._parked = ParkedPrefixes(budget, info.block_size, whole=self._whole)
+        self._slots = Slots(info.max_sequences)
+        # Key of a full computed block → the running sequences that have it, by id. A sequence is entered for its
+        # blocks in order, so whoever holds a block holds all before it.
+        self._holders: dict[bytes, dict[int, Sequence]] = {}
+        self._operations = Operations()
+        self._counters = StorageCounters()
+
+    @property
+    def num_free_slots(self) -> int:
+        """Sequences that can still start, as far as slots go."""
+        return len(self._slots)
+
+    def match(self, chain: TokenChain, limit: int) -> Match:
+        """See KVStorage. A running slot is preferred: what it gives costs no memory where slots share cells."""
+        blocks, state = self._parked.find(chain, limit)
+        holder = self._find_holder(chain, limit)
+        if holder is not None and holder.blocks >= blocks:
+            return holder
+        blocks = blocks if self._whole else self.rules.cut(blocks)
+        return Match(blocks, parked=state) if blocks else NO_MATCH
+
+    def _find_holder(self, chain: TokenChain, limit: int) -> Match | None:
+        keys, count = chain.keys(limit), 0
+        while count < limit and keys[count] in self._holders:
+            count += 1
+        count = self.rules.cut(count)
+        if not count or self._whole:
+            return None
+        holder = next(reversed(self._holders[keys[count - 1]].values()))
+        tokens = count * self.rules.block_size
+        if holder.chain.root != chain.root or holder.tokens[:tokens] != chain.tokens[:tokens]:
+            return None  # a collision of keys
+        return Match(count, shared=tuple(holder.block_table[:count]), holder=holder)
+
+    def admit(self, sequence: Sequence, match: Match, reserve: int) -> bool:
+        """See KVStorage."""
+        total = self._pool.blocks_for(len(sequence.tokens))
+        if not len(self._slots) or not self._pool.allocate(sequence.id, match.shared, total, reserve):
+            return False
+        slot, cached = self._slots.take(), match.blocks * self.rules.block_size
+        if match.parked is not None:
+            self._parked.touch(match.parked)
+            self._operations.restores.append(Restore(slot, cached, from_parked=match.parked))
+        elif match.holder is not None:
+            self._operations.restores.append(Restore(slot, cached, from_slot=match.holder.slot))
+        self._counters.restores += match.blocks > 0
+        sequence.start(slot, self._pool.table(sequence.id), cached)
+        self._register(sequence, match.blocks)
+        return True
+
+    def grow(self, sequence: Sequence) -> bool:
+        """See KVStorage."""
+        copies = self._pool.reserve(sequence.id, sequence.num_computed, len(sequence.tokens))
+        if copies:
+            raise BrokenInvariantError(f"{sequence} writes a block that others refer to")
+        return copies is not None
+
+    def computed(self, sequence: Sequence) -> None:
+        """See KVStorage."""
+        self._register(sequence, self.rules.shareable(sequence, sequence.num_computed))
+
+    def _register(self, sequence: Sequence, count: int) -> None:
+        if count <= sequence.num_registered:
+            return
+        keys = sequence.chain.keys(count)
+        for index in range(sequence.num_registered, count):
+            self._holders.setdefault(keys[index], {})[sequence.id] = sequence
+        sequence.num_registered = count
+
+    def release(self, sequence: Sequence, *, keep: bool) -> None:
+        """See KVStorage."""
+        registered, slot = sequence.num_registered, sequence.slot
+        if keep and not (self._whole and sequence.num_computed != registered * self.rules.block_size):
+            parking = self._parked.park(sequence.chain, registered)
+            for state in parking.dropped:
+                self._operations.drop(state)
+            if parking.state is not None:
+                tokens = parking.blocks * self.rules.block_size
+                self._operations.parks.append(Park(slot, parking.state, tokens))
+                self._counters.parks += 1
+        for key in sequence.chain.keys(registered)[:registered]:
+            holders = self._holders[key]
+            del holders[sequence.id]
+            if not holders:
+                del self._holders[key]
+        self._pool.release(sequence.id)
+        self._operations.frees[slot] = None
+        self._slots.give(slot)
+
+    def park_failed(self, state: int) -> None:
+        """See KVStorage."""
+        self._parked.forget(state)
+        self._counters.failed_parks += 1
+
+    def restore_failed(self, restore: Restore) -> None:
+        """See KVStorage. A state that could not be restored once is not tried again."""
+        self._counters.failed_restores += 1
+        if restore.from_parked is not None and self._parked.forget(restore.from_parked):
+            self._operations.drop(restore.from_parked)
+
+    def has_operations(self) -> bool:
+        """See KVStorage."""
+        return bool(self._operations)
+
+    def take_operations(self, batch: Batch) -> None:
+        """See KVStorage."""
+        self._operations.move_to(batch)
+
+    def redo(self, batch: Batch) -> None:
+        """See KVStorage. Nobody knows which parks were made: none counts, and all are dropped to be sure."""
+        self._operations.frees.update(dict.fromkeys(batch.frees))
+        self._operations.drops.update(dict.fromkeys(batch.drops))
+        for park in batch.parks:
+            if self._parked.forget(park.parked):
+                self._counters.failed_parks += 1
+            self._operations.drops[park.parked] = None
+
+    def gauges(self) -> StorageGauges:
+        """See KVStorage."""
+        pool, parked = self._pool, self._parked
+        return StorageGauges(
+            pool.num_blocks, pool.num_active, pool.num_free, parked.num_blocks, parked.num_states, parked.used
+        )
+
+    def counters(self) -> StorageCounters:
+        """See KVStorage."""
+        self._counters.evictions = self._parked.evictions
+        self._counters.copies = self._pool.copies
+        return self._counters
+
+    def check(self, running: Collection[Sequence]) -> None:
+        """See KVStorage."""
+        self._pool.check()
+        self._parked.check()
+        check_tables(self._pool, running)
+        if not self._slots.agree(sequence.slot for sequence in running):
+            raise BrokenInvariantError("slots and running sequences differ")
+        held: dict[bytes, set[int]] = {}
+        for sequence in running:
+            if sequence.num_registered * self.rules.block_size > sequence.num_computed:
+                raise BrokenInvariantError(f"{sequence}: {sequence.num_registered} blocks registered")
+            for key in sequence.chain.keys(sequence.num_registered)[: sequence.num_registered]:
+                held.setdefault(key, set()).add(sequence.id)
+        if held != {key: set(holders) for key, holders in self._holders.items()}:
+            raise BrokenInvariantError("holders and running sequences differ")

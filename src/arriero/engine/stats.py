@@ -1,0 +1,55 @@
+"""EngineStats: everything that is counted, as one flat value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class EngineStats:
+    """Counters since the start (they only grow), then gauges now. Tokens, blocks, sequences and calls, no seconds."""
+
+    executed_tokens: int = 0
+    """Tokens handed to the runner: prefilled and decoded ones."""
+    prefilled_tokens: int = 0
+    """Of these, tokens of prompts (and of preempted sequences that are computed again)."""
+    decoded_tokens: int = 0
+    """Tokens drawn."""
+    decode_calls: int = 0
+    """Steps that computed something."""
+    batch_sequences_total: int = 0
+    """Sum over these steps of the sequences in them."""
+    prompt_tokens: int = 0
+    """Prompt tokens of the sequences that started."""
+    cached_tokens: int = 0
+    """Of these, tokens that came from the prefix cache."""
+    added: int = 0
+    finished: int = 0
+    """Sequences that ended well (stop, length, a stop string)."""
+    failed: int = 0
+    """Sequences that ended with an error."""
+    aborts: int = 0
+    preemptions: int = 0
+    recomputed_tokens: int = 0
+    """Tokens computed once more after a preemption."""
+    deferrals: int = 0
+    """Times that a sequence waited for a block that another was computing."""
+    failed_steps: int = 0
+    parks: int = 0
+    failed_parks: int = 0
+    restores: int = 0
+    failed_restores: int = 0
+    block_copies: int = 0
+    """Blocks copied because a fork wrote to them."""
+    evictions: int = 0
+    """Cached blocks (paged) or parked states (sequence storage) that made room."""
+
+    blocks_total: int = 0
+    blocks_active: int = 0
+    blocks_cached: int = 0
+    blocks_free: int = 0
+    waiting: int = 0
+    running: int = 0
+    parked_states: int = 0
+    parked_blocks: int = 0
+    """Sum of the lengths of parked states."""

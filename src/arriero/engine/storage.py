@@ -1,0 +1,182 @@
+"""What the scheduler asks about KV storage, whichever kind a runner has; the two kinds are paged.py and slots.py."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from arriero.core.runner import Batch, Park, Restore, RunnerInfo
+from arriero.engine.chain import TokenChain
+from arriero.engine.sequence import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A cached prefix: its first `blocks` blocks, and where they are.
+
+    `shared` are blocks to refer to; `holder` is the running sequence whose slot has them, `parked` the state that has.
+    """
+
+    blocks: int = 0
+    shared: tuple[int, ...] = ()
+    holder: Sequence | None = None
+    parked: int | None = None
+
+
+NO_MATCH = Match()
+
+
+@dataclass(frozen=True, slots=True)
+class StorageGauges:
+    """Blocks and parked states now. `cached_blocks` are those that no running sequence refers to."""
+
+    total_blocks: int
+    active_blocks: int
+    free_blocks: int
+    cached_blocks: int
+    parked_states: int = 0
+    parked_blocks: int = 0
+
+
+@dataclass(slots=True)
+class StorageCounters:
+    """What happened since the start."""
+
+    evictions: int = 0
+    copies: int = 0
+    parks: int = 0
+    failed_parks: int = 0
+    restores: int = 0
+    failed_restores: int = 0
+
+
+class KVStorage(Protocol):
+    """Blocks, slots and cached prefixes. Decisions become operations, collected for the next batch."""
+
+    @property
+    def rules(self) -> PrefixRules: ...
+
+    @property
+    def num_free_slots(self) -> int: ...
+
+    def match(self, chain: TokenChain, limit: int) -> Match:
+        """Find the longest cached prefix of at most `limit` blocks. No side effect."""
+
+    def admit(self, sequence: Sequence, match: Match, reserve: int) -> bool:
+        """Start `sequence` in a slot with blocks for all its tokens and `reserve` to spare, or change nothing."""
+
+    def grow(self, sequence: Sequence) -> bool:
+        """Give `sequence` room for all its tokens, or change nothing."""
+
+    def computed(self, sequence: Sequence) -> None:
+        """Let others find the blocks that are now full and computed."""
+
+    def release(self, sequence: Sequence, *, keep: bool) -> None:
+        """Take slot and blocks back; with `keep`, what is computed stays cached where it can."""
+
+    def park_failed(self, state: int) -> None:
+        """The runner could not keep `state`."""
+
+    def restore_failed(self, restore: Restore) -> None:
+        """The runner could not use what `restore` names; the sequence is released by the caller."""
+
+    def has_operations(self) -> bool:
+        """Whether a batch is due even without spans."""
+
+    def take_operations(self, batch: Batch) -> None:
+        """Move the collected operations into `batch`."""
+
+    def redo(self, batch: Batch) -> None:
+        """The runner died in the middle of `batch`: order again what may not have happened."""
+
+    def gauges(self) -> StorageGauges: ...
+
+    def counters(self) -> StorageCounters: ...
+
+    def check(self, running: Collection[Sequence]) -> None:
+        """Raise BrokenInvariantError if blocks, slots or parked states contradict the running sequences."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixRules:
+    """Which blocks may be shared. Where results must not depend on the cache, only whole aligned prompt chunks are."""
+
+    block_size: int
+    unit: int  # blocks: shared prefixes are multiples of it
+    prompt_only: bool  # a drawn token's block differs in its last bits from the same block in a prompt
+    enabled: bool
+
+    @classmethod
+    def of(cls, info: RunnerInfo, enabled: bool) -> PrefixRules:
+        """Derive the rules from what the runner says of itself."""
+        unit = math.lcm(info.block_size, info.chunk_align or 1) // info.block_size
+        prompt_only = info.deterministic or info.chunk_align > 0
+        return cls(info.block_size, unit, prompt_only, enabled and info.prefix_sharing != "none")
+
+    def cut(self, blocks: int) -> int:
+        """Round down to what can be shared."""
+        return blocks // self.unit * self.unit
+
+    def usable(self, tokens: int) -> int:
+        """Blocks that a prompt of `tokens` tokens can take from the cache: its last token is always computed."""
+        return self.cut((tokens - 1) // self.block_size) if self.enabled else 0
+
+    def shareable(self, sequence: Sequence, tokens: int) -> int:
+        """Blocks among the first `tokens` tokens of `sequence` that others may use once they are computed."""
+        if not self.enabled:
+            return 0
+        if not self.prompt_only:
+            return tokens // self.block_size
+        return self.cut(min(tokens, sequence.prompt_len) // self.block_size)
+
+
+class Slots:
+    """The runner's places for running sequences, by number."""
+
+    def __init__(self, count: int) -> None:
+        self._free = list(range(count - 1, -1, -1))
+        self._count = count
+
+    def __len__(self) -> int:
+        return len(self._free)
+
+    def take(self) -> int:
+        """Return a free slot; IndexError if there is none."""
+        return self._free.pop()
+
+    def give(self, slot: int) -> None:
+        """Take `slot` back."""
+        self._free.append(slot)
+
+    def agree(self, used: Iterable[int]) -> bool:
+        """Whether exactly `used` slots are taken, none twice."""
+        return sorted([*self._free, *used]) == list(range(self._count))
+
+
+@dataclass(slots=True)
+class Operations:
+    """What the next batch does besides its spans."""
+
+    parks: list[Park] = field(default_factory=list)
+    frees: dict[int, None] = field(default_factory=dict)
+    restores: list[Restore] = field(default_factory=list)
+    drops: dict[int, None] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.parks or self.frees or self.restores or self.drops)
+
+    def drop(self, state: int) -> None:
+        """Drop a parked state; one that is only about to be parked, and used by nobody, is not parked at all."""
+        for index, park in enumerate(self.parks):
+            if park.parked == state and not any(restore.from_parked == state for restore in self.restores):
+                del self.parks[index]
+                return
+        self.drops[state] = None
+
+    def move_to(self, batch: Batch) -> None:
+        """Hand everything over and be empty."""
+        batch.parks, batch.frees = self.parks, list(self.frees)
+        batch.restores, batch.drops = self.restores, list(self.drops)
+        self.parks, self.frees, self.restores, self.drops = [], {}, [], {}

@@ -1,0 +1,312 @@
+"""The fake runner: no weights, answers that depend on every stored position, and a strict reading of the contract.
+
+What it stores for a position is a hash of the stored values before it and of the token, so that a wrong restore, copy
+or block table gives another answer. It ships for tests, demos and work on the surfaces; it knows no engine.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from arriero.core.runner import Batch, Choice, Park, Restore, RunnerInfo, Span, StepOutput
+
+_MASK = (1 << 61) - 1
+_TOKEN_BITS = 24
+
+Script = Callable[[list[int], int], int]
+"""The token that follows the stored `tokens`, of which the first `prompt_len` are the prompt."""
+
+
+def scripted(answers: Mapping[tuple[int, ...], Sequence[int]], end: int) -> Script:
+    """Answer each known prompt with its tokens, then `end`; an unknown prompt with `end` alone."""
+
+    def next_token(tokens: list[int], prompt_len: int) -> int:
+        answer = answers.get(tuple(tokens[:prompt_len]), ())
+        position = len(tokens) - prompt_len
+        return answer[position] if position < len(answer) else end
+
+    return next_token
+
+
+def echo(end: int) -> Script:
+    """Answer with the prompt, token by token, then `end`."""
+
+    def next_token(tokens: list[int], prompt_len: int) -> int:
+        position = len(tokens) - prompt_len
+        return tokens[position] if position < prompt_len else end
+
+    return next_token
+
+
+class GreedySampler:
+    """Draws the greatest logit; enough for the fake runner, without numpy."""
+
+    def sample(self, logits: Any, tokens: Sequence[int], prompt_len: int) -> Choice:
+        """See core.runner.Sampler."""
+        if hasattr(logits, "argmax"):
+            return Choice(int(logits.argmax()))
+        return Choice(logits.index(max(logits)))
+
+
+class ContractViolationError(RuntimeError):
+    """A batch that no runner has to understand: a bug in the engine."""
+
+
+@dataclass(slots=True)
+class Faults:
+    """What goes wrong next; each is used up once it happened."""
+
+    raising: Exception | None = None
+    raise_after_operations: bool = False  # parks, frees, restores and drops were done when it raises
+    error: str | None = None
+    parks: int = 0  # how many of the next parks fail
+    restores: int = 0
+
+
+@dataclass(slots=True)
+class _Slot:
+    values: list[int] = field(default_factory=list)
+    cells: list[int] = field(default_factory=list)  # the places they are in; a place may be shared
+
+
+class FakeRunner:
+    """Executes batches by arithmetic. `violations` and `executed` are for tests; `faults` makes things fail."""
+
+    def __init__(
+        self,
+        info: RunnerInfo | None = None,
+        *,
+        script: Script | None = None,
+        step_seconds: float = 0.0,
+        token_seconds: float = 0.0,
+    ) -> None:
+        """Without a script the answer is a hash chain. A step sleeps `step_seconds` and `token_seconds` a token."""
+        self._info = info or RunnerInfo(
+            n_vocab=512,
+            max_sequences=8,
+            max_sequence_tokens=2048,
+            max_batch_tokens=512,
+            active_blocks=1024,
+            parked_blocks=1024,
+        )
+        self._script = script
+        self._step_seconds = step_seconds
+        self._token_seconds = token_seconds
+        self._slots: dict[int, _Slot] = {}
+        self._parked: dict[int, list[int]] = {}
+        self._blocks: dict[int, list[int | None]] = {}
+        self._cells = 0
+        self._make_logits: Callable[[int], Any] | None = None
+        self.faults = Faults()
+        self.violations: list[str] = []
+        self.executed = dict.fromkeys(("decode_calls", "tokens", "batch_sequences", "parks", "restores"), 0)
+        self.closed = False
+
+    @property
+    def info(self) -> RunnerInfo:
+        """What it pretends to be."""
+        return self._info
+
+    def close(self) -> None:
+        """Forget everything; executing after this is a violation."""
+        self.closed = True
+        self._slots.clear()
+        self._parked.clear()
+        self._blocks.clear()
+
+    def execute(self, batch: Batch) -> StepOutput:
+        """Run one step. ContractViolationError for a batch that breaks the contract, else what `faults` says."""
+        if self._step_seconds or self._token_seconds:
+            tokens = sum(span.end - span.start for span in batch.spans)
+            time.sleep(self._step_seconds + self._token_seconds * tokens)
+        if self.faults.raising is not None and not self.faults.raise_after_operations:
+            self._raise()
+        output = StepOutput()
+        self._operate(batch, output)
+        if self.faults.raising is not None:
+            self._raise()
+        if self.faults.error is not None and batch.spans:
+            output.error, self.faults.error = self.faults.error, None
+            return output
+        self._check_spans(batch.spans)
+        for span in batch.spans:
+            if span.slot in output.failed_restores:
+                output.choices.append(None)
+            else:
+                output.choices.append(self._compute(span))
+        if batch.spans:
+            self.executed["decode_calls"] += 1
+            self.executed["batch_sequences"] += len(batch.spans)
+            self.executed["tokens"] += sum(span.end - span.start for span in batch.spans)
+        output.counters = dict(self.executed)
+        return output
+
+    def _raise(self) -> None:
+        error, self.faults.raising = self.faults.raising, None
+        assert error is not None
+        raise error
+
+    def _violated(self, what: str) -> ContractViolationError:
+        self.violations.append(what)
+        return ContractViolationError(what)
+
+    def _operate(self, batch: Batch, output: StepOutput) -> None:
+        if self.closed:
+            raise self._violated("executed after close")
+        if self._info.storage == "paged" and (batch.parks or batch.restores or batch.drops):
+            raise self._violated("paged storage neither parks nor restores")
+        for park in batch.parks:
+            self._park(park, output)
+        for slot in batch.frees:
+            self._slots.pop(slot, None)
+        for restore in batch.restores:
+            self._restore(restore, output)
+        for state in batch.drops:
+            self._parked.pop(state, None)
+        held = sum(-(-len(values) // self._info.block_size) for values in self._parked.values())
+        if held > self._info.parked_blocks:
+            raise self._violated(f"{held} blocks are parked, at most {self._info.parked_blocks} may be")
+
+    def _park(self, park: Park, output: StepOutput) -> None:
+        slot = self._slots.get(park.slot)
+        if slot is None or len(slot.values) < park.num_tokens or park.num_tokens < 1 or park.parked in self._parked:
+            raise self._violated(f"{park} is impossible")
+        if self.faults.parks:
+            self.faults.parks -= 1
+            output.failed_parks.append(park.parked)
+            return
+        self.executed["parks"] += 1
+        self._parked[park.parked] = slot.values[: park.num_tokens]
+
+    def _restore(self, restore: Restore, output: StepOutput) -> None:
+        if restore.slot in self._slots or (restore.from_slot is None) == (restore.from_parked is None):
+            raise self._violated(f"{restore} is impossible")
+        if self.faults.restores:
+            self.faults.restores -= 1
+            output.failed_restores.append(restore.slot)
+            return
+        count = restore.num_tokens
+        if restore.from_slot is not None:
+            source = self._slots.get(restore.from_slot)
+            if source is None and restore.from_slot in output.failed_restores:
+                output.failed_restores.append(restore.slot)
+                return
+            if source is None or len(source.values) < count:
+                raise self._violated(f"{restore}: the slot does not have that")
+            self._slots[restore.slot] = _Slot(source.values[:count], source.cells[:count])
+        elif restore.from_parked is not None:
+            values = self._parked.get(restore.from_parked)
+            if values is None and restore.from_parked in output.failed_parks:
+                output.failed_restores.append(restore.slot)
+                return
+            if values is None or len(values) < count:
+                raise self._violated(f"{restore}: the parked state does not have that")
+            if self._info.prefix_sharing == "whole" and len(values) != count:
+                raise self._violated(f"{restore}: a part of a state that is only usable whole")
+            self._slots[restore.slot] = _Slot(values[:count], self._new_cells(count))
+        self.executed["restores"] += 1
+
+    def _new_cells(self, count: int) -> list[int]:
+        self._cells += count
+        return list(range(self._cells - count, self._cells))
+
+    def _check_spans(self, spans: list[Span]) -> None:
+        info = self._info
+        if sum(span.end - span.start for span in spans) > info.max_batch_tokens:
+            raise self._violated("more tokens than max_batch_tokens")
+        if len({span.slot for span in spans}) != len(spans):
+            raise self._violated("two spans in one slot")
+        for span in spans:
+            length = len(span.tokens)
+            if not (0 <= span.slot < info.max_sequences and 0 <= span.start < span.end <= length):
+                raise self._violated(f"{span} is impossible")
+            if span.end > info.max_sequence_tokens:
+                raise self._violated("longer than max_sequence_tokens")
+            if (span.sampler is not None) != (span.end == length):
+                raise self._violated("a sampler belongs to the last computed token, and only there")
+            if len(span.block_table) * info.block_size < span.end:
+                raise self._violated("the block table is too short")
+            aligned = not info.chunk_align or span.end == length or span.end % info.chunk_align == 0
+            if not aligned:
+                raise self._violated(f"a chunk ends at {span.end}, not at a multiple of {info.chunk_align}")
+
+    def _compute(self, span: Span) -> Choice | None:
+        before = self._read(span)
+        total = sum(before) & _MASK
+        values = []
+        for position in range(span.start, span.end):
+            token = span.tokens[position]
+            mixed = ((total ^ (total >> 29)) * 0x9E3779B97F4A7C15 + (token + 1) * 0xBF58476D1CE4E5B9 + position) & _MASK
+            value = (mixed >> _TOKEN_BITS << _TOKEN_BITS) | token
+            values.append(value)
+            total = (total + value) & _MASK
+        self._write(span, values)
+        if span.sampler is None:
+            return None
+        if self._script is not None:
+            stored = [value & ((1 << _TOKEN_BITS) - 1) for value in before + values]
+            token = self._script(stored, span.prompt_len)
+        else:
+            token = ((total ^ (total >> 31)) * 0x94D049BB133111EB & _MASK) % self._info.n_vocab
+        return span.sampler.sample(self._logits(token), span.tokens, span.prompt_len)
+
+    def _read(self, span: Span) -> list[int]:
+        if self._info.storage == "sequence":
+            slot = self._slots.get(span.slot)
+            found = len(slot.values) if slot is not None else 0
+            if found != span.start:
+                raise self._violated(f"slot {span.slot} holds {found} tokens, the span starts at {span.start}")
+            return slot.values if slot is not None else []
+        size, values = self._info.block_size, []
+        for position in range(span.start):
+            value = self._block(span, position)[position % size]
+            if value is None:
+                raise self._violated(f"position {position} was never computed")
+            values.append(value)
+        return values
+
+    def _write(self, span: Span, values: list[int]) -> None:
+        if self._info.storage == "sequence":
+            slot = self._slots.setdefault(span.slot, _Slot())
+            slot.values = slot.values + values
+            slot.cells.extend(self._new_cells(len(values)))
+            return
+        for position, value in enumerate(values, span.start):
+            self._block(span, position)[position % self._info.block_size] = value
+
+    def _block(self, span: Span, position: int) -> list[int | None]:
+        number = span.block_table[position // self._info.block_size]
+        if not 0 <= number < self._info.active_blocks:
+            raise self._violated(f"block {number} does not exist")
+        return self._blocks.setdefault(number, [None] * self._info.block_size)
+
+    def _logits(self, token: int) -> Any:
+        if self._make_logits is None:
+            self._make_logits = _logits_maker()
+        logits = self._make_logits(self._info.n_vocab)
+        logits[token] = 20.0
+        return logits
+
+    def used_cells(self) -> int:
+        """Return the places that hold a token, a shared one counted once (sequence storage)."""
+        return len({cell for slot in self._slots.values() for cell in slot.cells})
+
+    def used_slots(self) -> set[int]:
+        """Return the slots that hold anything (sequence storage)."""
+        return set(self._slots)
+
+    def parked_states(self) -> set[int]:
+        """Return the numbers of the parked states."""
+        return set(self._parked)
+
+
+def _logits_maker() -> Callable[[int], Any]:
+    try:
+        import numpy as np  # not at the top: whoever only schedules needs none
+    except ImportError:
+        return lambda n_vocab: array("f", bytes(4 * n_vocab))
+    return lambda n_vocab: np.zeros(n_vocab, dtype=np.float32)
