@@ -90,13 +90,14 @@ class _Worker:
         died = Failed(error=ErrorInfo(WorkerDied.code, f"{STOPPED} ({reason})"))
         for queue in self.replies.values():
             queue.put_nowait(died)
+        self._backend.on_end(id(self))
 
 
 class LocalBackend:
     """Implements core.backend.Backend. One model, one worker at a time; a crashed one is replaced on the next need.
 
     `options` are the runner's and engine's own settings (plain names and values). `on_stats` gets a number that
-    changes with the process, and its counters.
+    changes with the process, and its counters; `on_end` that number when the process is gone.
     """
 
     def __init__(
@@ -108,9 +109,10 @@ class LocalBackend:
         environment: Mapping[str, str] | None = None,
         load_timeout: float | None = 300.0,
         on_stats: Callable[[int, wire.Stats], None] = lambda worker, stats: None,
+        on_end: Callable[[int], None] = lambda worker: None,
     ) -> None:
         self.spec, self.load = spec, load or LoadOptions()
-        self.on_stats = on_stats
+        self.on_stats, self.on_end = on_stats, on_end
         self.restarts = 0
         self._options, self._environment = dict(options or {}), dict(environment or {})
         self._load_timeout = load_timeout

@@ -58,7 +58,8 @@ class Generator:
         spec = self._catalog.find(request.model)
         check_abilities(spec, request)
         permit = self._admission.enter(request)
-        started, outcome, begun = time.monotonic(), "cancelled", False
+        started, outcome = time.monotonic(), "cancelled"
+        last_text: float | None = None
         self._metrics.request_started(spec.name)
         try:
             load = with_defaults(request.load, self._context_length)
@@ -68,10 +69,14 @@ class Generator:
                 until = None if request.deadline is None else started + request.deadline
                 async with contextlib.aclosing(_events(backend, request, permit, until)) as events:
                     async for event in events:
-                        if isinstance(event, TextDelta) and not begun:
-                            begun = True
-                            self._admission.began(permit)
-                            self._metrics.first_token(spec.name, time.monotonic() - started)
+                        if isinstance(event, TextDelta):
+                            now = time.monotonic()
+                            if last_text is None:
+                                self._admission.began(permit)
+                                self._metrics.first_token(spec.name, now - started)
+                            else:
+                                self._metrics.next_token(spec.name, now - last_text)
+                            last_text = now
                         for part in splitter.feed(event):
                             if isinstance(part, Finished):
                                 outcome = part.reason

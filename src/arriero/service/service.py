@@ -81,4 +81,5 @@ class Service:
             environment=self._options.worker_environment,
             load_timeout=self._options.load_timeout,
             on_stats=lambda worker, stats: self._metrics.engine_stats(spec.name, worker, stats),
+            on_end=lambda worker: self._metrics.worker_ended(spec.name, worker),
         )

@@ -37,6 +37,14 @@ def test_the_rule_counts_source_and_tests(tmp_path: Path, capsys: pytest.Capture
     assert capsys.readouterr().out.startswith("src/x/long.py: 401 lines")
 
 
+def test_every_locked_package_is_in_the_notices() -> None:
+    root = CONFTEST.parents[1]
+    locked = [line.partition("==")[0] for line in (root / "requirements.lock").read_text().splitlines() if "==" in line]
+    noted = {line.partition(" ")[0] for line in (root / "THIRD_PARTY_NOTICES").read_text().splitlines()}
+    assert locked
+    assert set(locked) <= noted
+
+
 def _suite(folder: Path, tests: str, strict: str) -> subprocess.CompletedProcess[str]:
     """Run a suite of its own under our conftest."""
     shutil.copy(CONFTEST, folder / "conftest.py")
