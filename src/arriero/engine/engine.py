@@ -27,6 +27,7 @@ class Engine:
         self._runner = runner
         self._block_size = info.block_size
         self._stats = EngineStats()
+        self.runner_counters: dict[str, int] = {}  # the runner's own, as of its last step
         self._storage: KVStorage = (
             PagedStorage(info, prefix_cache=options.prefix_cache)
             if info.storage == "paged"
@@ -65,6 +66,7 @@ class Engine:
             output = self._runner.execute(batch)
         except Exception as error:  # whatever a runner raises must end only the sequences it was working on
             return self._scheduler.fail(_info(error))
+        self.runner_counters = output.counters
         return self._scheduler.commit(output, now)
 
     def match_length(self, tokens: list[int], salt: bytes | str = b"") -> int:
@@ -80,6 +82,7 @@ class Engine:
         gauges, counters = self._storage.gauges(), self._storage.counters()
         return replace(
             self._stats,
+            runner=dict(self._stats.runner),
             parks=counters.parks,
             failed_parks=counters.failed_parks,
             restores=counters.restores,

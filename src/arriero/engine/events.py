@@ -29,7 +29,7 @@ class TokenEvent:
 class Ended:
     """The last word on a sequence. `reason`: stop, length, abort, error, or what `Engine.finish` was given.
 
-    A stop token ends the sequence without a TokenEvent of its own. `error` is set with the reason "error" only.
+    A stop token has its TokenEvent too, before this. `error` is set with the reason "error" only.
     """
 
     id: int

@@ -1,9 +1,8 @@
-"""Loop: the only thread. It owns an engine; commands come in through a queue, events go out through `sink`."""
+"""Loop: the one thread that owns an engine. Commands come in through a queue, events go out through `sink`."""
 
 from __future__ import annotations
 
 import queue
-import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -11,8 +10,8 @@ from dataclasses import dataclass
 from arriero.engine.engine import Engine
 from arriero.engine.events import EngineEvent
 
-Command = Callable[[Engine], object]
-"""Something to do with the engine, on the loop's thread: add, abort, finish, or a question."""
+Command = Callable[[], object]
+"""Something to do on the loop's thread: add, abort, finish, or ask the engine."""
 
 Sink = Callable[[list[EngineEvent]], Iterable[Command]]
 """Takes the events of a step; what it returns is done before the next step (a stop string was seen: finish)."""
@@ -28,10 +27,10 @@ class StepStats:
 
 
 class Loop:
-    """Steps `engine` while it has work and sleeps when it has none.
+    """Steps `engine` while it has work and sleeps when it has none; the one thread that calls `run` owns the engine.
 
-    `sink`, `on_step` and `on_crash` are called on the loop's thread. An exception from the engine, from a command or
-    from one of them ends the loop: `on_crash` is told, and nobody else.
+    `sink`, `on_step` and `on_crash` are called on that thread. An exception from the engine, from a command or from
+    a callback ends the loop: `on_crash` is told; without one it is raised from `run`.
     """
 
     def __init__(
@@ -46,32 +45,17 @@ class Loop:
         self._on_step = on_step
         self._on_crash = on_crash
         self._inbox: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="arriero-engine", daemon=True)
-
-    def start(self) -> None:
-        """Start the thread; RuntimeError the second time."""
-        self._thread.start()
 
     def submit(self, command: Command) -> None:
         """Have `command` done before the next step. From any thread; commands keep their order."""
         self._inbox.put(command)
 
-    def stop(self, timeout: float | None = None) -> bool:
-        """End the thread after the step under way and wait for that; False if it took more than `timeout` seconds.
-
-        Commands submitted before are still done; sequences under way stay where they are.
-        """
+    def stop(self) -> None:
+        """Let `run` return after the commands submitted before; sequences under way stay where they are."""
         self._inbox.put(None)
-        if self._thread.ident is not None and self._thread is not threading.current_thread():
-            self._thread.join(timeout)
-        return not self._thread.is_alive()
 
-    @property
-    def alive(self) -> bool:
-        """Whether the thread runs."""
-        return self._thread.is_alive()
-
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Work until stopped or crashed."""
         try:
             while self._drain():
                 if self._engine.has_work:
@@ -90,13 +74,13 @@ class Loop:
                 return True
             if command is None:
                 return False
-            command(self._engine)
+            command()
 
     def _step(self) -> None:
         started = time.monotonic()
         events = self._engine.step(started)
         if events:
             for command in self._sink(events):
-                command(self._engine)
+                command()
         if self._on_step is not None:
             self._on_step(StepStats(started, time.monotonic() - started, len(events)))

@@ -219,7 +219,7 @@ class Scheduler:
             error = f"{len(output.choices)} choices for {len(batch.spans)} spans"
         if error is not None:
             return self._fail_spans(events, ErrorInfo("internal", error))
-        self._count(batch)
+        self._count(batch, output.counters)
         for index, sequence in enumerate(self._in_batch):
             if sequence.slot in lost:
                 self._retry(sequence)
@@ -249,11 +249,10 @@ class Scheduler:
         self._stats.decoded_tokens += 1
         sequence.append(choice.token)
         spec, drawn = sequence.spec, sequence.num_output
+        events.append(TokenEvent(sequence.id, choice.token, choice.logprob, choice.top))
         if choice.token in spec.stop_ids and drawn > spec.min_tokens:
             events.append(self._end(sequence, "stop"))
-            return
-        events.append(TokenEvent(sequence.id, choice.token, choice.logprob, choice.top))
-        if 0 <= spec.max_tokens <= drawn or len(sequence.tokens) > self.capacity:
+        elif 0 <= spec.max_tokens <= drawn or len(sequence.tokens) > self.capacity:
             events.append(self._end(sequence, "length"))
 
     def fail(self, error: ErrorInfo) -> list[EngineEvent]:
@@ -292,8 +291,10 @@ class Scheduler:
         events.extend(self._end(sequence, "error", error) for sequence in self._in_batch)
         return events
 
-    def _count(self, batch: Batch) -> None:
+    def _count(self, batch: Batch, counters: dict[str, int]) -> None:
         stats = self._stats
+        for name, value in counters.items():
+            stats.runner[name] = stats.runner.get(name, 0) + value
         if not batch.spans:
             return
         stats.decode_calls += 1

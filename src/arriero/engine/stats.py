@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 
 
 @dataclass(slots=True)
@@ -53,3 +53,31 @@ class EngineStats:
     parked_states: int = 0
     parked_blocks: int = 0
     """Sum of the lengths of parked states."""
+
+    runner: dict[str, int] = field(default_factory=dict)
+    """What the runner counts of itself, summed over all steps."""
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """All counters by name; the runner's own begin with `runner_`."""
+        found = {name: getattr(self, name) for name in _COUNTERS}
+        found.update((f"runner_{name}", value) for name, value in self.runner.items())
+        return found
+
+    @property
+    def gauges(self) -> dict[str, float]:
+        """All gauges by name."""
+        return {name: getattr(self, name) for name in _GAUGES}
+
+
+_GAUGES = (
+    "blocks_total",
+    "blocks_active",
+    "blocks_cached",
+    "blocks_free",
+    "waiting",
+    "running",
+    "parked_states",
+    "parked_blocks",
+)
+_COUNTERS = tuple(field.name for field in fields(EngineStats) if field.name not in (*_GAUGES, "runner"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from array import array
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -103,7 +104,7 @@ class FakeRunner:
         self._make_logits: Callable[[int], Any] | None = None
         self.faults = Faults()
         self.violations: list[str] = []
-        self.executed = dict.fromkeys(("decode_calls", "tokens", "batch_sequences", "parks", "restores"), 0)
+        self.executed: Counter[str] = Counter()
         self.closed = False
 
     @property
@@ -139,10 +140,9 @@ class FakeRunner:
             else:
                 output.choices.append(self._compute(span))
         if batch.spans:
-            self.executed["decode_calls"] += 1
-            self.executed["batch_sequences"] += len(batch.spans)
-            self.executed["tokens"] += sum(span.end - span.start for span in batch.spans)
-        output.counters = dict(self.executed)
+            tokens = sum(span.end - span.start for span in batch.spans)
+            output.counters = {"decode_calls": 1, "batch_sequences": len(batch.spans), "decoded_tokens": tokens}
+        self.executed.update(output.counters)
         return output
 
     def _raise(self) -> None:
