@@ -1,0 +1,98 @@
+"""One HTTP connection pool to one server: requests out, JSON documents, lines and failures back. No API's fields."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from arriero.client.address import Address
+from arriero.client.errors import ConnectionFailed, from_response
+from arriero.core.errors import DeadlineExceeded
+
+MAX_LINE = 256 * 1024 * 1024  # bytes of one JSON document or stream line
+CONNECT_S = 10.0
+
+
+class Http:
+    """Talks to `address`. `timeout` bounds one whole exchange in seconds; None waits as long as a model loads.
+
+    Loopback is never reached through a proxy; elsewhere the environment's proxy settings hold. Redirects are not
+    followed: a key would travel with them.
+    """
+
+    def __init__(self, address: Address, *, api_key: str | None = None, timeout: float | None = None) -> None:
+        self.address = address
+        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._timeout = timeout
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Close all connections; requests under way are aborted."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    @asynccontextmanager
+    async def request(self, method: str, path: str, body: Any = None) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send one request and hold its response. Leaving closes the connection unless all was read.
+
+        Any status is given back; `ConnectionFailed` or `DeadlineExceeded` otherwise.
+        """
+        url = self.address.url + path
+        data = None if body is None else msgspec.json.encode(body)
+        headers = {"Content-Type": "application/json"} if data is not None else {}
+        try:
+            async with self._open().request(method, url, data=data, headers=headers, allow_redirects=False) as response:
+                yield response
+        except TimeoutError:
+            raise DeadlineExceeded(f"no answer from {self.address.url} within {self._timeout} s") from None
+        except (aiohttp.ClientError, OSError) as error:
+            reason = str(error) or type(error).__name__
+            raise ConnectionFailed(f"cannot talk to {self.address.url}: {reason}", url=self.address.url) from error
+
+    async def json(self, method: str, path: str, body: Any = None) -> bytes:
+        """Return the whole body of a successful response; an error status raises."""
+        async with self.request(method, path, body) as response:
+            await self._check(response)
+            return await response.read()
+
+    async def lines(self, method: str, path: str, body: Any) -> AsyncGenerator[bytes, None]:
+        """Yield the lines of a successful response as they come, without empty ones."""
+        async with self.request(method, path, body) as response:
+            await self._check(response)
+            held: list[bytes] = []
+            size = 0
+            async for piece in response.content.iter_any():
+                *whole, rest = piece.split(b"\n")
+                for line in whole:
+                    joined = b"".join((*held, line)).strip()
+                    held, size = [], 0
+                    if joined:
+                        yield joined
+                if rest:
+                    held.append(rest)
+                    size += len(rest)
+                    if size > MAX_LINE:
+                        raise ConnectionFailed(f"{self.address.url} sent a line of more than {MAX_LINE} bytes")
+            last = b"".join(held).strip()
+            if last:
+                yield last
+
+    async def _check(self, response: aiohttp.ClientResponse) -> None:
+        if response.status >= 300:
+            raise from_response(response.status, await response.read(), response.headers)
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                headers=self._headers,
+                timeout=aiohttp.ClientTimeout(total=self._timeout, sock_connect=CONNECT_S),
+                connector=aiohttp.TCPConnector(limit=0),  # how many at once is the caller's choice
+                trust_env=not self.address.is_loopback,
+                auto_decompress=True,
+            )
+        return self._session

@@ -1,0 +1,28 @@
+"""The contract of whoever can carry out a client's calls: a server in its own API, or a worker of our own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from typing import Protocol
+
+from arriero.client.types import Call, Chunk, Embeddings, ModelInfo, RunningInfo, ServerInfo, ShownModel
+
+
+class Speaker(Protocol):
+    """Carries out calls. Errors are core.errors; closing the iterator of `answer` at any point aborts the work."""
+
+    def answer(self, call: Call, *, stream: bool) -> AsyncGenerator[Chunk, None]:
+        """Yield the answer's pieces; the last has the finish_reason. `stream` False may give one chunk."""
+        ...
+
+    async def embed(self, model: str, texts: Sequence[str]) -> Embeddings: ...
+
+    async def models(self) -> list[ModelInfo]: ...
+
+    async def show(self, model: str) -> ShownModel: ...
+
+    async def ps(self) -> list[RunningInfo]: ...
+
+    async def server(self) -> ServerInfo: ...
+
+    async def close(self) -> None: ...
