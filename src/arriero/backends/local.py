@@ -65,7 +65,7 @@ class _Worker:
                 case wire.Tokens(id=number) | wire.Text(id=number):
                     self._give(number, report)
                 case wire.Stats():
-                    self._backend.on_stats(id(self), report)
+                    self._backend.on_stats(self.child.pid or 0, report)
                 case wire.LoadProgress(fraction=fraction):
                     self._backend.on_progress(fraction)
                 case wire.Ready():
@@ -90,7 +90,7 @@ class _Worker:
         died = Failed(error=ErrorInfo(WorkerDied.code, f"{STOPPED} ({reason})"))
         for queue in self.replies.values():
             queue.put_nowait(died)
-        self._backend.on_end(id(self))
+        self._backend.on_end(self.child.pid or 0)
 
 
 class LocalBackend:

@@ -100,7 +100,7 @@ class StepOutput:
     failed_parks: list[int] = field(default_factory=list)  # parked ids
     failed_restores: list[int] = field(default_factory=list)  # slots
     error: str | None = None  # the whole step failed: its spans must end
-    counters: dict[str, int] = field(default_factory=dict)  # decode_calls, decoded_tokens, seq_copies, …
+    counters: dict[str, int] = field(default_factory=dict)  # of this step: decode_calls, decoded_tokens, seq_copies, …
 
 
 class Runner(Protocol):

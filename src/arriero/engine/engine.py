@@ -27,7 +27,6 @@ class Engine:
         self._runner = runner
         self._block_size = info.block_size
         self._stats = EngineStats()
-        self.runner_counters: dict[str, int] = {}  # the runner's own, as of its last step
         self._storage: KVStorage = (
             PagedStorage(info, prefix_cache=options.prefix_cache)
             if info.storage == "paged"
@@ -66,7 +65,6 @@ class Engine:
             output = self._runner.execute(batch)
         except Exception as error:  # whatever a runner raises must end only the sequences it was working on
             return self._scheduler.fail(_info(error))
-        self.runner_counters = output.counters
         return self._scheduler.commit(output, now)
 
     def match_length(self, tokens: list[int], salt: bytes | str = b"") -> int:

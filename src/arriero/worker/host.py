@@ -10,6 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from arriero.core import messages as wire
@@ -18,7 +19,7 @@ from arriero.core.request import GenerateRequest
 from arriero.core.tokenizer import LoadedModel
 from arriero.engine.engine import Engine
 from arriero.engine.events import Ended, EngineEvent, Started
-from arriero.engine.loop import Loop, StepStats
+from arriero.engine.loop import Command, Loop, StepStats
 from arriero.engine.sequence import SequenceSpec
 from arriero.worker.connection import Connection
 from arriero.worker.loading import engine_options, load_model
@@ -76,10 +77,7 @@ class Host:
                 self._reply(self._rendered(command))
 
     def _reply(self, report: Any) -> None:
-        self._loop.submit(lambda: self._send(report))
-
-    def _send(self, *reports: Any) -> None:
-        self._connection.send(list(reports))
+        self._loop.submit(lambda: self._connection.send([report]))
 
     def _generate(self, number: int, request: GenerateRequest) -> None:
         received = time.monotonic()
@@ -154,9 +152,11 @@ class Host:
     def _progress(self, fraction: float) -> None:
         self._connection.send([wire.LoadProgress(fraction=fraction)])
 
-    def _sink(self, events: list[EngineEvent]) -> Iterable[Any]:
+    def _sink(self, events: list[EngineEvent]) -> Iterable[Command]:
         """Turn a step's events into one frame; return what the text stage decided (stop strings)."""
-        now, reports, decisions = time.monotonic(), [], []
+        now = time.monotonic()
+        reports: list[Any] = []
+        decisions: list[Command] = []
         for event in events:
             stream = self._streams.get(event.id)
             if stream is None:
@@ -171,12 +171,12 @@ class Host:
                     reports.append(stream.failed(event.error, now))
                 else:
                     reports += stream.ended(event.reason, now)
-            elif stream.stop_sequence is None:
+            elif not stream.stopped:
                 delta = stream.token(event.token, event.logprob, event.top, now)
                 if delta is not None:
                     reports.append(delta)
-                if stream.stop_sequence is not None:
-                    decisions.append(lambda number=event.id: self._engine.finish(number, "stop"))
+                if stream.stopped:
+                    decisions.append(partial(self._engine.finish, event.id, "stop"))
         if any(isinstance(report, (wire.RequestFinished, wire.RequestFailed)) for report in reports):
             reports.insert(0, self._stats())
         if reports:

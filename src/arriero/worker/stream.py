@@ -35,6 +35,11 @@ class RequestStream:
         self._logprobs: list[TokenLogprob] = []
         self.stop_sequence: str | None = None
 
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop string has ended the answer; what the engine still draws is not for the client."""
+        return self.stop_sequence is not None
+
     def admitted(self, cached_tokens: int, now: float) -> None:
         """The engine has begun on it (again, after a preemption: the first time counts)."""
         if self._admitted is None:
@@ -43,7 +48,7 @@ class RequestStream:
     def token(
         self, token: int, logprob: float | None, top: Sequence[tuple[int, float]], now: float
     ) -> RequestDelta | None:
-        """Take a token; afterwards `stop_sequence` says whether a stop string has ended the answer."""
+        """Take a token; afterwards `stopped` says whether a stop string has ended the answer."""
         self._first = now if self._first is None else self._first
         self._count += 1
         if token in self._tokenizer.eog_ids and not self._request.sampling.ignore_eos:
