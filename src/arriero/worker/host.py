@@ -171,11 +171,11 @@ class Host:
                     reports.append(stream.failed(event.error, now))
                 else:
                     reports += stream.ended(event.reason, now)
-            elif not stream.stopped:
+            elif not stream.stopped():
                 delta = stream.token(event.token, event.logprob, event.top, now)
                 if delta is not None:
                     reports.append(delta)
-                if stream.stopped:
+                if stream.stopped():
                     decisions.append(partial(self._engine.finish, event.id, "stop"))
         if any(isinstance(report, (wire.RequestFinished, wire.RequestFailed)) for report in reports):
             reports.insert(0, self._stats())

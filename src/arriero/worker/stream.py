@@ -35,7 +35,6 @@ class RequestStream:
         self._logprobs: list[TokenLogprob] = []
         self.stop_sequence: str | None = None
 
-    @property
     def stopped(self) -> bool:
         """Whether a stop string has ended the answer; what the engine still draws is not for the client."""
         return self.stop_sequence is not None
@@ -48,7 +47,7 @@ class RequestStream:
     def token(
         self, token: int, logprob: float | None, top: Sequence[tuple[int, float]], now: float
     ) -> RequestDelta | None:
-        """Take a token; afterwards `stopped` says whether a stop string has ended the answer."""
+        """Take a token; afterwards `stopped()` says whether a stop string has ended the answer."""
         self._first = now if self._first is None else self._first
         self._count += 1
         if token in self._tokenizer.eog_ids and not self._request.sampling.ignore_eos:
