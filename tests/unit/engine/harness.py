@@ -1,0 +1,161 @@
+"""What the engine's tests share: a world of engine and fake runner that keeps a naive record of every sequence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from arriero.core.runner import Batch, RunnerInfo, Span, StepOutput
+from arriero.engine.engine import Engine
+from arriero.engine.events import Ended, EngineEvent, Started, TokenEvent
+from arriero.engine.options import EngineOptions
+from arriero.engine.sequence import SequenceSpec
+from arriero.runners.fake import FakeRunner, GreedySampler
+
+N_VOCAB = 61
+SAMPLER = GreedySampler()
+
+
+def make_info(**changes: Any) -> RunnerInfo:
+    """Return a small runner's abilities."""
+    facts: dict[str, Any] = {
+        "n_vocab": N_VOCAB,
+        "max_sequences": 8,
+        "max_sequence_tokens": 2048,
+        "max_batch_tokens": 64,
+        "active_blocks": 256,
+        "parked_blocks": 256,
+    }
+    return RunnerInfo(**(facts | changes))
+
+
+@cache
+def alone(prompt: tuple[int, ...], count: int) -> tuple[int, ...]:
+    """Return the first `count` tokens that the fake runner answers to `prompt`, computed token by token, by itself."""
+    runner = FakeRunner(make_info(max_sequences=1, max_batch_tokens=4096, active_blocks=4096, storage="paged"))
+    tokens, table = list(prompt), list(range((len(prompt) + count) // 16 + 1))
+    start = 0
+    for _ in range(count):
+        span = Span(0, tokens, start, len(tokens), len(prompt), table, SAMPLER)
+        choice = runner.execute(Batch(spans=[span])).choices[0]
+        assert choice is not None
+        start = len(tokens)
+        tokens.append(choice.token)
+    return tuple(tokens[len(prompt) :])
+
+
+@dataclass
+class Record:
+    """What is known of one sequence from its events."""
+
+    spec: SequenceSpec
+    started: list[Started] = field(default_factory=list)
+    tokens: list[int] = field(default_factory=list)
+    ended: list[Ended] = field(default_factory=list)
+
+    def expect_tokens_as_alone(self) -> None:
+        """The answer so far is the one that the sequence gets by itself."""
+        assert tuple(self.tokens) == alone(tuple(self.spec.tokens), len(self.tokens))
+
+    def expect_reason(self, capacity: int) -> None:
+        """The reason is the one that prompt and answer give."""
+        (ended,) = self.ended
+        assert (ended.error is not None) == (ended.reason == "error")
+        if len(self.spec.tokens) > capacity:
+            assert ended.reason in ("error", "abort")
+            assert not self.tokens
+        if ended.reason == "length":
+            full = len(self.spec.tokens) + len(self.tokens) == capacity + 1
+            assert full or len(self.tokens) == self.spec.max_tokens
+        if ended.reason == "stop":
+            assert self.tokens[-1] in self.spec.stop_ids
+            assert len(self.tokens) > self.spec.min_tokens
+        if ended.reason in ("stop", "length"):
+            for index, token in enumerate(self.tokens[:-1]):
+                assert token not in self.spec.stop_ids or index < self.spec.min_tokens
+
+
+class RecordingRunner(FakeRunner):
+    """A fake runner that keeps the last batch, and the shape of every one."""
+
+    def __init__(self, info: RunnerInfo) -> None:
+        super().__init__(info)
+        self.last: Batch | None = None
+        self.shapes: list[list[tuple[int, int, int]]] = []  # (first prompt token, start, end) of each span
+
+    def execute(self, batch: Batch) -> StepOutput:
+        self.last = batch
+        self.shapes.append([(span.tokens[0], span.start, span.end) for span in batch.spans])
+        return super().execute(batch)
+
+
+class World:
+    """An engine, its runner, and a record of each sequence; every operation is checked."""
+
+    def __init__(self, info: RunnerInfo, options: EngineOptions | None = None) -> None:
+        self.info = info
+        self.runner = RecordingRunner(info)
+        self.engine = Engine(self.runner, options)
+        self.records: dict[int, Record] = {}
+
+    def add(self, tokens: list[int], **changes: Any) -> int:
+        """Add a sequence; return its id."""
+        number = len(self.records)
+        spec = SequenceSpec(id=number, tokens=tokens, sampler=SAMPLER, **({"max_tokens": 8} | changes))
+        self.records[number] = Record(spec)
+        self.engine.add(spec)
+        self.engine.check()
+        return number
+
+    def step(self) -> list[EngineEvent]:
+        """Do one step and record its events."""
+        self.runner.last = None
+        events = self.engine.step(0.0)
+        self._record(events)
+        self.check()
+        return events
+
+    def _record(self, events: list[EngineEvent]) -> None:
+        for event in events:
+            record = self.records[event.id]
+            assert not record.ended, "an event after the end"
+            if isinstance(event, Started):
+                assert not record.started
+                record.started.append(event)
+            elif isinstance(event, TokenEvent):
+                assert record.started
+                record.tokens.append(event.token)
+                record.expect_tokens_as_alone()
+            else:
+                record.ended.append(event)
+
+    def check(self) -> None:
+        """The engine's own invariants, and that the runner never got an impossible batch or more than fits."""
+        self.engine.check()
+        assert self.runner.violations == []
+        assert self.runner.used_cells() <= self.info.active_blocks * self.info.block_size
+
+    def run(self, steps: int = 10_000) -> None:
+        """Step until nothing is left to do."""
+        for _ in range(steps):
+            if not self.engine.has_work:
+                return
+            self.step()
+        raise AssertionError(f"still work after {steps} steps")
+
+    def finish(self) -> None:
+        """Run to the end: everybody has ended once, and nothing is left but the cache."""
+        self.run()
+        for record in self.records.values():
+            assert len(record.ended) == 1
+            record.expect_reason(self.engine.capacity)
+        stats = self.engine.stats()
+        assert (stats.running, stats.waiting, stats.blocks_active) == (0, 0, 0)
+        if self.info.storage == "paged":
+            assert stats.blocks_free + stats.blocks_cached == stats.blocks_total
+        else:
+            assert stats.blocks_free == stats.blocks_total
+        assert self.runner.used_slots() == set()
+        assert len(self.runner.parked_states()) == stats.parked_states
+        assert stats.added == stats.finished + stats.failed + stats.aborts == len(self.records)

@@ -1,0 +1,143 @@
+"""Random operations on engine and fake runner: every answer is the one that its sequence gets alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from tests.unit.engine.harness import N_VOCAB, World, make_info
+
+from arriero.engine.events import Ended, TokenEvent
+from arriero.engine.options import EngineOptions
+
+BLOCK = 4
+BASES = [[(7 * n + 3 * i * i) % N_VOCAB for i in range(40)] for n in range(3)]  # prefixes to share
+
+infos = st.fixed_dictionaries(
+    {
+        "storage": st.sampled_from(["paged", "sequence"]),
+        "max_sequences": st.integers(1, 5),
+        "max_sequence_tokens": st.integers(20, 60),
+        "max_batch_tokens": st.integers(9, 40),
+        "active_blocks": st.integers(5, 30),
+        "parked_blocks": st.sampled_from([0, 3, 8, 20]),
+        "prefix_sharing": st.sampled_from(["any", "any", "any", "whole", "none"]),
+        "chunk_align": st.sampled_from([0, 0, 4, 6, 8]),
+        "deterministic": st.booleans(),
+    }
+)
+engine_options = st.builds(
+    EngineOptions,
+    max_batch_tokens=st.integers(9, 40),
+    max_running=st.one_of(st.none(), st.integers(1, 4)),
+    prefix_cache=st.sampled_from([True, True, True, False]),
+    watermark=st.sampled_from([0.0, 0.01, 0.2]),
+    prefill_chunk=st.one_of(st.none(), st.integers(1, 20)),
+)
+
+
+class EngineMachine(RuleBasedStateMachine):
+    """Adds, aborts, finishes and steps, with a runner that sometimes fails."""
+
+    world: World
+
+    @initialize(facts=infos, options=engine_options)
+    def begin(self, facts: dict[str, Any], options: EngineOptions) -> None:
+        self.world = World(make_info(block_size=BLOCK, **facts), options)
+
+    @rule(
+        base=st.integers(0, len(BASES) - 1),
+        cut=st.integers(0, 40),
+        own=st.lists(st.integers(0, N_VOCAB - 1), max_size=9),
+        max_tokens=st.integers(-1, 12),
+        priority=st.integers(0, 1),
+        salt=st.sampled_from([b"", b"", "other"]),
+        stops=st.frozensets(st.integers(0, N_VOCAB - 1), max_size=4),
+        min_tokens=st.integers(0, 3),
+        times=st.integers(1, 3),
+    )
+    def add(
+        self,
+        base: int,
+        cut: int,
+        own: list[int],
+        max_tokens: int,
+        priority: int,
+        salt: bytes | str,
+        stops: frozenset[int],
+        min_tokens: int,
+        times: int,
+    ) -> None:
+        for _ in range(times):
+            self.world.add(
+                [*BASES[base][:cut], *own] or [1],
+                max_tokens=max_tokens,
+                priority=priority,
+                salt=salt,
+                stop_ids=stops,
+                min_tokens=min_tokens,
+            )
+
+    @rule(times=st.integers(1, 6))
+    def step(self, times: int) -> None:
+        for _ in range(times):
+            had_work = self.world.engine.has_work
+            events = self.world.step()
+            assert had_work or not events
+            # whoever ran had a share in the step: with work, something was computed, moved or told
+            assert not had_work or events or self.world.runner.last is not None
+
+    @rule(pick=st.randoms(use_true_random=False), how=st.sampled_from(["abort", "finish"]))
+    def end(self, pick: Any, how: str) -> None:
+        live = [number for number, record in self.world.records.items() if not record.ended]
+        if not live:
+            assert not self.world.engine.abort(-1)
+            return
+        number = pick.choice(live)
+        if how == "abort":
+            known = self.world.engine.abort(number)
+        else:
+            known = self.world.engine.finish(number, "stop string")
+        # unknown only where its end is decided and not yet told
+        if not known:
+            self.world.step()
+            assert self.world.records[number].ended
+        self.world.engine.check()
+
+    @rule(kind=st.sampled_from(["raise", "raise late", "error", "park", "restore"]))
+    def break_runner(self, kind: str) -> None:
+        faults = self.world.runner.faults
+        if kind.startswith("raise"):
+            faults.raising, faults.raise_after_operations = RuntimeError("broken on purpose"), kind == "raise late"
+        elif kind == "error":
+            faults.error = "broken on purpose"
+        elif kind == "park":
+            faults.parks += 1
+        else:
+            faults.restores += 1
+
+    @precondition(lambda self: hasattr(self, "world"))
+    @invariant()
+    def consistent(self) -> None:
+        self.world.engine.check()
+
+    def teardown(self) -> None:
+        if hasattr(self, "world"):
+            self.world.finish()
+
+
+EngineMachine.TestCase.settings = settings(
+    max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+TestEngineMachine = EngineMachine.TestCase
+
+
+def test_events_have_the_shape_that_the_machine_relies_on() -> None:
+    world = World(make_info())
+    world.add([1, 2, 3], max_tokens=2)
+    kinds = []
+    while world.engine.has_work:
+        kinds += [type(event) for event in world.step()]
+    assert kinds[1:] == [TokenEvent, TokenEvent, Ended]
