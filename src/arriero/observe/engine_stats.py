@@ -1,0 +1,102 @@
+"""Engine counters and gauges of all workers, as Prometheus collects them.
+
+A worker's counters start at zero with its process. Here only increments are added up, so that a total never goes
+backwards when a worker is replaced.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterator, Mapping
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from arriero.core.messages import Stats
+
+PREFIX = "arriero_"
+
+COUNTERS: Mapping[str, str] = {
+    "executed_tokens": "Tokens handed to the runner, prefilled and decoded.",
+    "prefilled_tokens": "Tokens of prompts handed to the runner, with those computed again after a preemption.",
+    "decoded_tokens": "Tokens drawn.",
+    "decode_calls": "Engine steps that computed something.",
+    "batch_sequences": "Sum over these steps of the sequences in them.",
+    "prompt_tokens": "Prompt tokens of the sequences that started.",
+    "cached_tokens": "Of these, tokens that came from the prefix cache.",
+    "added": "Sequences that entered the engine.",
+    "finished": "Sequences that ended well.",
+    "failed": "Sequences that ended with an error.",
+    "aborts": "Sequences that were aborted.",
+    "preemptions": "Sequences that lost their blocks to others.",
+    "recomputed_tokens": "Tokens computed once more after a preemption.",
+    "deferrals": "Times that a sequence waited for a block that another was computing.",
+    "failed_steps": "Engine steps that failed as a whole.",
+    "parks": "States copied out of the context.",
+    "failed_parks": "States that could not be copied out.",
+    "restores": "States copied back into the context.",
+    "failed_restores": "States that could not be copied back.",
+    "block_copies": "Blocks copied because a fork wrote to them.",
+    "evictions": "Cached blocks or parked states that made room.",
+}
+"""Names in Stats.counters (a trailing `_total` is dropped), and their help. Exported as `arriero_<name>_total`."""
+
+GAUGES: Mapping[str, str] = {
+    "blocks_total": "KV blocks there are.",
+    "blocks_active": "KV blocks that running sequences refer to.",
+    "blocks_cached": "KV blocks kept for their prefix alone.",
+    "blocks_free": "KV blocks that hold nothing.",
+    "waiting": "Sequences that wait for blocks or a slot.",
+    "running": "Sequences that run.",
+    "parked_states": "States kept outside the context.",
+    "parked_blocks": "Blocks of the states kept outside the context.",
+}
+"""Names in Stats.gauges, and their help. Exported as `arriero_<name>`."""
+
+_REMEMBERED_WORKERS = 256
+_NAME = re.compile(r"[a-z_][a-z0-9_]*\Z")
+
+
+class EngineCollector(Collector):
+    """Sums of workers' reports, by model. A name without help above is exported all the same."""
+
+    def __init__(self) -> None:
+        self._totals: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
+        self._gauges: dict[str, dict[str, float]] = {}
+        self._last: OrderedDict[tuple[str, int | str], Mapping[str, int]] = OrderedDict()
+
+    def report(self, model: str, worker: int | str, stats: Stats) -> None:
+        """Add what `worker` has counted since its last report."""
+        last = self._last.pop((model, worker), {})
+        totals = self._totals[model]
+        for name, value in stats.counters.items():
+            before = last.get(name, 0)
+            # A smaller value means that the process is a new one under an old id.
+            totals[name.removesuffix("_total")] += value - before if value >= before else value
+        self._last[model, worker] = stats.counters
+        if len(self._last) > _REMEMBERED_WORKERS:
+            self._last.popitem(last=False)
+        self._gauges[model] = dict(stats.gauges)
+
+    def ended(self, model: str, worker: int | str) -> None:
+        """Forget an ended worker: its counts stay, its gauges go."""
+        self._last.pop((model, worker), None)
+        self._gauges.pop(model, None)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield one family a name, with every model in it."""
+        names = [*COUNTERS, *sorted({name for totals in self._totals.values() for name in totals} - {*COUNTERS})]
+        for name in filter(_NAME.match, names):
+            counter = CounterMetricFamily(PREFIX + name, COUNTERS.get(name, "Counted by the runner."), labels=["model"])
+            for model, totals in self._totals.items():
+                if name in totals:
+                    counter.add_metric([model], totals[name])
+            yield counter
+        names = [*GAUGES, *sorted({name for gauges in self._gauges.values() for name in gauges} - {*GAUGES})]
+        for name in filter(_NAME.match, names):
+            gauge = GaugeMetricFamily(PREFIX + name, GAUGES.get(name, "Reported by the runner."), labels=["model"])
+            for model, gauges in self._gauges.items():
+                if name in gauges:
+                    gauge.add_metric([model], gauges[name])
+            yield gauge
