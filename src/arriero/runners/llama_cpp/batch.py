@@ -1,0 +1,63 @@
+"""TokenBatch: one llama_batch over numpy arrays, so that a span is written by slices and not token by token."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from arriero.runners.llama_cpp.bindings import lib
+
+
+class TokenBatch:
+    """Room for `capacity` tokens, each of one sequence. The arrays are C's own memory while `struct` lives."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.size = 0
+        self._token = np.zeros(capacity, np.int32)
+        self._pos = np.zeros(capacity, np.int32)
+        self._count = np.ones(capacity, np.int32)
+        self._seq = np.zeros(capacity, np.int32)
+        # One pointer a token, each to its own entry of _seq: written once, for ever right.
+        self._seq_at = self._seq.ctypes.data + np.arange(capacity, dtype=np.uintp) * self._seq.itemsize
+        self._output = np.zeros(capacity, np.int8)
+        self.struct: Any = lib.llama_batch()
+        self.struct.token = self._pointer(self._token, ctypes.c_int32)
+        self.struct.embd = None
+        self.struct.pos = self._pointer(self._pos, ctypes.c_int32)
+        self.struct.n_seq_id = self._pointer(self._count, ctypes.c_int32)
+        self.struct.seq_id = ctypes.cast(
+            ctypes.c_void_p(self._seq_at.ctypes.data), ctypes.POINTER(ctypes.POINTER(ctypes.c_int32))
+        )
+        self.struct.logits = self._pointer(self._output, ctypes.c_int8)
+
+    @staticmethod
+    def _pointer(array: np.ndarray[Any, Any], ctype: Any) -> Any:
+        return array.ctypes.data_as(ctypes.POINTER(ctype))
+
+    def clear(self) -> None:
+        """Forget all tokens."""
+        self.size = 0
+
+    def add(self, slot: int, tokens: Sequence[int], start: int, end: int, *, output: bool) -> None:
+        """Append `tokens[start:end]` of the sequence in `slot`; `output` asks for logits after the last of them."""
+        first, last = self.size, self.size + end - start
+        self._token[first:last] = tokens[start:end]
+        self._pos[first:last] = np.arange(start, end, dtype=np.int32)
+        self._seq[first:last] = slot
+        self._output[first:last] = 0
+        self._output[last - 1] = output
+        self.size = last
+
+    @property
+    def outputs(self) -> int:
+        """Number of tokens whose logits are asked for."""
+        return int(np.count_nonzero(self._output[: self.size]))
+
+    def finish(self) -> Any:
+        """Return the llama_batch of what was added."""
+        self.struct.n_tokens = self.size
+        return self.struct

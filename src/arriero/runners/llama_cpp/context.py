@@ -1,0 +1,138 @@
+"""Context: one llama_context, its KV memory by slot, and counters of what was asked of it. Decides nothing."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from arriero.core.errors import ModelLoadError
+from arriero.runners.llama_cpp.batch import TokenBatch
+from arriero.runners.llama_cpp.bindings import lib, log_tail
+from arriero.runners.llama_cpp.model import Model
+from arriero.runners.llama_cpp.plan import Plan
+
+_REASONS = {
+    1: "no free KV cells",
+    2: "aborted",
+    -1: "invalid batch",
+    -2: "out of memory",
+    -3: "computing failed",
+}
+
+
+class DecodeError(Exception):
+    """A llama_decode call failed; the KV of its sequences is in an unknown state."""
+
+
+class Context:
+    """A context made after a Plan. Slots are llama.cpp's sequence ids, 0 to `plan.max_sequences` − 1."""
+
+    def __init__(self, model: Model, plan: Plan) -> None:
+        """Allocate KV and buffers. ModelLoadError if they do not fit or the model cannot run so."""
+        self.plan = plan
+        self.params = _context_params(plan)
+        log_tail.clear()
+        self.handle: Any = lib.llama_init_from_model(model.handle, self.params)
+        if not self.handle:
+            raise ModelLoadError(f"no context for the model: {log_tail.errors() or 'llama.cpp gives no reason'}")
+        self.buffers = log_tail.buffers()
+        self.n_vocab = model.vocab.n_vocab
+        self._memory: Any = lib.llama_get_memory(self.handle)
+        self.counters = dict.fromkeys(
+            ("decode_calls", "decoded_tokens", "seq_copies", "state_gets", "state_sets", "state_bytes"), 0
+        )
+
+    def decode(self, batch: TokenBatch) -> npt.NDArray[np.float32]:
+        """Compute `batch` and return float32[outputs, n_vocab] in the batch's order; valid until the next call.
+
+        DecodeError if llama.cpp refuses or fails.
+        """
+        log_tail.clear()
+        result = lib.llama_decode(self.handle, batch.finish())
+        self.counters["decode_calls"] += 1
+        if result != 0:
+            reason = _REASONS.get(result, f"error {result}")
+            said = log_tail.errors()
+            raise DecodeError(f"llama_decode: {reason} ({said})" if said else f"llama_decode: {reason}")
+        self.counters["decoded_tokens"] += batch.size
+        outputs = batch.outputs
+        if not outputs:
+            return np.empty((0, self.n_vocab), np.float32)
+        return np.ctypeslib.as_array(lib.llama_get_logits(self.handle), (outputs, self.n_vocab))
+
+    def clear(self, slot: int) -> None:
+        """Forget all that `slot` holds."""
+        lib.llama_memory_seq_rm(self._memory, slot, -1, -1)
+
+    def cut(self, slot: int, length: int) -> bool:
+        """Keep the first `length` tokens of `slot`; False if this kind of memory cannot be cut there."""
+        return bool(lib.llama_memory_seq_rm(self._memory, slot, length, -1))
+
+    def copy_cells(self, source: int, target: int, length: int) -> None:
+        """Let `target` share the first `length` cells of `source`; RuntimeError with streams: llama.cpp would abort."""
+        if not self.plan.unified:
+            raise RuntimeError("cells can be shared in the unified layout only")
+        lib.llama_memory_seq_cp(self._memory, source, target, 0, length)
+        self.counters["seq_copies"] += 1
+
+    def state(self, slot: int) -> npt.NDArray[np.uint8] | None:
+        """Return a copy of the KV of `slot` in llama.cpp's own format, None if there is none to be had."""
+        size = lib.llama_state_seq_get_size(self.handle, slot)
+        if not size:
+            return None
+        data = np.empty(size, np.uint8)
+        written = lib.llama_state_seq_get_data(self.handle, _bytes(data), size, slot)
+        self.counters["state_gets"] += 1
+        self.counters["state_bytes"] += written
+        return data if written == size else None
+
+    def set_state(self, slot: int, data: npt.NDArray[np.uint8]) -> bool:
+        """Fill `slot` with a copy taken by `state`; False if there is no room, and then `slot` is empty."""
+        log_tail.clear()
+        read = lib.llama_state_seq_set_data(self.handle, _bytes(data), data.size, slot)
+        self.counters["state_sets"] += 1
+        self.counters["state_bytes"] += read
+        if read != data.size:
+            self.clear(slot)
+            return False
+        return True
+
+    def positions(self, slot: int) -> tuple[int, int]:
+        """Return the least and the greatest position that `slot` holds, (-1, -1) if it is empty."""
+        return (
+            lib.llama_memory_seq_pos_min(self._memory, slot),
+            lib.llama_memory_seq_pos_max(self._memory, slot),
+        )
+
+    def graphs_reused(self) -> int:
+        """Return how often llama.cpp could take the last call's graph again."""
+        return int(lib.llama_perf_context(self.handle).n_reused)
+
+    def close(self) -> None:
+        """Free KV and buffers."""
+        if self.handle:
+            lib.llama_free(self.handle)
+            self.handle = None
+
+
+def _bytes(data: npt.NDArray[np.uint8]) -> Any:
+    return data.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+
+
+def _context_params(plan: Plan) -> Any:
+    params = lib.llama_context_default_params()
+    params.n_ctx = plan.cells
+    params.n_batch = plan.num_batch
+    params.n_ubatch = plan.num_batch
+    params.n_seq_max = plan.max_sequences
+    params.n_outputs_max = plan.max_sequences  # each costs a row of the vocabulary
+    params.n_threads = params.n_threads_batch = plan.threads
+    params.kv_unified = plan.unified
+    params.swa_full = True  # a window's cells are overwritten otherwise, and a prefix cannot be shared
+    flash = {None: lib.LLAMA_FLASH_ATTN_TYPE_AUTO, True: lib.LLAMA_FLASH_ATTN_TYPE_ENABLED}
+    params.flash_attn_type = flash.get(plan.flash_attn, lib.LLAMA_FLASH_ATTN_TYPE_DISABLED)
+    params.no_perf = False  # counts graph reuse
+    return params

@@ -1,0 +1,129 @@
+"""Model: the weights of one GGUF in memory, and what they say about themselves. Knows no context."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from arriero.core.errors import ModelLoadError
+from arriero.runners.llama_cpp.bindings import compiled_with_amx, lib, log_tail
+from arriero.runners.llama_cpp.options import LlamaCppOptions
+from arriero.runners.llama_cpp.plan import Facts
+from arriero.runners.llama_cpp.vocab import Vocab
+
+KV_VALUE_BYTES = 2  # K and V are kept as float16
+
+Progress = Callable[[float], None]
+
+
+class Model:
+    """A loaded `llama_model`; `close` frees it, after every context on it."""
+
+    def __init__(self, options: LlamaCppOptions, progress: Progress | None = None, *, vocab_only: bool = False) -> None:
+        """Load the file; `progress` is told the share that is read, 0 to 1. ModelLoadError with llama.cpp's reason."""
+        path = Path(options.path)
+        if not path.is_file():
+            raise ModelLoadError("the model's file is not there", path=str(path))
+        self.params = _model_params(options, vocab_only)
+        on_progress = lib.llama_progress_callback(_teller(progress))  # kept alive until the load is over
+        self.params.progress_callback = on_progress
+        log_tail.clear()
+        self.handle: Any = lib.llama_model_load_from_file(os.fsencode(path), self.params)
+        if not self.handle:
+            raise ModelLoadError(f"the model cannot be loaded: {log_tail.errors() or 'llama.cpp gives no reason'}")
+        self.layers_gpu, self.layers_total = log_tail.offloaded()
+        if not self.layers_total:
+            self.layers_total = lib.llama_model_n_layer(self.handle) + 1
+        self.vocab = Vocab(self.handle)
+
+    @property
+    def sliding_window(self) -> bool:
+        """Whether some layers see a window only."""
+        return bool(lib.llama_model_n_swa(self.handle) > 0)
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether (some) state is not a list of tokens' K and V, so that it cannot be cut."""
+        return bool(lib.llama_model_is_recurrent(self.handle) or lib.llama_model_is_hybrid(self.handle))
+
+    @property
+    def size(self) -> int:
+        """Bytes of all tensors."""
+        return int(lib.llama_model_size(self.handle))
+
+    @property
+    def chat_template(self) -> str | None:
+        """The model's own chat template, if it has one."""
+        raw = lib.llama_model_chat_template(self.handle, None)
+        return None if raw is None else raw.decode("utf-8", "replace")
+
+    def facts(self) -> Facts:
+        """Return what a Plan needs to know, free memory as of now."""
+        return Facts(
+            n_ctx_train=lib.llama_model_n_ctx_train(self.handle),
+            n_vocab=self.vocab.n_vocab,
+            kv_bytes_per_token=self._kv_bytes_per_token(),
+            weights=self.size,
+            free_memory=psutil.virtual_memory().available,
+            threads=default_threads(),
+            gpu=self.layers_gpu > 0,
+            sliding_window=self.sliding_window,
+            recurrent=self.recurrent,
+        )
+
+    def metadata(self, key: str) -> str | None:
+        """Return the value of `key` as text, None if the file lacks it; `{arch}` in the key is filled in."""
+        if "{arch}" in key:
+            key = key.replace("{arch}", self.metadata("general.architecture") or "")
+        room = 256
+        buffer = ctypes.create_string_buffer(room)
+        count = lib.llama_model_meta_val_str(self.handle, key.encode(), buffer, room)
+        return None if count < 0 else buffer.value.decode("utf-8", "replace")
+
+    def close(self) -> None:
+        """Free the weights."""
+        if self.handle:
+            lib.llama_model_free(self.handle)
+            self.handle = None
+
+    def _kv_bytes_per_token(self) -> int:
+        """Return the bytes that one token's K and V take over all layers, from the shape that the file declares."""
+        heads = max(1, lib.llama_model_n_head(self.handle))
+        own = lib.llama_model_n_embd(self.handle) // heads
+        key = int(self.metadata("{arch}.attention.key_length") or own)
+        value = int(self.metadata("{arch}.attention.value_length") or own)
+        heads_kv = lib.llama_model_n_head_kv(self.handle)
+        return int(lib.llama_model_n_layer(self.handle) * heads_kv * (key + value) * KV_VALUE_BYTES)
+
+
+def default_threads() -> int:
+    """Return the physical cores that this process may run on: hyperthreads slow matrix products down."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(psutil.cpu_count(logical=False) or allowed, allowed))
+
+
+def _model_params(options: LlamaCppOptions, vocab_only: bool) -> Any:
+    params = lib.llama_model_default_params()
+    params.n_gpu_layers = -1 if options.num_gpu is None else options.num_gpu
+    if options.main_gpu is not None:
+        params.main_gpu = options.main_gpu
+        params.split_mode = lib.LLAMA_SPLIT_MODE_NONE
+    if options.use_mmap is not None:
+        params.load_mode = lib.LLAMA_LOAD_MODE_MMAP if options.use_mmap else lib.LLAMA_LOAD_MODE_NONE
+    params.use_extra_bufts = not compiled_with_amx() if options.repack is None else options.repack
+    params.vocab_only = vocab_only
+    return params
+
+
+def _teller(progress: Progress | None) -> Callable[[float, Any], bool]:
+    def tell(fraction: float, _user_data: Any) -> bool:
+        if progress is not None:
+            progress(fraction)
+        return True  # go on loading
+
+    return tell

@@ -1,0 +1,110 @@
+"""How a context is cut to the memory there is: pure arithmetic from options and facts to a Plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from arriero.core.errors import ModelLoadError
+from arriero.runners.llama_cpp.options import LlamaCppOptions
+
+BLOCK = 16
+"""Tokens in a block of the engine's accounting."""
+CELL_ALIGN = 256
+"""llama.cpp rounds a context up to a multiple of this."""
+DEFAULT_SEQUENCES = 32
+DEFAULT_BATCH = 512
+FEW_SEQUENCES = 8
+ROOMY_SEQUENCES = 4
+STREAMS_SHARE = 0.6
+DETERMINISTIC_CHUNK = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the loaded weights and the machine say. Bytes, tokens, counts."""
+
+    n_ctx_train: int
+    n_vocab: int
+    kv_bytes_per_token: int
+    weights: int
+    free_memory: int
+    threads: int
+    gpu: bool = False
+    sliding_window: bool = False
+    recurrent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The context to make. `cells` is its size in tokens over all sequences."""
+
+    num_ctx: int
+    max_sequences: int
+    unified: bool
+    cells: int
+    num_batch: int
+    flash_attn: bool | None  # None: llama.cpp decides
+    threads: int
+    parked_bytes: int
+    deterministic: bool
+
+    @property
+    def layout(self) -> str:
+        """The layout's name in options and reports."""
+        return "unified" if self.unified else "streams"
+
+
+def _pad(tokens: int) -> int:
+    return -(-tokens // CELL_ALIGN) * CELL_ALIGN
+
+
+def make_plan(options: LlamaCppOptions, facts: Facts) -> Plan:
+    """Resolve every "auto". ModelLoadError if not even one sequence of the wanted length fits.
+
+    The layout is streams when at least eight sequences (or the number asked for) of full length fit into 60 % of
+    the memory left for KV: a sequence then walks its own cells only. Otherwise all share one pool, in which a short
+    sequence leaves room for others and a shared prefix is stored once.
+    """
+    total = options.memory_bytes if options.memory_bytes is not None else int(facts.free_memory * 0.8)
+    row = facts.n_vocab * 4
+    batch = options.num_batch or DEFAULT_BATCH
+    room = total - facts.weights - (options.max_sequences or DEFAULT_SEQUENCES) * row
+    fitting = max(room, 0) // max(facts.kv_bytes_per_token, 1)
+    num_ctx = options.num_ctx or _default_ctx(facts, fitting)
+    if options.num_ctx is not None and fitting < num_ctx:
+        raise ModelLoadError(
+            f"a context of {num_ctx} tokens needs {num_ctx * facts.kv_bytes_per_token >> 20} MiB beside "
+            f"{facts.weights >> 20} MiB of weights, {total >> 20} MiB are there: ask for a smaller num_ctx"
+        )
+    wanted = options.max_sequences or DEFAULT_SEQUENCES
+    in_streams = int(fitting * STREAMS_SHARE) // _pad(num_ctx)
+    enough = options.max_sequences or FEW_SEQUENCES
+    streams = options.layout == "streams" or options.deterministic
+    if options.layout == "auto" and not streams:
+        streams = in_streams >= enough or facts.recurrent
+    if streams:
+        sequences = max(1, min(wanted, in_streams))
+        cells = sequences * _pad(num_ctx)
+    else:
+        cells = max(_pad(num_ctx), min(wanted * _pad(num_ctx), fitting // CELL_ALIGN * CELL_ALIGN))
+        sequences = max(1, min(wanted, cells // CELL_ALIGN))
+    parked = options.parked_bytes
+    if parked is None:
+        parked = min(facts.free_memory // 10, 4 << 30)
+    flash = {"on": True, "off": False}.get(options.flash_attn, None if facts.gpu else False)
+    return Plan(
+        num_ctx=num_ctx,
+        max_sequences=sequences,
+        unified=not streams,
+        cells=cells,
+        num_batch=max(batch, sequences),
+        flash_attn=False if options.deterministic else flash,
+        threads=options.num_thread or facts.threads,
+        parked_bytes=parked,
+        deterministic=options.deterministic,
+    )
+
+
+def _default_ctx(facts: Facts, fitting: int) -> int:
+    roomy = fitting // ROOMY_SEQUENCES // CELL_ALIGN * CELL_ALIGN
+    return max(CELL_ALIGN, min(facts.n_ctx_train, roomy))

@@ -1,0 +1,157 @@
+"""LlamaCppRunner: the engine's batches, done on llama.cpp. Holds weights and KV; decides only how calls are cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from arriero.core.runner import Batch, Choice, Restore, RunnerInfo, Span, StepOutput
+from arriero.runners.llama_cpp.batch import TokenBatch
+from arriero.runners.llama_cpp.calls import Piece, cut_calls
+from arriero.runners.llama_cpp.context import Context, DecodeError
+from arriero.runners.llama_cpp.model import Model
+from arriero.runners.llama_cpp.options import LlamaCppOptions
+from arriero.runners.llama_cpp.parks import ParkedStates
+from arriero.runners.llama_cpp.plan import BLOCK, DETERMINISTIC_CHUNK, Plan, make_plan
+
+
+class LlamaCppRunner:
+    """A Runner (core/runner.py) over one context, in either layout.
+
+    unified: a prefix of a running slot is shared by `llama_memory_seq_cp`, which copies nothing. streams: the
+    source's state is read once a batch and written into each target, then cut. Parked states are restored by
+    writing and cutting in both.
+    """
+
+    def __init__(self, model: Model, options: LlamaCppOptions) -> None:
+        """Make the context; the runner owns `model` from here on. ModelLoadError if it does not fit."""
+        self.model = model
+        self.plan: Plan = make_plan(options, model.facts())
+        self.context = Context(model, self.plan)
+        self.parks = ParkedStates()
+        self._batch = TokenBatch(self.plan.num_batch)
+        self._info = _describe(model, self.plan, self.context)
+
+    @property
+    def info(self) -> RunnerInfo:
+        """What this runner can do."""
+        return self._info
+
+    def positions(self, slot: int) -> tuple[int, int]:
+        """Return the least and greatest position that llama.cpp holds for `slot`, (-1, -1) if none: for tests."""
+        return self.context.positions(slot)
+
+    def execute(self, batch: Batch) -> StepOutput:
+        """Do one step: parks, frees, restores, drops, spans. A failed call empties the slots of all spans."""
+        before = dict(self.context.counters)
+        reused = self.context.graphs_reused()
+        output = StepOutput()
+        for park in batch.parks:
+            state = self.context.state(park.slot) if self._info.prefix_sharing != "none" else None
+            if state is None:
+                output.failed_parks.append(park.parked)
+            else:
+                self.parks.keep(park.parked, state)
+        for slot in batch.frees:
+            self.context.clear(slot)
+        self._restore(batch.restores, output)
+        for number in batch.drops:
+            self.parks.drop(number)
+        self._compute(batch.spans, output)
+        counters = self.context.counters
+        output.counters = {name: counters[name] - before[name] for name in counters}
+        output.counters["graphs_reused"] = self.context.graphs_reused() - reused
+        return output
+
+    def close(self) -> None:
+        """Free KV, parked states and weights."""
+        self.context.close()
+        self.parks = ParkedStates()
+        self.model.close()
+
+    def _restore(self, restores: list[Restore], output: StepOutput) -> None:
+        sources: dict[int, npt.NDArray[np.uint8] | None] = {}  # states of running slots, read once
+        for restore in restores:
+            slot, source = restore.slot, restore.from_slot
+            self.context.clear(slot)
+            if source is not None and self.plan.unified:
+                self.context.copy_cells(source, slot, restore.num_tokens)
+                done = True
+            else:
+                if source is not None:
+                    if source not in sources:
+                        sources[source] = self.context.state(source)
+                    state = sources[source]
+                else:
+                    state = None if restore.from_parked is None else self.parks.get(restore.from_parked)
+                done = state is not None and self.context.set_state(slot, state)
+            # What the state cannot cover, or cannot be cut to, must not look restored.
+            done = done and self.context.cut(slot, restore.num_tokens)
+            if not done or self.context.positions(slot) != (0, restore.num_tokens - 1):
+                self.context.clear(slot)
+                output.failed_restores.append(slot)
+
+    def _compute(self, spans: list[Span], output: StepOutput) -> None:
+        choices: list[Choice | None] = [None] * len(spans)
+        lost = set(output.failed_restores)
+        pieces = [Piece.of(index, span) for index, span in enumerate(spans) if span.slot not in lost]
+        try:
+            for call in cut_calls(pieces, self.plan.num_batch, self._info.chunk_align):
+                self._call(call, spans, choices)
+        except DecodeError as error:
+            for span in spans:
+                self.context.clear(span.slot)
+            output.error = str(error)
+            choices = [None] * len(spans)
+        output.choices = choices
+
+    def _call(self, call: list[Piece], spans: list[Span], choices: list[Choice | None]) -> None:
+        self._batch.clear()
+        for piece in call:
+            span = spans[piece.index]
+            self._batch.add(span.slot, span.tokens, piece.start, piece.end, output=piece.output)
+        logits = iter(self.context.decode(self._batch))
+        for index, row in _rows(call, logits):
+            span = spans[index]
+            assert span.sampler is not None
+            choices[index] = span.sampler.sample(row, span.tokens[: span.end], span.prompt_len)
+
+
+def _rows(
+    call: list[Piece], logits: Iterator[npt.NDArray[np.float32]]
+) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+    for piece in call:
+        if piece.output:
+            yield piece.index, next(logits)
+
+
+def _describe(model: Model, plan: Plan, context: Context) -> RunnerInfo:
+    blocks_each = -(-plan.num_ctx // BLOCK)
+    per_block = max(1, model.facts().kv_bytes_per_token * BLOCK)
+    # A window's layers keep only the window in a parked state, a recurrent state is one lump: neither can be cut.
+    sharing = not (model.sliding_window or model.recurrent)
+    buffers = context.buffers
+    kv = buffers.get("KV", 0) + buffers.get("RS", 0)
+    return RunnerInfo(
+        n_vocab=model.vocab.n_vocab,
+        max_sequences=plan.max_sequences,
+        max_sequence_tokens=plan.num_ctx,
+        max_batch_tokens=plan.num_batch,
+        active_blocks=plan.cells // BLOCK if plan.unified else plan.max_sequences * blocks_each,
+        parked_blocks=plan.parked_bytes // per_block if sharing else 0,
+        block_size=BLOCK,
+        storage="sequence",
+        prefix_sharing="any" if sharing else "none",
+        layout=plan.layout,
+        deterministic=plan.deterministic,
+        chunk_align=DETERMINISTIC_CHUNK if plan.deterministic else 0,
+        memory={
+            "weights": model.size,
+            "kv": kv or plan.cells * per_block // BLOCK,
+            "compute": buffers.get("compute", 0) + plan.max_sequences * model.vocab.n_vocab * 4,
+        },
+        layers_total=model.layers_total,
+        layers_gpu=model.layers_gpu,
+    )

@@ -1,0 +1,97 @@
+"""Vocab: text ↔ token ids of a loaded GGUF, by llama.cpp's own tokenizer. Knows no context and no KV.
+
+Reading a vocabulary changes nothing in llama.cpp, so another thread may use it while the runner decodes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+
+from arriero.core.errors import InvalidRequest
+from arriero.runners.llama_cpp.bindings import lib
+
+_SPECIAL = lib.LLAMA_TOKEN_ATTR_CONTROL | lib.LLAMA_TOKEN_ATTR_UNKNOWN
+
+
+class Vocab:
+    """The tokenizer of one model; `model` is a `llama_model_p` that outlives it."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._vocab: Any = lib.llama_model_get_vocab(model)
+        self.n_vocab: int = lib.llama_vocab_n_tokens(self._vocab)
+        self.eog_ids = frozenset(t for t in range(self.n_vocab) if lib.llama_vocab_is_eog(self._vocab, t))
+        self.bos_id = _token(lib.llama_vocab_bos(self._vocab))
+        self.eos_id = _token(lib.llama_vocab_eos(self._vocab))
+        self.add_bos: bool = bool(lib.llama_vocab_get_add_bos(self._vocab))
+        self.suppressed = self._suppressed()
+        # Filled as tokens are met: a table of 152,000 pieces would take a tenth of a second at every load.
+        self._pieces: dict[int, bytes] = {}
+
+    @property
+    def bos_text(self) -> str:
+        """The text of the beginning-of-sequence token, empty where there is none."""
+        return self._text(self.bos_id)
+
+    @property
+    def eos_text(self) -> str:
+        """The text of the end-of-sequence token, empty where there is none."""
+        return self._text(self.eos_id)
+
+    def encode(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        """Return the token ids of `text`.
+
+        `add_special` adds BOS and EOS where the model wants them; `parse_special` reads special tokens written in
+        `text`. Lone surrogates become U+FFFD. InvalidRequest if llama.cpp cannot tokenize it.
+        """
+        raw = text.encode("utf-8", "replace")
+        room = len(raw) + 8  # at most a token a byte, and the special ones around
+        for _ in range(2):
+            ids = np.empty(room, np.int32)
+            target = ids.ctypes.data_as(lib.llama_token_p)
+            count = lib.llama_tokenize(self._vocab, raw, len(raw), target, room, add_special, parse_special)
+            if count >= 0:
+                found: list[int] = ids[:count].tolist()
+                return found
+            room = -count
+        raise InvalidRequest("the text cannot be tokenized")
+
+    def piece(self, token: int, *, special: bool = False) -> bytes:
+        """Return the bytes that `token` stands for; a control token's name only if `special`, else nothing."""
+        if special:
+            return self._piece(token, special=True)
+        known = self._pieces.get(token)
+        if known is None:
+            known = self._pieces[token] = self._piece(token, special=False)
+        return known
+
+    def is_special(self, token: int) -> bool:
+        """Whether `token` is a control or unknown token, which stands for no text."""
+        return bool(lib.llama_vocab_get_attr(self._vocab, token) & _SPECIAL)
+
+    def _piece(self, token: int, *, special: bool) -> bytes:
+        if not 0 <= token < self.n_vocab:
+            raise InvalidRequest(f"token {token} is outside of the vocabulary of {self.n_vocab}")
+        room = 64
+        for _ in range(2):
+            buffer = ctypes.create_string_buffer(room)
+            count = lib.llama_token_to_piece(self._vocab, token, buffer, room, 0, special)
+            if count >= 0:
+                return buffer.raw[:count]
+            room = -count
+        raise InvalidRequest(f"token {token} has no text")
+
+    def _suppressed(self) -> tuple[int, ...]:
+        count = ctypes.c_int32(0)
+        tokens = lib.llama_vocab_get_suppress_tokens(self._vocab, ctypes.byref(count))
+        return tuple(tokens[i] for i in range(count.value))
+
+    def _text(self, token: int | None) -> str:
+        return "" if token is None else self.piece(token, special=True).decode("utf-8", "replace")
+
+
+def _token(value: int) -> int | None:
+    return None if value < 0 else int(value)

@@ -1,0 +1,132 @@
+"""NumpySampler: one request's tokens, drawn from logits in llama.cpp's order of samplers.
+
+bans → penalties → top_k → typical_p → top_p → min_p → temperature → draw. That is llama-server's default chain, which
+Ollama runs, without the samplers that Ollama has no options for. Nothing here knows llama.cpp or torch.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from arriero.core.request import SamplingParams
+from arriero.core.runner import Choice
+from arriero.runners.candidates import Candidates, top_indices
+from arriero.runners.penalties import penalize
+
+_MASK = (1 << 64) - 1
+
+
+class LogitHook(Protocol):
+    """Changes logits before anything else looks at them: bans now, masks of a grammar some day."""
+
+    def __call__(self, logits: npt.NDArray[np.float32], tokens: Sequence[int], prompt_len: int) -> None: ...
+
+
+class Ban:
+    """Forbids `ids` for the first `tokens` output tokens; None: always."""
+
+    def __init__(self, ids: frozenset[int], tokens: int | None) -> None:
+        self._ids = np.asarray(sorted(ids), np.int64)
+        self._tokens = tokens
+
+    def __call__(self, logits: npt.NDArray[np.float32], tokens: Sequence[int], prompt_len: int) -> None:
+        """Set the banned logits to minus infinity."""
+        if self._tokens is None or len(tokens) - prompt_len < self._tokens:
+            logits[self._ids] = -np.inf
+
+
+class NumpySampler:
+    """A pure function of its parameters, its seed, the tokens so far and the logits: it keeps no position.
+
+    The draw at a position uses a number made of (seed, position) alone, so that preemption, recomputing and
+    neighbours in the batch cannot shift it.
+    """
+
+    def __init__(
+        self,
+        params: SamplingParams,
+        *,
+        eog_ids: frozenset[int],
+        banned_ids: frozenset[int] = frozenset(),
+        hooks: Sequence[LogitHook] = (),
+    ) -> None:
+        """`eog_ids` end a generation and are banned by `ignore_eos` and `min_tokens`; `banned_ids` never come."""
+        self.params = params
+        self.seed = (secrets.randbits(64) if params.seed is None else params.seed) & _MASK
+        bans: list[LogitHook] = []
+        if banned_ids:
+            bans.append(Ban(banned_ids, None))
+        if eog_ids and params.ignore_eos:
+            bans.append(Ban(eog_ids, None))
+        elif eog_ids and params.min_tokens > 0:
+            bans.append(Ban(eog_ids, params.min_tokens))
+        self._hooks = (*bans, *hooks)
+
+    def sample(self, logits: Any, tokens: Sequence[int], prompt_len: int) -> Choice:
+        """Draw the token after `tokens`; `logits`, float32[n_vocab], is overwritten."""
+        reporter = None if self.params.logprobs is None else _Logprobs(logits, self.params.logprobs)
+        candidates = self.candidates(logits, tokens, prompt_len)
+        if self.params.temperature <= 0.0:
+            index = int(candidates.logits.argmax())
+        else:
+            total = np.cumsum(candidates.probabilities(self.params.temperature))
+            target = uniform(self.seed, len(tokens)) * total[-1]
+            index = min(int(np.searchsorted(total, target, side="right")), total.size - 1)
+        token = candidates.token(index)
+        return Choice(token) if reporter is None else reporter.choice(token)
+
+    def candidates(self, logits: npt.NDArray[np.float32], tokens: Sequence[int], prompt_len: int) -> Candidates:
+        """Return what may be drawn after `tokens`, before temperature; `logits` is overwritten."""
+        p = self.params
+        for hook in self._hooks:
+            hook(logits, tokens, prompt_len)
+        penalize(
+            logits,
+            tokens,
+            last_n=p.repeat_last_n,
+            repeat=p.repeat_penalty,
+            frequency=p.frequency_penalty,
+            presence=p.presence_penalty,
+        )
+        found = Candidates(logits)
+        if p.temperature <= 0.0 and p.typical_p >= 1.0:
+            return found  # the most likely token survives all other filters
+        found.top_k(p.top_k)
+        found.typical(p.typical_p)
+        found.top_p(p.top_p)
+        found.min_p(p.min_p)
+        return found
+
+
+class _Logprobs:
+    """Log probabilities under the model itself, taken before bans and penalties change the logits."""
+
+    def __init__(self, logits: npt.NDArray[np.float32], count: int) -> None:
+        greatest = float(logits.max())
+        total = float(np.exp(logits - np.float32(greatest)).sum(dtype=np.float64))
+        self._logprobs = logits - np.float32(greatest + np.log(total))
+        best = top_indices(logits, count) if count > 0 else ()
+        self._top = tuple((int(i), float(self._logprobs[i])) for i in best)
+
+    def choice(self, token: int) -> Choice:
+        return Choice(token, float(self._logprobs[token]), self._top)
+
+
+def uniform(seed: int, position: int) -> float:
+    """Return a number in [0, 1) that depends on (seed, position) alone: splitmix64's mixer over both.
+
+    Steele, Lea, Flood: Fast splittable pseudorandom number generators (OOPSLA 2014); constants by D. Stafford.
+    """
+    return (_mix(_mix(seed & _MASK) ^ (position * 0x9E3779B97F4A7C15 & _MASK)) >> 11) * 2.0**-53
+
+
+def _mix(value: int) -> int:
+    value = (value + 0x9E3779B97F4A7C15) & _MASK
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _MASK
+    return value ^ (value >> 31)
