@@ -1,0 +1,68 @@
+"""The ASGI application: all routes and the order of the middleware, one list each."""
+
+from __future__ import annotations
+
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from arriero import __version__
+from arriero.server.contract import HttpMetrics, Service
+from arriero.server.errors import not_found
+from arriero.server.middleware.access_log import AccessLog
+from arriero.server.middleware.auth import Auth
+from arriero.server.middleware.body_limit import BodyLimit
+from arriero.server.middleware.catch_all import CatchAll
+from arriero.server.middleware.cors import Cors
+from arriero.server.middleware.host_check import HostCheck
+from arriero.server.middleware.request_id import RequestId
+from arriero.server.middleware.server_header import ServerHeader
+from arriero.server.options import ServerOptions
+from arriero.server.routes import Context
+from arriero.server.routes_health import HealthRoutes
+from arriero.server.routes_missing import MISSING, missing
+from arriero.server.routes_ollama import OllamaRoutes
+from arriero.server.routes_openai import OpenAIRoutes
+
+
+def routes(context: Context) -> list[Route]:
+    """Every route there is. A GET route answers HEAD too."""
+    ollama, openai, health = OllamaRoutes(context), OpenAIRoutes(context), HealthRoutes(context)
+    return [
+        Route("/", ollama.root, methods=["GET"]),
+        Route("/api/version", ollama.version, methods=["GET"]),
+        Route("/api/tags", ollama.tags, methods=["GET"]),
+        Route("/api/ps", ollama.ps, methods=["GET"]),
+        Route("/api/show", ollama.show, methods=["POST"]),
+        Route("/api/generate", ollama.generate, methods=["POST"]),
+        Route("/api/chat", ollama.chat, methods=["POST"]),
+        Route("/v1/models", openai.models, methods=["GET"]),
+        Route("/v1/models/{id:path}", openai.model, methods=["GET"]),
+        Route("/v1/chat/completions", openai.chat, methods=["POST"]),
+        Route("/v1/completions", openai.completions, methods=["POST"]),
+        Route("/live", health.live, methods=["GET"]),
+        Route("/ready", health.ready, methods=["GET"]),
+        Route("/health", health.ready, methods=["GET"]),
+        Route("/metrics", health.metrics, methods=["GET"]),
+        *(Route(path, missing, methods=list(methods)) for path, methods in MISSING),
+    ]
+
+
+def create_app(service: Service, options: ServerOptions, metrics: HttpMetrics | None = None) -> ASGIApp:
+    """Return the application. `metrics` counts HTTP requests; the service renders what it counted."""
+    app: ASGIApp = Router(routes(Context(service, __version__, metrics)), redirect_slashes=False, default=_not_found)
+    # From the inside out: what comes later sees a request earlier.
+    app = BodyLimit(app, options.max_body)
+    app = Auth(app, options.api_keys)
+    app = Cors(app, options.origins)
+    app = HostCheck(app, options.host)
+    app = CatchAll(app, metrics)
+    app = AccessLog(app, metrics)
+    app = ServerHeader(app, __version__)
+    return RequestId(app)
+
+
+async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close"})
+        return
+    await not_found()(scope, receive, send)

@@ -1,0 +1,51 @@
+"""What the server needs of the service; service.Service is it, tests bring a scripted one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Protocol
+
+from arriero.core.events import Event
+from arriero.core.model import ModelSpec, RunningModel, ShownModel
+from arriero.core.request import GenerateRequest, LoadOptions
+
+
+class Service(Protocol):
+    """The use cases behind the routes. All raise ArrieroError."""
+
+    def generate(self, request: GenerateRequest) -> AsyncGenerator[Event, None]:
+        """Accepted, deltas, then Finished or Failed; raises before the first event. Closing it frees the work."""
+
+    async def load(self, model: str, load: LoadOptions, keep_alive: float | None) -> None:
+        """Load a model now."""
+
+    async def unload(self, model: str) -> None:
+        """Unload a model as soon as nobody uses it."""
+
+    def models(self) -> list[ModelSpec]:
+        """All known models, newest first."""
+
+    def find(self, name: str) -> ModelSpec:
+        """The model of that name; ModelNotFound."""
+
+    async def show(self, name: str, verbose: bool) -> ShownModel:
+        """The model with its file's keys and tensors."""
+
+    def running(self) -> list[RunningModel]:
+        """The loaded models."""
+
+    def ready(self) -> bool:
+        """Whether requests are taken."""
+
+    def metrics(self) -> bytes:
+        """Prometheus text."""
+
+
+class HttpMetrics(Protocol):
+    """What the server counts; observe.Metrics is it."""
+
+    def http_request(self, route: str, method: str, status: int) -> None:
+        """A request was answered."""
+
+    def internal_error(self) -> None:
+        """Something happened that must not."""

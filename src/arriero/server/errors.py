@@ -1,0 +1,94 @@
+"""The only file with status codes: core error codes to statuses, in each API's own error shape."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from starlette.responses import PlainTextResponse, Response
+
+from arriero.core.errors import ErrorInfo
+from arriero.protocols import anthropic_reply, ollama_reply, openai_reply
+
+Api = Literal["ollama", "openai", "anthropic"]
+
+STATUS: Mapping[str, int] = {
+    "invalid_request": 400,
+    "invalid_option": 400,
+    "context_length_exceeded": 400,
+    "unsupported": 400,
+    "template_error": 400,
+    "unauthorized": 401,
+    "model_not_found": 404,
+    "cancelled": 499,  # nginx's "client closed request", which Ollama answers too
+    "internal": 500,
+    "model_load_failed": 500,
+    "worker_died": 500,
+    "not_implemented": 501,
+    "overloaded": 503,
+    "deadline_exceeded": 504,
+}
+OLLAMA_STATUS: Mapping[str, int] = {"invalid_option": 500}
+"""Where Ollama's own status differs."""
+
+OK, NO_CONTENT, FORBIDDEN, NOT_FOUND, TOO_LARGE, UNSUPPORTED_MEDIA, UNAVAILABLE = 200, 204, 403, 404, 413, 415, 503
+
+_ENCODERS: Mapping[Api, Callable[[ErrorInfo], bytes]] = {
+    "ollama": ollama_reply.encode_error,
+    "openai": openai_reply.encode_error,
+    "anthropic": anthropic_reply.encode_error,
+}
+
+JSON = "application/json; charset=utf-8"
+
+
+def api_of(path: str) -> Api:
+    """Which API's shapes a path speaks."""
+    if path.startswith("/v1/messages"):
+        return "anthropic"
+    return "openai" if path.startswith("/v1/") else "ollama"
+
+
+def status_of(code: str, api: Api) -> int:
+    """Return the HTTP status of an error code."""
+    status = STATUS.get(code, STATUS["internal"])
+    return OLLAMA_STATUS.get(code, status) if api == "ollama" else status
+
+
+def error_response(error: ErrorInfo, api: Api, status: int | None = None) -> Response:
+    """Return the whole answer for `error`, Retry-After and WWW-Authenticate included."""
+    headers: dict[str, str] = {}
+    if error.code == "overloaded":
+        headers["Retry-After"] = str(max(1, math.ceil(error.details.get("retry_after", 1))))
+    if error.code == "unauthorized":
+        headers["WWW-Authenticate"] = "Bearer"
+    return Response(_ENCODERS[api](error), status or status_of(error.code, api), headers, media_type=JSON)
+
+
+def internal_error(request_id: str, api: Api) -> Response:
+    """Return the answer for a bug: no details, but the id under which the log has them."""
+    return error_response(ErrorInfo("internal", f"internal error, request id {request_id}"), api)
+
+
+def too_large(limit: int, api: Api) -> Response:
+    """Return the answer to a body beyond the limit."""
+    return error_response(
+        ErrorInfo("invalid_request", f"the request body is larger than {limit} bytes"), api, TOO_LARGE
+    )
+
+
+def unsupported_encoding(encoding: str, api: Api) -> Response:
+    """Return the answer to a compressed body."""
+    message = f"content encoding {encoding[:32]!r} is not supported"
+    return error_response(ErrorInfo("invalid_request", message), api, UNSUPPORTED_MEDIA)
+
+
+def not_found() -> Response:
+    """Return the answer to an unknown path, as gin has it."""
+    return PlainTextResponse("404 page not found", NOT_FOUND)
+
+
+def forbidden() -> Response:
+    """Return the empty answer to a foreign Host or Origin."""
+    return Response(status_code=FORBIDDEN)

@@ -1,0 +1,124 @@
+"""Answers one decoded generation call: waits for the first event, then streams or gathers.
+
+No status line goes out before Accepted, so that what fails earlier has its own status. A client that goes away, at
+any point, closes the service's iterator.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from arriero.core.errors import ArrieroError, ErrorInfo, from_info
+from arriero.core.events import Accepted, Event, Failed, Finished, Usage
+from arriero.protocols.call import Call
+from arriero.protocols.reply import ReplyEncoder
+from arriero.server.contract import HttpMetrics, Service
+from arriero.server.disconnect import while_connected
+from arriero.server.errors import JSON, OK, Api, error_response
+from arriero.server.ignored import header_value
+
+log = logging.getLogger(__name__)
+
+
+class Generation:
+    """An ASGI application for one call."""
+
+    def __init__(
+        self, service: Service, call: Call, encoder: ReplyEncoder, api: Api, metrics: HttpMetrics | None = None
+    ) -> None:
+        self._service, self._call, self._encoder, self._api = service, call, encoder, api
+        self._metrics = metrics
+        self._headers = {"X-Arriero-Ignored": header_value(call.ignored)} if call.ignored else {}
+        self._started = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer; errors before the first event become an error response of their own status."""
+        try:
+            if self._call.action != "generate":
+                response = await while_connected(receive, self._load())
+            elif self._call.stream:
+                await while_connected(receive, self._stream(scope, send))
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                return
+            else:
+                response = await while_connected(receive, self._whole())
+        except ArrieroError as error:
+            if self._started:
+                return  # the client has gone
+            response = error_response(error.info(), self._api)
+        response.headers.update(self._headers)
+        await response(scope, receive, send)
+
+    async def _load(self) -> Response:
+        """Load or unload, as Ollama does for requests that ask for no text."""
+        request, action = self._call.request, self._call.action
+        if action == "load":
+            await self._service.load(request.model, request.load, request.keep_alive)
+        else:
+            await self._service.unload(request.model)
+        return self._json([Finished(reason=action, usage=Usage())])
+
+    async def _whole(self) -> Response:
+        events: list[Event] = []
+        async with contextlib.aclosing(self._service.generate(self._call.request)) as stream:
+            async for event in stream:
+                if isinstance(event, Failed):
+                    raise from_info(event.error)
+                self._note(event)
+                events.append(event)
+        if not events or not isinstance(events[-1], Finished):
+            raise RuntimeError("a generation ended without Finished or Failed")
+        return self._json(events)
+
+    def _json(self, events: list[Event]) -> Response:
+        return Response(self._encoder.whole(events, time.time_ns()), OK, media_type=JSON)
+
+    def _note(self, event: Event) -> None:
+        if isinstance(event, Accepted) and event.dropped_messages:
+            self._headers["X-Arriero-Truncated"] = str(event.dropped_messages)
+            log.info("%d messages dropped to fit the context of %s", event.dropped_messages, self._call.request.model)
+
+    async def _stream(self, scope: Scope, send: Send) -> None:
+        last: Event | None = None
+        try:
+            async with contextlib.aclosing(self._service.generate(self._call.request)) as stream:
+                async for event in stream:
+                    last = event
+                    if not self._started:
+                        if isinstance(event, Failed):
+                            raise from_info(event.error)
+                        self._note(event)
+                        await self._start(send)
+                    await self._send(send, event)
+            if not isinstance(last, Finished | Failed):
+                raise RuntimeError("a generation ended without Finished or Failed")
+        except asyncio.CancelledError:
+            raise
+        except ArrieroError as error:
+            if not self._started:
+                raise
+            await self._send(send, Failed(error=error.info()))
+        except Exception:
+            if not self._started:
+                raise
+            request_id = scope.get("arriero.request_id", "")
+            log.exception("request %s failed in the middle of its answer", request_id)
+            if self._metrics is not None:
+                self._metrics.internal_error()
+            await self._send(send, Failed(error=ErrorInfo("internal", f"internal error, request id {request_id}")))
+
+    async def _start(self, send: Send) -> None:
+        headers = {"Content-Type": self._encoder.content_type, "Cache-Control": "no-cache", **self._headers}
+        raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": OK, "headers": raw})
+        self._started = True
+
+    async def _send(self, send: Send, event: Event) -> None:
+        if chunk := self._encoder.chunk(event, time.time_ns()):
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})

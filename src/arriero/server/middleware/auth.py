@@ -1,0 +1,42 @@
+"""API keys: `Authorization: Bearer` or `x-api-key`, compared in constant time."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from arriero.core.errors import ErrorInfo
+from arriero.server.errors import api_of, error_response
+
+_OPEN = frozenset({"/", "/live", "/ready", "/health"})
+"""Probes, which say only that the server is there; read without a key."""
+
+
+class Auth:
+    """Refuses requests without one of `keys`; without keys it lets all pass."""
+
+    def __init__(self, app: ASGIApp, keys: Iterable[str]) -> None:
+        self._app = app
+        self._keys = [key.encode() for key in keys]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on, or refuse in the path's own error shape."""
+        if scope["type"] == "http" and self._keys and not self._may_pass(scope):
+            error = ErrorInfo("unauthorized", "a valid API key is needed (Authorization: Bearer, or x-api-key)")
+            await error_response(error, api_of(scope["path"]))(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _may_pass(self, scope: Scope) -> bool:
+        if scope["method"] in ("GET", "HEAD") and scope["path"] in _OPEN:
+            return True
+        headers = Headers(scope=scope)
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        given = [token.strip()] if scheme.lower() == "bearer" else []
+        given.append(headers.get("x-api-key", ""))
+        # Every pair is compared, so that time tells nothing about which key came close.
+        matches = [hmac.compare_digest(one.encode("latin-1"), key) for one in given for key in self._keys]
+        return any(matches)

@@ -1,0 +1,52 @@
+"""The last net: an exception that nobody handled is logged, counted, and answered without its details."""
+
+from __future__ import annotations
+
+import logging
+
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from arriero.core.errors import ArrieroError
+from arriero.server.contract import HttpMetrics
+from arriero.server.errors import api_of, error_response, internal_error
+from arriero.server.middleware.request_id import SCOPE_KEY
+
+log = logging.getLogger(__name__)
+
+
+class CatchAll:
+    """Turns exceptions into error responses, as long as no response has begun."""
+
+    def __init__(self, app: ASGIApp, metrics: HttpMetrics | None) -> None:
+        self._app, self._metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on; ArrieroErrors have their own status, the rest is a bug."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        api = api_of(scope["path"])
+        try:
+            await self._app(scope, receive, watched)
+        except ClientDisconnect:
+            return  # while it was sending its body: nobody is left to answer
+        except ArrieroError as error:
+            if started:
+                raise
+            await error_response(error.info(), api)(scope, receive, send)
+        except Exception:
+            request_id = scope.get(SCOPE_KEY, "")
+            log.exception("request %s failed", request_id)
+            if self._metrics is not None:
+                self._metrics.internal_error()
+            if started:
+                raise
+            await internal_error(request_id, api)(scope, receive, send)

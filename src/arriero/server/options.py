@@ -1,0 +1,23 @@
+"""How the HTTP server behaves; field docs become flag help and environment names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """All of it is optional.
+
+    host: the address to listen on; anything but loopback needs keys or an explicit waiver (OLLAMA_HOST).
+    port: the port to listen on (OLLAMA_HOST).
+    api_keys: keys that clients must send as `Authorization: Bearer` or `x-api-key`; none means no check.
+    origins: further web origins that may call, `*` matching anything (OLLAMA_ORIGINS).
+    max_body: bytes that a request's body may have.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 11434
+    api_keys: tuple[str, ...] = field(default=(), repr=False)
+    origins: tuple[str, ...] = ()
+    max_body: int = 64 * 1024 * 1024

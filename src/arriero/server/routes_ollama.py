@@ -1,0 +1,63 @@
+"""Ollama's native routes."""
+
+from __future__ import annotations
+
+import time
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from arriero.protocols import ollama_models, ollama_reply, ollama_request
+from arriero.protocols.call import Call
+from arriero.server.generation import Generation
+from arriero.server.ignored import header_value
+from arriero.server.routes import Context, json_response, read_body
+
+
+class OllamaRoutes:
+    """Handlers over one context."""
+
+    def __init__(self, context: Context) -> None:
+        self._context, self._service = context, context.service
+
+    async def root(self, request: Request) -> Response:
+        """GET /: the text by which clients know that something lives here."""
+        return PlainTextResponse("Ollama is running")
+
+    async def version(self, request: Request) -> Response:
+        """GET /api/version."""
+        return json_response(ollama_models.encode_version(self._context.version))
+
+    async def tags(self, request: Request) -> Response:
+        """GET /api/tags."""
+        return json_response(ollama_models.encode_tags(self._service.models()))
+
+    async def ps(self, request: Request) -> Response:
+        """GET /api/ps."""
+        return json_response(ollama_models.encode_ps(self._service.running(), time.time_ns()))
+
+    async def show(self, request: Request) -> Response:
+        """POST /api/show."""
+        body = await read_body(request, "ollama")
+        if isinstance(body, Response):
+            return body
+        call = ollama_request.decode_show(body)
+        self._context.ignored.note(call.ignored, request.url.path)
+        response = json_response(
+            ollama_models.encode_show(await self._service.show(call.model, call.verbose), call.verbose)
+        )
+        if call.ignored:
+            response.headers["X-Arriero-Ignored"] = header_value(call.ignored)
+        return response
+
+    async def generate(self, request: Request) -> Response | Generation:
+        """POST /api/generate."""
+        return await self._context.generate(request, ollama_request.decode_generate, _reply)
+
+    async def chat(self, request: Request) -> Response | Generation:
+        """POST /api/chat."""
+        return await self._context.generate(request, ollama_request.decode_chat, _reply)
+
+
+def _reply(call: Call, reply_id: str, created: int) -> ollama_reply.OllamaReply:
+    return ollama_reply.OllamaReply(call, reply_id)
