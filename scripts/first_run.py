@@ -34,6 +34,7 @@ class FirstRunFailed(Exception):
 
 def main() -> int:
     """Show an answer; the exit status."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background would ignore it
     for name in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, lambda number, _frame: sys.exit(128 + number))
     arriero = Path(sys.executable).with_name("arriero")

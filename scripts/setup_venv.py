@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--dev", action="store_true", help="install what tests and checks need, too")
     parser.add_argument("--rebuild", action="store_true", help="compile llama.cpp again, even if it is cached")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background would ignore it
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     root = os.open(ROOT, os.O_RDONLY)  # one setup of a checkout at a time; a lock on the folder writes nothing
     with contextlib.suppress(OSError):

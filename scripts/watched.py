@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import re
@@ -14,6 +15,8 @@ from pathlib import Path
 
 EVERY_SECONDS = 15.0
 _STEPS = re.compile(r"^\s*\[\s*(?:(\d+)/(\d+)|(\d+)%)\]")
+_ERROR = re.compile(r"\berror\b[: ]|Error\b|FAILED|Killed|No space|Could not")
+_ABOUT_PIP = re.compile(r"subprocess-exited-with-error|This error originates|Failed to build one or more")
 # What pip and scikit-build-core say when a phase begins, and what the reader is told.
 _PHASES = (
     ("Collecting ", "downloading the source"),
@@ -88,8 +91,17 @@ def run(command: Sequence[str], env: Mapping[str, str], log: Path) -> int:
                     said, last = now, progress.phase
         finally:
             if child.poll() is None:
-                os.killpg(child.pid, signal.SIGTERM)
-                child.wait()
+                _end(child)
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    """Interrupt the whole group, so that pip clears its folders away; then kill what is left of it."""
+    os.killpg(child.pid, signal.SIGINT)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(timeout=10)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
 
 
 def _read(child: subprocess.Popen[str], lines: queue.Queue[str | None]) -> None:
@@ -106,5 +118,5 @@ def _clock(seconds: float) -> str:
 def last_errors(log: Path, count: int = 12) -> list[str]:
     """The lines that say what went wrong: the last ones that mention an error, else the last ones at all."""
     lines = [line.rstrip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
-    errors = [line for line in lines if re.search(r"\berror\b[: ]|Error\b|FAILED|Killed|No space", line)]
+    errors = [line for line in lines if _ERROR.search(line) and not _ABOUT_PIP.search(line)]
     return (errors or [line for line in lines if line])[-count:]
