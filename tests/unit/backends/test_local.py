@@ -1,0 +1,177 @@
+"""LocalBackend over a scripted worker process: answers, aborts, loads that fail, and the rule for retries."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from arriero.backends.child import exit_reason
+from arriero.core.backend import Permit
+from arriero.core.errors import InvalidRequest, ModelLoadError, WorkerDied
+from arriero.core.events import Accepted, Event, Failed, Finished, TextDelta
+from arriero.core.request import GenerateRequest
+from tests.unit.backends.conftest import Scripted
+
+Make = Callable[..., Scripted]
+
+
+def kinds(events: list[Event]) -> list[str]:
+    return [type(event).__name__ for event in events]
+
+
+def text(events: list[Event]) -> str:
+    return "".join(event.text for event in events if isinstance(event, TextDelta))
+
+
+async def test_an_answer_is_accepted_then_text_then_the_last_word(scripted: Make) -> None:
+    worker = scripted()
+    events = await worker.ask("hello")
+    assert kinds(events) == ["Accepted", "TextDelta", "Finished"]
+    assert text(events) == "answer to hello"
+
+
+async def test_the_first_need_starts_one_process_for_all_who_ask(scripted: Make) -> None:
+    worker = scripted()
+    answers = await asyncio.gather(*(worker.ask(f"number {i}") for i in range(8)))
+    assert [text(answer) for answer in answers] == [f"answer to number {i}" for i in range(8)]
+    assert len(worker.notes("start")) == 1
+    assert worker.backend.restarts == 0
+
+
+async def test_closing_the_iterator_aborts(scripted: Make) -> None:
+    worker = scripted()
+    request = GenerateRequest(model="scripted", prompt="mute")
+    events = worker.backend.generate(request, Permit(number=1, estimate=1))
+    async with contextlib.aclosing(events):
+        assert isinstance(await anext(events), Accepted)
+    await worker.ask("and on")  # frames keep their order: the abort has been read when this is answered
+    assert [note["id"] for note in worker.notes("abort")] == [worker.notes("generate")[0]["id"]]
+
+
+async def test_a_whole_answer_is_not_aborted(scripted: Make) -> None:
+    worker = scripted()
+    await worker.ask("one")
+    await worker.ask("two")
+    assert worker.notes("abort") == []
+
+
+async def test_tokenize_and_its_errors_come_back(scripted: Make) -> None:
+    worker = scripted()
+    assert await worker.backend.tokenize("ab") == [97, 98]
+    with pytest.raises(InvalidRequest, match="no such token"):
+        await worker.backend.detokenize([5])
+
+
+async def test_a_poison_request_fails_alone(scripted: Make) -> None:
+    """Five that had shown nothing run once more, one at a time; the one that kills its worker again fails."""
+    worker = scripted()
+    await worker.backend.start()
+    held = [asyncio.create_task(worker.ask("hold")) for _ in range(5)]
+    while len(worker.notes("generate")) < 5:
+        await asyncio.sleep(0.005)
+    poison = await worker.ask("poison")
+    answers = await asyncio.gather(*held)
+    assert [text(answer) for answer in answers] == ["answer to hold"] * 5
+    assert all(kinds(answer) == ["Accepted", "TextDelta", "Finished"] for answer in answers)
+    assert kinds(poison) == ["Accepted", "Failed"]
+    assert isinstance(poison[-1], Failed)
+    assert poison[-1].error.code == WorkerDied.code
+    assert "SIGKILL" in poison[-1].error.message
+    prompts = [note["prompt"] for note in worker.notes("generate")]
+    assert prompts.count("poison") == 2
+    assert prompts.count("hold") == 10
+    assert worker.notes("overlap") == []
+
+
+async def test_two_poisons_fail_and_everybody_else_is_answered(scripted: Make) -> None:
+    worker = scripted()
+    await worker.backend.start()
+    tasks = [asyncio.create_task(worker.ask(prompt)) for prompt in ["hold"] * 3 + ["poison"] + ["hold"] * 3]
+    answers = await asyncio.gather(*tasks)
+    second = await worker.ask("poison")
+    assert [kinds(answer)[-1] for answer in answers] == ["Finished"] * 3 + ["Failed"] + ["Finished"] * 3
+    assert kinds(second)[-1] == "Failed"
+    assert text(await worker.ask("afterwards")) == "answer to afterwards"
+
+
+async def test_an_answer_under_way_fails_and_is_not_run_again(scripted: Make) -> None:
+    worker = scripted()
+    events = await worker.ask("half poison")
+    assert kinds(events) == ["Accepted", "TextDelta", "Failed"]
+    assert len(worker.notes("generate")) == 1
+    assert text(await worker.ask("next")) == "answer to next"
+    assert worker.backend.restarts == 1
+
+
+async def test_a_worker_killed_while_idle_is_replaced(scripted: Make) -> None:
+    worker = scripted()
+    await worker.ask("one")
+    pid = worker.backend.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    while worker.backend.info is not None:
+        await asyncio.sleep(0.005)
+    assert text(await worker.ask("two")) == "answer to two"
+    assert worker.backend.pid != pid
+
+
+async def test_closing_while_answers_are_under_way_ends_them_without_a_retry(scripted: Make) -> None:
+    worker = scripted()
+    await worker.backend.start()
+    pid = worker.backend.pid
+    held = asyncio.create_task(worker.ask("mute"))
+    while not worker.notes("generate"):
+        await asyncio.sleep(0.005)
+    await worker.backend.close()
+    assert kinds(await held)[-1] == "Failed"
+    assert len(worker.notes("start")) == 1
+    assert pid is not None
+    assert not psutil.pid_exists(pid)
+
+
+async def test_a_load_that_fails_says_why(scripted: Make) -> None:
+    with pytest.raises(ModelLoadError, match="the file is corrupt"):
+        await scripted("corrupt").backend.start()
+
+
+async def test_a_worker_that_dies_by_an_unknown_instruction_says_how_to_rebuild(scripted: Make) -> None:
+    with pytest.raises(ModelLoadError, match="another CPU.*make rebuild"):
+        await scripted("dies").backend.start()
+
+
+async def test_a_load_that_shows_no_progress_is_given_up_and_ended(scripted: Make) -> None:
+    worker = scripted("stalls", load_timeout=0.3)
+    with pytest.raises(ModelLoadError, match="timed out"):
+        await worker.backend.start()
+    pid = worker.notes("start")[0]["pid"] if worker.notes("start") else None
+    assert pid is None or not psutil.pid_exists(pid)
+
+
+async def test_a_caller_who_gives_up_does_not_stop_the_load_for_others(scripted: Make) -> None:
+    worker = scripted()
+    first = asyncio.create_task(worker.ask("first"))
+    await asyncio.sleep(0)
+    second = asyncio.create_task(worker.ask("second"))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert text(await second) == "answer to second"
+    assert len(worker.notes("start")) == 1
+
+
+async def test_finished_is_the_last_event(scripted: Make) -> None:
+    events = await scripted().ask("word")
+    assert isinstance(events[-1], Finished)
+    assert events[-1].usage.completion_tokens == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "said"), [(-4, "make rebuild"), (-9, "SIGKILL"), (-6, "SIGABRT"), (70, "status 70"), (None, "closed")]
+)
+def test_an_end_is_put_into_words(code: int | None, said: str) -> None:
+    assert said in exit_reason(code)
