@@ -14,14 +14,14 @@ import uvloop
 from starlette.types import ASGIApp
 
 from arriero.config import Config
-from arriero.observe.logs import setup_logging
+from arriero.observe.logs import set_up_logging
 from arriero.observe.metrics import Metrics
 from arriero.server.asgi import create_app
+from arriero.server.run import uvicorn_config
 from arriero.service.service import Service
 from arriero.store.catalog import Catalog
 
 log = logging.getLogger("arriero")
-SHUTDOWN_GRACE = 5  # seconds that running answers get when the server is asked to end
 
 
 def make_home(home: Path) -> None:
@@ -33,9 +33,9 @@ def make_home(home: Path) -> None:
 
 def build(config: Config) -> tuple[ASGIApp, Service]:
     """The application and its service, ready to be served."""
-    catalog = Catalog(config.models, config.folders, config.ollama_models)
-    service = Service(catalog, config.service, Metrics())
-    return create_app(service, config.server), service
+    metrics = Metrics()
+    service = Service(Catalog(config.models, config.folders, config.ollama_models), config.service, metrics)
+    return create_app(service, config.server, metrics), service
 
 
 def bind(config: Config) -> socket.socket:
@@ -59,17 +59,10 @@ def run(config: Config, listener: socket.socket) -> None:
 
 async def serve(config: Config, listener: socket.socket) -> None:
     """Serve on `listener` until SIGINT or SIGTERM; then end the workers."""
-    setup_logging(config.log_level)
+    set_up_logging(config.log_level)
     make_home(config.home)
     app, service = build(config)
-    settings = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=SHUTDOWN_GRACE,
-        lifespan="off",
-    )
+    settings = uvicorn_config(app, config.server)
     host, port = listener.getsockname()[:2]
     log.info("listening on http://%s:%s", f"[{host}]" if ":" in host else host, port)
     try:

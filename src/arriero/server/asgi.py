@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from arriero import __version__
+from arriero.core.version import __version__
 from arriero.server.contract import HttpMetrics, Service
 from arriero.server.errors import not_found
 from arriero.server.middleware.access_log import AccessLog
