@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shlex
@@ -32,6 +33,11 @@ class Scripted:
         """What the workers noted of this kind, in order."""
         lines = [json.loads(line) for line in self._notes.read_text().splitlines()]
         return [line for line in lines if line["event"] == event]
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until `condition` holds; the test's own time limit ends what never comes."""
+        while not condition():  # noqa: ASYNC110  what is waited for happens in another process
+            await asyncio.sleep(0.005)
 
     async def ask(self, prompt: str) -> list[Event]:
         """All events of one request."""
