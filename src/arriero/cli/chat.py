@@ -1,0 +1,125 @@
+"""The chat in the terminal: reads lines, keeps the conversation, prints answers. Commands are in slash.py."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TextIO
+
+from arriero.cli.conversation import Conversation
+from arriero.cli.failures import told
+from arriero.cli.printing import figures
+from arriero.cli.settings import Settings
+from arriero.cli.slash import Left, obey
+from arriero.client import ArrieroError, Client, Message
+from arriero.config import home_folder
+
+QUOTES = '"""'
+Ask = Callable[[str], str]
+
+
+class Chat:
+    """One conversation. `ask` gives a line for a prompt text; EOFError leaves, KeyboardInterrupt drops the line."""
+
+    def __init__(self, client: Client, settings: Settings, ask: Ask, out: TextIO) -> None:
+        self._state = Conversation(client, settings)
+        self._ask = ask
+        self._out = out
+
+    def loop(self) -> None:
+        """Answer until the user leaves."""
+        while True:
+            try:
+                text = self._read()
+            except EOFError:
+                self._out.write("\n")
+                return
+            except KeyboardInterrupt:
+                self._out.write("\nUse Ctrl + d or /bye to exit.\n")
+                continue
+            if text.startswith("/"):
+                try:
+                    obey(text, self._state, self._out)
+                except Left:
+                    return
+                except Exception as error:
+                    self._explain(error)
+            elif text.strip():
+                self.answer(text)
+
+    def answer(self, text: str) -> None:
+        """Send one turn and print the answer; Ctrl-C stops the answer and keeps what came."""
+        state, settings = self._state, self._state.settings
+        turns = [*state.messages, Message(role="user", content=text)]
+        printer = settings.printer(self._out)
+        stream = state.client.stream(turns, **settings.call())
+        try:
+            with stream:
+                for chunk in stream:
+                    printer.thinking(chunk.thinking)
+                    printer.text(chunk.text)
+        except KeyboardInterrupt:
+            pass
+        except ArrieroError as error:
+            printer.end()
+            self._explain(error)
+            return
+        printer.end()
+        self._out.write("\n")
+        answer = stream.answer
+        if settings.verbose:
+            self._out.write(figures(answer.usage))
+        if settings.keep_history:
+            turns.append(Message(role="assistant", content=answer.text, thinking=answer.thinking or None))
+            state.messages = turns
+
+    def _read(self) -> str:
+        """One input: a line, or all between triple quotes."""
+        line = self._ask(">>> ")
+        start = line.lstrip()
+        if not start.startswith(QUOTES):
+            return line
+        lines = [start.removeprefix(QUOTES)]
+        while not lines[-1].rstrip().endswith(QUOTES):
+            lines.append(self._ask("... "))
+        lines[-1] = lines[-1].rstrip().removesuffix(QUOTES)
+        return "\n".join(lines).strip("\n")
+
+    def _explain(self, error: Exception) -> None:
+        message = told(error)
+        if message is None:
+            raise error
+        self._out.write(f"Error: {message}\n")
+        self._out.flush()
+
+
+def chat(client: Client, settings: Settings) -> None:
+    """Load the model, then chat in the terminal; lines typed are remembered under ARRIERO_HOME."""
+    client.generate("", model=settings.model, keep_alive=settings.keep_alive)  # an unknown model is told at once
+    Chat(client, settings, _terminal(), sys.stdout).loop()
+
+
+def history_file() -> Path:
+    """Return the file of typed lines, made readable for its user alone. Never Ollama's."""
+    home = home_folder(os.environ)
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = home / "history"
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    return path
+
+
+def _terminal() -> Ask:
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.formatted_text import HTML
+    from prompt_toolkit.history import FileHistory
+
+    session: PromptSession[str] = PromptSession(history=FileHistory(str(history_file())))
+    hint = HTML("<ansibrightblack>Send a message (/? for help)</ansibrightblack>")
+
+    def ask(prompt: str) -> str:
+        return session.prompt(prompt, placeholder=hint if prompt == ">>> " else "")
+
+    return ask

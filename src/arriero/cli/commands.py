@@ -1,0 +1,45 @@
+"""The table of commands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from arriero.cli import list as list_command
+from arriero.cli import ps, run, serve, show, stop
+from arriero.cli.version import VERSION_TEXT
+
+app = typer.Typer(
+    name="arriero",
+    help="Serves language models on your own machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(VERSION_TEXT)
+        raise typer.Exit
+
+
+@app.callback()
+def arriero(
+    version: Annotated[
+        bool, typer.Option("--version", "-v", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Serves language models on your own machine."""
+
+
+app.command("serve", help="Start a server.")(serve.serve)
+app.command("run", help="Ask a model, or chat with it.")(run.run)
+app.command("list", help="List the models there are.")(list_command.list_models)
+app.command("ls", hidden=True)(list_command.list_models)
+app.command("show", help="Show what is known of a model.")(show.show)
+app.command("ps", help="List the models that are loaded.")(ps.ps)
+app.command("stop", help="Unload a model.")(stop.stop)

@@ -1,0 +1,25 @@
+"""What went wrong, in one line that says what to do next."""
+
+from __future__ import annotations
+
+from arriero.core.errors import ArrieroError, ModelNotFound, Unauthorized
+
+
+class CommandFailed(Exception):
+    """A command cannot do its work; the text is all there is to say."""
+
+
+def told(error: Exception) -> str | None:
+    """Return the line for an error that users can do something about; None for a bug."""
+    if isinstance(error, CommandFailed):
+        return str(error)
+    if isinstance(error, ModelNotFound):
+        return f"{error.message}. `arriero list` names the models there are, `arriero serve --model NAME=PATH` adds one"
+    if isinstance(error, Unauthorized):
+        return f"{error.message}. Set ARRIERO_API_KEY to the server's key"
+    if isinstance(error, ArrieroError):
+        return error.message
+    usage = getattr(error, "format_message", None)  # the option parser's errors; their class moved with typer
+    if usage is not None:
+        return f"{str(usage()).rstrip('.')}. `arriero --help` tells how it is used"
+    return None

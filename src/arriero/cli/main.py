@@ -1,0 +1,48 @@
+"""The command `arriero`. What a command needs it imports when it runs, so that this stays quick."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from arriero.core.version import __version__
+
+VERSION_TEXT = f"arriero version is {__version__}"
+
+
+def main() -> None:
+    """Run the command line of this process and exit."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; return the exit status. Errors are one line, `Error: …`, on stderr, and status 1."""
+    if list(arguments) in (["--version"], ["-v"]):  # spare it everything else
+        print(VERSION_TEXT)
+        return 0
+    from arriero.cli.commands import app
+    from arriero.cli.failures import told
+
+    try:
+        status = app(args=_spelled_out(arguments), prog_name="arriero", standalone_mode=False)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # whoever read our output has gone: `arriero list | head -1`
+        sys.stderr.close()
+        return 0
+    except Exception as error:
+        message = told(error)
+        if message is None:
+            raise
+        print(f"Error: {message}", file=sys.stderr)
+        return 1
+    return status if isinstance(status, int) else 0
+
+
+def _spelled_out(arguments: Sequence[str]) -> list[str]:
+    """Give `--think` its value where it stands alone, as Ollama allows: no option parser has optional values."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    return [
+        "--think=true" if argument == "--think" and place < end else argument
+        for place, argument in enumerate(arguments)
+    ]

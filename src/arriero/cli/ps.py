@@ -1,0 +1,41 @@
+"""`arriero ps`: the models that the server has loaded."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+
+def ps(
+    prefix: Annotated[str, typer.Argument(help="Only names that begin so.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array.")] = False,
+) -> None:
+    """Print name, id, size, place, context and remaining time of each loaded model."""
+    from arriero.cli.server import connected
+    from arriero.cli.tables import human_size, human_time, processor, table
+
+    with connected(own=False) as client:
+        running = [model for model in client.ps() if model.name.lower().startswith(prefix.lower())]
+    if as_json:
+        import msgspec
+
+        print(msgspec.json.encode(running).decode())
+        return
+    now = datetime.now(UTC)
+    rows = []
+    for model in running:
+        ending = model.expires_at is not None and model.expires_at <= now
+        rows.append(
+            (
+                model.name,
+                model.digest.removeprefix("sha256:")[:12],
+                human_size(model.size),
+                processor(model.size, model.size_vram),
+                str(model.context_length),
+                "Stopping..." if ending else human_time(model.expires_at, now, "Forever"),
+            )
+        )
+    sys.stdout.write(table([("NAME", "ID", "SIZE", "PROCESSOR", "CONTEXT", "UNTIL"), *rows]))

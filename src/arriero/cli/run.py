@@ -1,0 +1,71 @@
+"""`arriero run`: ask a model once, or chat with it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from arriero.cli.settings import Settings
+    from arriero.client import Client
+
+
+def run(
+    model: Annotated[str, typer.Argument(help="The model's name.")],
+    prompt: Annotated[list[str] | None, typer.Argument(help="The question; without one, a chat begins.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Print times and rates after each answer.")] = False,
+    keepalive: Annotated[
+        str | None, typer.Option("--keepalive", metavar="DURATION", help="How long the model stays loaded (5m).")
+    ] = None,
+    nowordwrap: Annotated[bool, typer.Option("--nowordwrap", help="Do not break lines between words.")] = False,
+    format: Annotated[str | None, typer.Option("--format", help="The answer's format: json.")] = None,  # noqa: A002
+    think: Annotated[
+        str | None, typer.Option("--think", metavar="[LEVEL]", help="Think first: true, false, low, medium, high, max.")
+    ] = None,
+    hidethinking: Annotated[bool, typer.Option("--hidethinking", help="Do not print the thinking.")] = False,
+    system: Annotated[str | None, typer.Option("--system", help="The system prompt.")] = None,
+) -> None:
+    """Answer PROMPT, after what is piped in; without either, chat in the terminal."""
+    from arriero.cli.server import connected
+    from arriero.cli.settings import Settings, read_think
+
+    settings = Settings(
+        model=model,
+        system=system,
+        format=format,
+        think=None if think is None else read_think(think),
+        keep_alive=keepalive,
+        verbose=verbose,
+        word_wrap=not nowordwrap,
+        hide_thinking=hidethinking,
+    )
+    question = " ".join(prompt or ())
+    piped = "" if sys.stdin.isatty() else sys.stdin.read()
+    if piped.strip():
+        question = f"{piped.rstrip()}\n\n{question}" if question else piped.rstrip()
+    with connected() as client:
+        if question:
+            _once(client, settings, question)
+        elif sys.stdin.isatty():
+            from arriero.cli.chat import chat
+
+            chat(client, settings)
+        else:
+            from arriero.cli.failures import CommandFailed
+
+            raise CommandFailed(f'nothing was asked. Give a prompt: arriero run {model} "Hello"')
+
+
+def _once(client: Client, settings: Settings, question: str) -> None:
+    from arriero.cli.printing import figures
+
+    printer = settings.printer(sys.stdout)
+    with client.stream(question, **settings.call()) as stream:
+        for chunk in stream:
+            printer.thinking(chunk.thinking)
+            printer.text(chunk.text)
+    printer.end()
+    if settings.verbose:
+        sys.stderr.write(figures(stream.answer.usage))

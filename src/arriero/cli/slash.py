@@ -1,0 +1,152 @@
+"""The commands of a chat: `/set`, `/show`, `/load`, `/list`, `/clear`, `/bye`, `/?`."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TextIO
+
+from arriero.cli.conversation import Conversation
+from arriero.cli.failures import CommandFailed
+from arriero.cli.settings import read_format, read_parameter, read_think
+from arriero.cli.show import PARTS, sections
+from arriero.cli.tables import human_size, table
+
+HELP = """\
+Available Commands:
+  /set            Set session variables
+  /show           Show model information
+  /load MODEL     Go on with another model
+  /list           List the models there are
+  /clear          Clear session context
+  /bye, /exit     Exit
+  /?, /help       Help for a command
+  /? shortcuts    Help for keyboard shortcuts
+
+Use \"\"\" to begin and end a multi-line message.
+"""
+HELP_SET = """\
+Available Commands:
+  /set parameter NAME VALUE   Set a parameter
+  /set system TEXT            Set the system prompt
+  /set history                Remember the conversation
+  /set nohistory              Let each message stand alone
+  /set wordwrap               Break lines between words
+  /set nowordwrap             Do not break lines
+  /set format json            Answer in JSON
+  /set noformat               Answer in any form
+  /set verbose                Print times and rates
+  /set quiet                  Do not
+  /set think [LEVEL]          Think first
+  /set nothink                Do not think
+"""
+HELP_SHOW = """\
+Available Commands:
+  /show info          What is known of the model
+  /show license       Its license
+  /show modelfile     Its Modelfile
+  /show parameters    Its parameters and those set here
+  /show system        The system prompt
+  /show template      The chat template
+"""
+HELP_SHORTCUTS = """\
+Available keyboard shortcuts:
+  Ctrl + a    Move to the beginning of the line
+  Ctrl + e    Move to the end of the line
+  Alt + b     Move back one word
+  Alt + f     Move forward one word
+  Ctrl + k    Delete to the end of the line
+  Ctrl + u    Delete to the beginning of the line
+  Ctrl + w    Delete the word before the cursor
+  Ctrl + l    Clear the screen
+  Ctrl + c    Stop the answer
+  Ctrl + d    Exit
+"""
+HELPS = {"": HELP, "set": HELP_SET, "show": HELP_SHOW, "shortcuts": HELP_SHORTCUTS}
+
+
+class Left(Exception):
+    """The user wants to leave."""
+
+
+def obey(line: str, chat: Conversation, out: TextIO) -> None:
+    """Carry out one command line. Left when it ends the chat; CommandFailed when it cannot be done."""
+    command, *words = line.split()
+    if command in ("/bye", "/exit"):
+        raise Left
+    if command in ("/?", "/help"):
+        topic = words[0].lstrip("/") if words else ""
+        out.write(HELPS.get(topic, HELP))
+    elif command == "/clear":
+        chat.messages = []
+        out.write("Cleared session context\n")
+    elif command == "/list":
+        models = [(model.name, human_size(model.size)) for model in chat.client.models()]
+        out.write(table([("NAME", "SIZE"), *models]))
+    elif command == "/load":
+        _load(words, chat, out)
+    elif command == "/set":
+        _set(line, words, chat, out)
+    elif command == "/show":
+        _show(words, chat, out)
+    else:
+        out.write(f"Unknown command '{command}'. Type /? for help\n")
+
+
+def _load(words: list[str], chat: Conversation, out: TextIO) -> None:
+    if len(words) != 1:
+        raise CommandFailed("/load needs the name of a model")
+    chat.client.generate("", model=words[0], keep_alive=chat.settings.keep_alive)  # also says whether there is one
+    chat.settings.model = words[0]
+    out.write(f"Loaded model '{words[0]}'\n")
+
+
+def _set(line: str, words: list[str], chat: Conversation, out: TextIO) -> None:
+    settings = chat.settings
+    what, *values = words or [""]
+    if what == "parameter" and values:
+        try:
+            values = shlex.split(line.split(None, 2)[2])  # stop strings may be quoted
+        except ValueError as error:
+            raise CommandFailed(str(error)) from None
+        settings.options[values[0]] = read_parameter(values[0], values[1:])
+        out.write(f"Set parameter '{values[0]}' to '{', '.join(values[1:])}'\n")
+    elif what == "system" and values:
+        settings.system = line.split(None, 2)[2].strip().removeprefix('"""').removesuffix('"""').strip('"')
+        out.write("Set system message.\n")
+    elif what in ("history", "nohistory"):
+        settings.keep_history = what == "history"
+    elif what in ("wordwrap", "nowordwrap"):
+        settings.word_wrap = what == "wordwrap"
+        out.write(f"Set '{what}' mode.\n")
+    elif what == "format" and values:
+        settings.format = read_format(values[0])
+        out.write(f"Set format to '{values[0]}' mode.\n")
+    elif what == "noformat":
+        settings.format = None
+        out.write("Disabled format.\n")
+    elif what in ("verbose", "quiet"):
+        settings.verbose = what == "verbose"
+        out.write(f"Set '{what}' mode.\n")
+    elif what in ("think", "nothink"):
+        settings.think = False if what == "nothink" else read_think(values[0] if values else "true")
+        out.write(f"Set '{what}' mode.\n")
+    else:
+        out.write(HELP_SET)
+
+
+def _show(words: list[str], chat: Conversation, out: TextIO) -> None:
+    what = words[0] if words else ""
+    if what != "info" and what not in PARTS:
+        out.write(HELP_SHOW)
+        return
+    shown = chat.client.show(chat.settings.model)
+    if what == "info":
+        out.write(sections(shown))
+        return
+    text = getattr(shown, what)
+    if what == "system" and chat.settings.system is not None:
+        text = chat.settings.system
+    if what == "parameters" and chat.settings.options:
+        here = [(name, str(value)) for name, value in chat.settings.options.items()]
+        text = f"{text}\nSet here:\n{table(here)}".lstrip()
+    out.write((text.rstrip() or f"No {what} was specified for this model.") + "\n")

@@ -1,0 +1,20 @@
+"""`arriero stop`: unload a model."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def stop(model: Annotated[str, typer.Argument(help="The model's name.")]) -> None:
+    """Ask the server to unload the model; its memory is free when this returns."""
+    from arriero.cli.failures import CommandFailed
+    from arriero.cli.server import connected
+    from arriero.core.errors import ModelNotFound
+
+    with connected(own=False) as client:
+        try:
+            client.generate("", model=model, keep_alive=0)
+        except ModelNotFound:
+            raise CommandFailed(f'couldn\'t find model "{model}" to stop') from None
