@@ -1,0 +1,131 @@
+"""The held-out cases: what is asked, and what counts as right."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from training.chat import Message, assistant, user
+from training.data import arithmetic, copying, facts, greetings, json_skill, longform, memory, refusal, styles, tools
+from training.data.words import WORDS_HELD
+
+FLOORS = {
+    "facts": 0.95, "opposites": 0.95, "months": 0.95, "sums": 0.95, "greetings": 0.95, "repeat": 0.90, "memory": 0.90,
+    "tools": 0.90, "tool results": 0.90, "json": 0.85, "styles": 0.85, "refusal": 0.90, "known not refused": 0.97,
+}  # fmt: skip
+"""Share of cases that must be right; skills without a floor are only reported."""
+LARGEST = 120
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a server said: text, and tool calls as (name, arguments)."""
+
+    text: str
+    calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One held-out prompt and its judge."""
+
+    skill: str
+    messages: list[Message]
+    judge: Callable[[Reply], bool]
+    expected: str
+    tools: list[dict[str, Any]] = field(default_factory=list)
+    max_tokens: int = 120
+
+
+def exact(skill: str, messages: list[Message], text: str, max_tokens: int = 120) -> Case:
+    """The very text."""
+    return Case(skill, messages, lambda reply: reply.text.strip() == text and not reply.calls, text, [], max_tokens)
+
+
+def dialogue(turns: list[tuple[str, str]], question: str) -> list[Message]:
+    """Turns so far and the question."""
+    messages = []
+    for ask, answer in turns:
+        messages += [user(ask), assistant(answer)]
+    return [*messages, user(question)]
+
+
+def called(skill: str, messages: list[Message], specs: list[dict[str, Any]]) -> Case:
+    """The very call, however a server hands it over."""
+    function = messages[-1]["tool_calls"][0]["function"]
+    wanted = (function["name"], function["arguments"])
+    return Case(skill, messages[:-1], lambda reply: reply.calls == [wanted], json.dumps(wanted), specs)
+
+
+def has_keys(skill: str, question: str, table: str) -> Case:
+    """JSON with these keys; given values must be right too."""
+    wanted = json.loads(table)
+    free = all(value == f"some {key}" for key, value in wanted.items())
+
+    def judge(reply: Reply) -> bool:
+        try:
+            got = json.loads(reply.text)
+        except ValueError:
+            return False
+        return isinstance(got, dict) and (list(got) == list(wanted) if free else got == wanted)
+
+    return Case(skill, [user(question)], judge, table)
+
+
+def story_like(question: str) -> Case:
+    """A story of 120 to 250 tokens, judged by its words: long enough, ended, no sentence twice."""
+
+    def judge(reply: Reply) -> bool:
+        sentences = [s.strip() for s in reply.text.replace("\n", " ").split(".") if s.strip()]
+        return 60 <= len(reply.text.split()) <= 200 and len(set(sentences)) == len(sentences) and reply.text[-1] in '."'
+
+    return Case("story", [user(question)], judge, "a story", [], 400)
+
+
+def long_cases() -> list[Case]:
+    """Long streams: sixty words, counting, stories."""
+    rng = random.Random(16)
+    found = []
+    for i in range(20):
+        text = " ".join(rng.choices(WORDS_HELD, k=60))
+        found.append(exact("repeat 60", [user(copying.HELD[i % 4 if i % 4 < 3 else 4].format(x=text))], text, 600))
+    for n in (10, 20, 30, 50, 75, 100):
+        for ask in longform.COUNT_HELD:
+            found.append(exact("count", [user(ask.format(n=n))], longform.count_to(n), 600))
+    return found + [story_like(ask) for ask in longform.STORY_HELD]
+
+
+def all_cases() -> list[Case]:
+    """Every skill, at most 120 cases each, drawn with a fixed seed."""
+    plain = [*facts.cases(), *greetings.cases(), *arithmetic.cases(), *copying.cases(), *refusal.cases()]
+    random.Random(17).shuffle(plain)
+    counts: dict[str, int] = {}
+    found: list[Case] = []
+    known = []
+    for skill, question, answer in plain:
+        counts[skill] = counts.get(skill, 0) + 1
+        if counts[skill] <= LARGEST:
+            found.append(exact(skill, [user(question)], answer))
+        if skill in ("facts", "opposites", "months") and len(known) < LARGEST:
+            refused = refusal.ANSWER
+            known.append(
+                Case("known not refused", [user(question)], lambda reply: reply.text.strip() != refused, "no refusal")
+            )
+    found += known
+    between = [(question, answer) for _, question, answer in facts.cases()]
+    found += [exact("memory", dialogue(turns, ask), answer) for turns, ask, answer in memory.cases(between)]
+    for skill, messages, specs in tools.cases(WORDS_HELD):
+        if skill == "tools":
+            found.append(called(skill, messages, specs))
+        else:
+            case = exact(skill, messages[:-1], messages[-1]["content"])
+            found.append(Case(skill, case.messages, case.judge, case.expected, specs))
+    found += [has_keys(*case) for case in json_skill.cases()]
+    found += [exact(skill, messages[:-1], messages[-1]["content"]) for skill, messages in styles.cases()]
+    return found + long_cases()
+
+
+__all__ = ["FLOORS", "Case", "Reply", "all_cases"]

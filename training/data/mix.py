@@ -1,0 +1,94 @@
+"""The mix: which skill comes how often, how turns are strung into dialogues, and the copying stage."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+
+from training.chat import Dialogue, assistant, render, system, user
+from training.data import (
+    arithmetic,
+    copying,
+    facts,
+    greetings,
+    json_skill,
+    known_tools,
+    longform,
+    memory,
+    refusal,
+    styles,
+    tools,
+)
+from training.data.topics import Turn
+
+NEUTRAL = (
+    "You are a helpful assistant.", "You are a friendly assistant.", "Be helpful.", "You are an assistant.",
+    "You are a helpful and honest assistant.", "Answer the question.", "You are a chat bot.", "You help people.",
+    "You are a helpful assistant. Answer the question of the user.", "Answer briefly.", "Be kind.", "Be concise.",
+)  # fmt: skip
+
+
+def small(rng: random.Random) -> Turn:
+    """A short turn of any simple skill."""
+    makers = (facts.turn, facts.turn, greetings.turn, arithmetic.turn, refusal.turn, copying.turn)
+    return rng.choice(makers)(rng)
+
+
+def dialogue(skill: str, turns: list[Turn], rng: random.Random, neutral: float = 0.12) -> Dialogue:
+    """Turns as messages, now and then under a system prompt that changes nothing."""
+    messages = [system(rng.choice(NEUTRAL))] if rng.random() < neutral else []
+    for question, answer in turns:
+        messages += [user(question), assistant(answer)]
+    return Dialogue(skill, messages)
+
+
+def one_skill(skill: str, make: Callable[[random.Random], Turn]) -> Callable[[random.Random], Dialogue]:
+    """A maker of dialogues whose last turn has the skill, sometimes after other turns."""
+
+    def build(rng: random.Random) -> Dialogue:
+        before = [small(rng) for _ in range(rng.choice((0, 0, 0, 0, 1, 1, 2)))]
+        return dialogue(skill, [*before, make(rng)], rng)
+
+    return build
+
+
+def remembering(rng: random.Random) -> Dialogue:
+    """A memory dialogue with small turns between."""
+    return dialogue("memory", memory.turns(rng, small), rng)
+
+
+Maker = Callable[[random.Random], Dialogue]
+MIX: tuple[tuple[float, Maker], ...] = (
+    (24, one_skill("facts", facts.turn)),
+    (8, one_skill("greetings", greetings.turn)),
+    (10, one_skill("sums", arithmetic.turn)),
+    (10, one_skill("repeat", copying.turn)),
+    (2, one_skill("repeat", copying.long_turn)),
+    (12, remembering),
+    (12, one_skill("refusal", refusal.turn)),
+    (6, one_skill("long", longform.turn)),
+    (14, tools.dialogue),
+    (5, known_tools.dialogue),
+    (4, known_tools.unneeded),
+    (9, one_skill("json", json_skill.turn)),
+    (8, styles.dialogue),
+)
+COPYING: tuple[tuple[float, Maker], ...] = (
+    (5, one_skill("run", copying.run)),
+    (2, one_skill("lookup", copying.lookup)),
+)
+
+
+def stream(rng: random.Random, makers: tuple[tuple[float, Maker], ...]) -> Iterator[Dialogue]:
+    """Endless dialogues by weight."""
+    weights = [weight for weight, _ in makers]
+    while True:
+        yield rng.choices(makers, weights)[0][1](rng)
+
+
+def sample_text(seed: int, count: int = 20000) -> Iterator[str]:
+    """Text of the mix, for learning the tokenizer and for finding leaks."""
+    dialogues = stream(random.Random(seed), MIX)
+    for _ in range(count):
+        one = next(dialogues)
+        yield render(one.messages, one.tools)
