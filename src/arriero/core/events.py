@@ -14,6 +14,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
+    discarded_tokens: int = 0  # by context shift, where it was asked for
     queue_ns: int = 0
     load_ns: int = 0
     prefill_ns: int = 0

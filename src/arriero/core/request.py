@@ -76,7 +76,8 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     `prompt` with `raw` goes to the tokenizer as it is (special tokens in it are parsed); without `raw` it becomes a
     user message after `system`. `context` (Ollama) is a token list that stands before the prompt. `keep_alive` is in
-    seconds, negative for ever, None the server's default. `deadline` is in seconds from arrival.
+    seconds, negative for ever, None the server's default. `truncate` may drop the oldest messages of a prompt that does
+    not fit; `shift` may drop the older half behind the first `num_keep` tokens when the context is full, and go on. `deadline` is in seconds from arrival.
     """
 
     model: str
@@ -90,6 +91,7 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
     tools: tuple[ToolSpec, ...] = ()
     think: bool | str | None = None
     truncate: bool = False
+    shift: bool = False
     sampling: SamplingParams = SamplingParams()
     load: LoadOptions = LoadOptions()
     keep_alive: float | None = None

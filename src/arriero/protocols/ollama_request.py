@@ -39,7 +39,7 @@ class _Shared(msgspec.Struct, kw_only=True):
     options: dict[str, Any] = {}
     think: Any = None
     truncate: bool = True
-    shift: bool = False
+    shift: bool = True
     logprobs: bool = False
     top_logprobs: int = 0
     debug_render_only: bool = msgspec.field(default=False, name="_debug_render_only")
@@ -125,6 +125,7 @@ def decode_generate(body: bytes, find: Find) -> Call:
         want_context=not wire.raw,
         think=think,
         truncate=wire.truncate,
+        shift=wire.shift,
         sampling=sampling,
         load=load,
         keep_alive=keep_alive,
@@ -167,6 +168,7 @@ def decode_chat(body: bytes, find: Find) -> Call:
         ),
         think=think,
         truncate=wire.truncate,
+        shift=wire.shift,
         sampling=sampling,
         load=load,
         keep_alive=keep_alive,
@@ -272,9 +274,7 @@ def _options(wire: _Shared, spec: ModelSpec) -> tuple[SamplingParams, LoadOption
 
 
 def _unknown(fields: dict[str, Any], wire: _Shared) -> tuple[str, ...]:
-    """Names of fields that ask for something arriero does not do: unknown ones, and context shift."""
-    names = [name for name in fields if name not in wire.__struct_encode_fields__]
-    return (*names, "shift") if wire.shift else tuple(names)
+    return tuple(name for name in fields if name not in wire.__struct_encode_fields__)
 
 
 def _tokens(ids: list[int]) -> tuple[int, ...]:

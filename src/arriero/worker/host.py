@@ -10,6 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -87,7 +88,6 @@ class Host:
         except ArrieroError as error:
             self._reply(wire.RequestFailed(id=number, error=error.info()))
             return
-        stream = RequestStream(number, request, prompt, self._model.tokenizer, received)
         sequence = SequenceSpec(
             id=number,
             tokens=prompt.tokens,
@@ -98,7 +98,8 @@ class Host:
             priority=request.priority,
             tenant=request.tenant,
         )
-        self._loop.submit(lambda: self._add(stream, sequence))
+        stream = RequestStream(request, prompt, sequence, self._model.tokenizer, received)
+        self._loop.submit(lambda: self._add(stream))
 
     def _detokenized(self, number: int, ids: tuple[int, ...]) -> wire.Text | wire.RequestFailed:
         n_vocab = self._model.tokenizer.n_vocab
@@ -164,13 +165,18 @@ class Host:
             if isinstance(event, Started):
                 stream.admitted(event.cached_tokens, self._step_ended)
             elif isinstance(event, Ended):
+                reason = "stop" if stream.stopped() else event.reason  # both can be true of the last token
+                again = self._again(stream) if reason == "length" else None
+                if again is not None:
+                    decisions.append(partial(self._engine.add, again))
+                    continue
                 del self._streams[event.id]
-                if event.reason == "abort":
+                if reason == "abort":
                     continue
                 if event.error is not None:
                     reports.append(stream.failed(event.error, now))
                 else:
-                    reports += stream.ended(event.reason, now)
+                    reports += stream.ended(reason, now)
             elif not stream.stopped():
                 delta = stream.token(event.token, event.logprob, event.top, now)
                 if delta is not None:
@@ -193,7 +199,16 @@ class Host:
         stats = self._engine.stats()
         return wire.Stats(counters=stats.counters, gauges=stats.gauges)
 
-    def _add(self, stream: RequestStream, sequence: SequenceSpec) -> None:
+    def _again(self, stream: RequestStream) -> SequenceSpec | None:
+        """What goes on after the context was full; None if nothing does."""
+        shifted = stream.shifted(self._model.runner.info.max_sequence_tokens)
+        if shifted is None:
+            return None
+        tokens, left = shifted
+        return replace(stream.sequence, tokens=tokens, max_tokens=left, min_tokens=0)
+
+    def _add(self, stream: RequestStream) -> None:
+        sequence = stream.sequence
         self._streams[stream.number] = stream
         if not self._engine.has_work:
             self._step_ended = time.monotonic()  # the next step starts now, not when the last one ended

@@ -9,8 +9,11 @@ from arriero.core.events import TextDelta, TokenLogprob, Usage
 from arriero.core.messages import RequestDelta, RequestFailed, RequestFinished
 from arriero.core.request import GenerateRequest
 from arriero.core.tokenizer import Tokenizer
+from arriero.engine.sequence import SequenceSpec
 from arriero.text.detokenizer import Delta, Detokenizer
 from arriero.worker.prompt import Prompt
+
+ANSWER_CONTEXTS = 10
 
 
 def _ns(since: float | None, until: float | None) -> int:
@@ -21,9 +24,14 @@ class RequestStream:
     """The life of one request in the worker. Times are monotonic seconds, given by the caller."""
 
     def __init__(
-        self, number: int, request: GenerateRequest, prompt: Prompt, tokenizer: Tokenizer, received: float
+        self,
+        request: GenerateRequest,
+        prompt: Prompt,
+        sequence: SequenceSpec,
+        tokenizer: Tokenizer,
+        received: float,
     ) -> None:
-        self.number, self.prompt = number, prompt
+        self.number, self.prompt, self.sequence = sequence.id, prompt, sequence
         self._request, self._tokenizer = request, tokenizer
         self._detokenizer = Detokenizer(tokenizer.piece, request.sampling.stop)
         self._received = received
@@ -31,7 +39,9 @@ class RequestStream:
         self._first: float | None = None
         self._cached = 0
         self._count = 0
+        self._tokens = list(prompt.tokens)  # what the sequence holds: prompt and answer, less what was shifted out
         self._output: list[int] = []
+        self._discarded = 0
         self._logprobs: list[TokenLogprob] = []
         self.stop_sequence: str | None = None
 
@@ -50,6 +60,7 @@ class RequestStream:
         """Take a token; afterwards `stopped()` says whether a stop string has ended the answer."""
         self._first = now if self._first is None else self._first
         self._count += 1
+        self._tokens.append(token)
         if token in self._tokenizer.eog_ids and not self._request.sampling.ignore_eos:
             return None
         if self._request.want_context:
@@ -58,6 +69,23 @@ class RequestStream:
             alternatives = tuple(self._describe(other, value) for other, value in top)
             self._logprobs.append(self._describe(token, logprob, alternatives))
         return self._delta(self._detokenizer.push(token))
+
+    def shifted(self, context_length: int) -> tuple[list[int], int] | None:
+        """The engine ended it for length: the tokens to go on with and how many more may come; None if it is over.
+
+        Ollama's rule: of what stands behind the first `num_keep` tokens, the older half goes; without a limit of the
+        client's own, an answer has at most ten contexts.
+        """
+        sampling = self._request.sampling
+        left = (sampling.max_tokens if sampling.max_tokens >= 0 else ANSWER_CONTEXTS * context_length) - self._count
+        if not self._request.shift or left <= 0 or len(self._tokens) < context_length:
+            return None
+        keep = len(self.prompt.tokens) if sampling.num_keep < 0 else sampling.num_keep
+        keep = min(keep, context_length - 2)
+        gone = max(1, (len(self._tokens) - keep) // 2)
+        del self._tokens[keep : keep + gone]
+        self._discarded += gone
+        return list(self._tokens), left
 
     def ended(self, reason: str, now: float) -> list[RequestDelta | RequestFinished]:
         """The engine has ended it well: the rest of the text and the last word."""
@@ -92,6 +120,7 @@ class RequestStream:
             prompt_tokens=len(self.prompt.tokens),
             cached_tokens=self._cached,
             completion_tokens=self._count,
+            discarded_tokens=self._discarded,
             queue_ns=_ns(self._received, self._admitted or now),
             prefill_ns=_ns(self._admitted, self._first or now),
             decode_ns=_ns(self._first, now),

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from arriero.core.messages import RequestDelta, RequestFinished
 from arriero.core.request import GenerateRequest, SamplingParams
+from arriero.engine.sequence import SequenceSpec
+from arriero.runners.fake import GreedySampler
 from arriero.worker.prompt import Prompt
 from arriero.worker.stream import RequestStream
 from tests.unit.worker.letters import Letters
 
 
-def stream(*, want_context: bool = False, **sampling: object) -> RequestStream:
+def stream(*, want_context: bool = False, shift: bool = False, **sampling: object) -> RequestStream:
     request = GenerateRequest(
         model="m",
         prompt="x",
+        shift=shift,
         want_context=want_context,
         sampling=SamplingParams(**sampling),  # type: ignore[arg-type]
     )
-    return RequestStream(7, request, Prompt([1, 2, 3]), Letters(), received=10.0)
+    sequence = SequenceSpec(id=7, tokens=[1, 2, 3], sampler=GreedySampler())
+    return RequestStream(request, Prompt([1, 2, 3]), sequence, Letters(), received=10.0)
 
 
 def texts(reports: list[object]) -> str:
@@ -75,3 +79,28 @@ def test_log_probabilities_travel_with_their_text() -> None:
     (logprob,) = report.delta.logprobs
     assert (logprob.token, logprob.logprob, logprob.bytes) == ("A", -0.5, (65,))
     assert [(other.token, other.logprob) for other in logprob.top] == [("A", -0.5), ("B", -1.0)]
+
+
+def test_a_full_context_drops_the_older_half_behind_what_is_kept() -> None:
+    one = stream(shift=True, num_keep=2, max_tokens=100)
+    for byte in b"ABCDE":
+        one.token(byte, None, (), 11.0)
+    assert one.shifted(9) is None  # not full
+    assert one.shifted(8) == ([1, 2, 67, 68, 69], 95)
+    finished = one.ended("stop", 12.0)[-1]
+    assert isinstance(finished, RequestFinished)
+    assert finished.usage.discarded_tokens == 3
+
+
+def test_no_shift_without_asking_nor_beyond_the_limit() -> None:
+    for one in (stream(max_tokens=100), stream(shift=True, max_tokens=5)):
+        for byte in b"ABCDE":
+            one.token(byte, None, (), 11.0)
+        assert one.shifted(8) is None
+
+
+def test_unbounded_answers_end_after_ten_contexts() -> None:
+    one = stream(shift=True)
+    for _ in range(5):
+        one.token(65, None, (), 11.0)
+    assert one.shifted(8) == ([1, 2, 3, 65, 65, 65], 75)  # the default keeps four tokens
