@@ -1,0 +1,101 @@
+"""A scripted service: it says what a test wants, when the test wants it, and remembers how each stream ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+
+from arriero.core.errors import ArrieroError, ModelNotFound
+from arriero.core.events import Accepted, Event, Finished, TextDelta, Usage
+from arriero.core.model import ModelDetails, ModelSpec, RunningModel, ShownModel
+from arriero.core.request import GenerateRequest, LoadOptions
+
+USAGE = Usage(prompt_tokens=12, cached_tokens=4, completion_tokens=2, total_ns=100, prefill_ns=30, decode_ns=40)
+HELLO: tuple[Event, ...] = (
+    Accepted(prompt_tokens=12, cached_tokens=4),
+    TextDelta(text="Hello"),
+    TextDelta(text=" wörld"),
+    Finished(reason="stop", usage=USAGE, context=(1, 2, 3)),
+)
+DEMO = ModelSpec(
+    name="demo:latest",
+    path="/models/demo.gguf",
+    digest="ab" * 32,
+    size=4_700_000,
+    modified_at=1790000000.0,
+    details=ModelDetails(family="llama", parameter_size="4.5M", quantization="Q8_0", context_length=2048),
+    capabilities=("completion", "tools"),
+)
+WAIT = "wait"
+"""In a script: say nothing more until the test sets `go` (or the client goes)."""
+
+Script = Sequence[Event | BaseException | str]
+
+
+class FakeService:
+    """Follows `script` for every generation."""
+
+    def __init__(self) -> None:
+        self.script: Script = HELLO
+        self.requests: list[GenerateRequest] = []
+        self.loads: list[tuple[str, LoadOptions, float | None]] = []
+        self.unloads: list[str] = []
+        self.go = asyncio.Event()
+        self.opened = asyncio.Event()
+        self.waiting = asyncio.Event()
+        self.closed = asyncio.Event()
+        self.endings: list[str] = []
+        self.is_ready = True
+        self.on_yield: Callable[[int], None] = lambda index: None
+
+    async def generate(self, request: GenerateRequest) -> AsyncGenerator[Event, None]:
+        self.requests.append(request)
+        self.opened.set()
+        ending = "closed"
+        try:
+            for index, step in enumerate(self.script):
+                if isinstance(step, str):
+                    self.waiting.set()
+                    await self.go.wait()
+                elif isinstance(step, BaseException):
+                    raise step
+                else:
+                    self.on_yield(index)
+                    yield step
+            ending = "exhausted"
+        except asyncio.CancelledError:
+            ending = "cancelled"
+            raise
+        except (ArrieroError, RuntimeError):
+            ending = "raised"
+            raise
+        finally:
+            self.endings.append(ending)
+            self.closed.set()
+
+    async def load(self, model: str, load: LoadOptions, keep_alive: float | None) -> None:
+        self.loads.append((model, load, keep_alive))
+
+    async def unload(self, model: str) -> None:
+        self.unloads.append(model)
+
+    def models(self) -> list[ModelSpec]:
+        return [DEMO]
+
+    def find(self, name: str) -> ModelSpec:
+        if name not in ("demo", "demo:latest"):
+            raise ModelNotFound(f"model '{name}' not found", model=name)
+        return DEMO
+
+    async def show(self, name: str, verbose: bool) -> ShownModel:
+        info = {"general.architecture": "llama", "llama.context_length": 2048}
+        return ShownModel(spec=self.find(name), model_info=info)
+
+    def running(self) -> list[RunningModel]:
+        return [RunningModel(spec=DEMO, size=10, size_vram=0, expires_at=None, context_length=512)]
+
+    def ready(self) -> bool:
+        return self.is_ready
+
+    def metrics(self) -> bytes:
+        return b"arriero_up 1\n"

@@ -1,0 +1,229 @@
+"""Headers on every response, Host and Origin checks, keys, limits, the log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+
+import httpx
+import pytest
+
+from arriero import __version__
+from arriero.server.middleware.host_check import allowed_host, is_loopback
+from arriero.server.options import ServerOptions
+from tests.unit.server.conftest import Running, in_process, serve
+
+Local = tuple[Running, httpx.AsyncClient]
+CHAT = {"model": "demo", "messages": [{"role": "user", "content": "x"}], "stream": False}
+
+
+async def client_of(options: ServerOptions) -> AsyncIterator[tuple[Running, httpx.AsyncClient]]:
+    async with in_process(options) as both:
+        yield both
+
+
+async def test_every_response_names_the_server_and_the_request(http: httpx.AsyncClient) -> None:
+    responses = [
+        await http.get("/"),
+        await http.get("/nowhere"),
+        await http.get("/api/chat"),
+        await http.post("/api/chat", json=CHAT),
+        await http.post("/api/chat", content=b""),
+        await http.get("/", headers={"Host": "evil.example"}),
+        await http.get("/", headers={"Origin": "https://evil.example"}),
+        await http.options("/", headers={"Origin": "http://localhost:3000"}),
+    ]
+    assert [response.status_code for response in responses] == [200, 404, 405, 200, 400, 403, 403, 204]
+    for response in responses:
+        assert response.headers.get_list("server") == [f"arriero/{__version__}"]
+        assert len(response.headers["x-request-id"]) == 32
+    assert len({response.headers["x-request-id"] for response in responses}) == len(responses)
+
+
+@pytest.mark.parametrize(("given", "kept"), [("abc-1.2_3", True), ("x" * 129, False), ("a b", False), ("a\tb", False)])
+async def test_plain_request_ids_are_kept(local: Local, given: str, kept: bool) -> None:
+    _, http = local
+    response = await http.get("/", headers={"X-Request-Id": given})
+    assert (response.headers["x-request-id"] == given) == kept
+
+
+HOSTS = [
+    ("localhost", True),
+    ("LOCALHOST:11434", True),
+    ("127.0.0.1:80", True),
+    ("127.9.9.9", True),
+    ("[::1]:11434", True),
+    ("[::1]", True),
+    ("", True),
+    ("0.0.0.0:1", True),
+    ("192.168.1.5:11434", True),
+    ("10.0.0.1", True),
+    ("box", True),
+    ("box:1", True),
+    ("a.localhost", True),
+    ("printer.local:99", True),
+    ("host.docker.internal", True),
+    ("evil.example", False),
+    ("localhost.evil.example", False),
+    ("127.0.0.1.evil.example:80", False),
+    ("8.8.8.8", False),
+    ("local", False),
+    ("evil.example:80:80", False),
+    ("[2606:4700::1111]:80", False),
+]
+
+
+@pytest.mark.parametrize(("header", "allowed"), HOSTS)
+def test_hosts(header: str, allowed: bool) -> None:
+    assert allowed_host(header, "box") == allowed
+
+
+@pytest.mark.parametrize(
+    ("bound", "loopback"),
+    [("127.0.0.1", True), ("::1", True), ("[::1]", True), ("localhost", True), ("0.0.0.0", False), ("box", False)],
+)
+def test_loopback(bound: str, loopback: bool) -> None:
+    assert is_loopback(bound) == loopback
+
+
+async def test_a_foreign_host_gets_an_empty_403(local: Local) -> None:
+    running, http = local
+    response = await http.post("/api/chat", json=CHAT, headers={"Host": "evil.example"})
+    assert (response.status_code, response.content) == (403, b"")
+    assert running.service.requests == []
+
+
+async def test_hosts_are_not_checked_off_loopback() -> None:
+    async for _, client in client_of(ServerOptions(host="0.0.0.0")):
+        assert (await client.get("/", headers={"Host": "my.example"})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("origin", "allowed"),
+    [
+        ("http://localhost", True),
+        ("https://localhost:3000", True),
+        ("http://127.0.0.1:5173", True),
+        ("http://0.0.0.0:1", True),
+        ("app://obsidian.md", True),
+        ("file://", True),
+        ("tauri://localhost", True),
+        ("vscode-webview://abc", True),
+        ("vscode-file://vscode-app", True),
+        ("https://a.friend.example", True),
+        ("chrome-extension://abc", True),
+        ("https://evil.example", False),
+        ("http://localhost:80.evil.example", False),
+        ("http://localhost.evil.example", False),
+        ("https://friend.example.evil.example", False),
+        ("moz-extension://abc", False),
+        ("null", False),
+    ],
+)
+async def test_origins(origin: str, allowed: bool) -> None:
+    options = ServerOptions(origins=("https://*.friend.example", "chrome-extension://*"))
+    async for running, client in client_of(options):
+        response = await client.post("/api/chat", json=CHAT, headers={"Origin": origin})
+        assert response.status_code == (200 if allowed else 403)
+        assert response.headers.get("access-control-allow-origin") == (origin if allowed else None)
+        assert len(running.service.requests) == allowed
+        preflight = await client.options("/api/chat", headers={"Origin": origin})
+        assert preflight.status_code == (204 if allowed else 403)
+        assert ("POST" in preflight.headers.get("access-control-allow-methods", "")) == allowed
+
+
+async def test_the_own_origin_needs_no_permission(local: Local) -> None:
+    _, http = local
+    headers = {"Origin": "https://my.local", "Host": "my.local"}
+    response = await http.get("/", headers=headers)
+    assert (response.status_code, "access-control-allow-origin" in response.headers) == (200, False)
+
+
+async def test_any_origin_may_be_allowed() -> None:
+    async for _, client in client_of(ServerOptions(origins=("*",))):
+        response = await client.get("/", headers={"Origin": "https://evil.example"})
+        assert response.headers["access-control-allow-origin"] == "https://evil.example"
+
+
+async def test_keys() -> None:
+    async for running, client in client_of(ServerOptions(api_keys=("first", "sécond"))):
+        for path in ("/", "/live", "/ready", "/health"):
+            assert (await client.get(path)).status_code == 200
+        for path in ("/api/tags", "/metrics", "/v1/models", "/api/version", "/nowhere"):
+            response = await client.get(path)
+            assert (response.status_code, response.headers["www-authenticate"]) == (401, "Bearer")
+        assert (await client.post("/live")).status_code == 401
+        assert "API key" in (await client.get("/api/tags")).json()["error"]
+        assert (await client.get("/v1/models")).json()["error"]["code"] == "invalid_api_key"
+        response = await client.post("/v1/messages")
+        assert response.json()["error"]["type"] == "authentication_error"
+        good: tuple[Mapping[bytes, bytes], ...] = (
+            {b"Authorization": b"Bearer first"},
+            {b"Authorization": b"bearer s\xc3\xa9cond"},
+            {b"X-Api-Key": b"first"},
+        )
+        for headers in good:
+            response = await client.post("/api/chat", json=CHAT, headers=headers)
+            assert response.status_code == 200
+        bad: tuple[Mapping[bytes, bytes], ...] = (
+            {b"Authorization": b"Bearer firs"},
+            {b"Authorization": b"Bearer"},
+            {b"Authorization": b"Basic first"},
+            {b"Authorization": b"first"},
+            {b"X-Api-Key": b""},
+        )
+        for headers in bad:
+            assert (await client.post("/api/chat", json=CHAT, headers=headers)).status_code == 401
+        assert len(running.service.requests) == 3
+        # A preflight carries no key by design, and a page can read why it was refused.
+        assert (await client.options("/api/chat", headers={"Origin": "http://localhost"})).status_code == 204
+        refused = await client.get("/api/tags", headers={"Origin": "http://localhost"})
+        assert refused.headers["access-control-allow-origin"] == "http://localhost"
+
+
+def test_keys_are_not_printed() -> None:
+    assert "secret" not in repr(ServerOptions(api_keys=("secret",)))
+
+
+async def test_announced_bodies_beyond_the_limit() -> None:
+    async for running, client in client_of(ServerOptions(max_body=1000)):
+        response = await client.post("/api/chat", content=b"x" * 1001)
+        assert (response.status_code, response.json()["error"]) == (413, "the request body is larger than 1000 bytes")
+        response = await client.post("/v1/chat/completions", content=b"x" * 1001)
+        assert response.json()["error"]["type"] == "invalid_request_error"
+        assert (await client.post("/api/chat", json=CHAT)).status_code == 200
+        assert len(running.service.requests) == 1
+
+
+async def test_unannounced_bodies_beyond_the_limit() -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(20):
+            yield b"x" * 100
+
+    async for _, client in client_of(ServerOptions(max_body=1000)):
+        response = await client.post("/api/chat", content=chunks())
+        assert response.status_code == 413
+
+
+async def test_an_endless_body_is_cut_off_early() -> None:
+    """The server answers and stops reading; it does not wait for an end that never comes."""
+    async with serve(ServerOptions(max_body=1000)) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+        writer.write(b"400\r\n" + b"x" * 1024 + b"\r\n")
+        assert b" 413 " in await asyncio.wait_for(reader.readline(), 10)
+        writer.close()
+
+
+async def test_one_log_line_a_request_and_no_prompt(http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "arriero")
+    prompt = CHAT | {"messages": [{"role": "user", "content": "my secret"}], "odd": 1}
+    await http.post("/api/chat", json=prompt, headers={"X-Request-Id": "r1"})
+    await http.post("/api/chat", json=prompt)
+    lines = [record.getMessage() for record in caplog.records if record.name == "arriero.access"]
+    assert len(lines) == 2
+    assert lines[0].startswith("r1 POST '/api/chat' 200 ")
+    assert "secret" not in caplog.text
+    ignored = [record for record in caplog.records if "not honoured" in record.getMessage()]
+    assert len(ignored) == 1

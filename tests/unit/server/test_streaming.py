@@ -1,0 +1,191 @@
+"""When the status line goes out, that events are not held back, and how errors end an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import httpx
+import pytest
+
+from arriero.core.errors import (
+    ArrieroError,
+    Cancelled,
+    ContextLengthExceeded,
+    DeadlineExceeded,
+    ErrorInfo,
+    InvalidOption,
+    InvalidRequest,
+    ModelLoadError,
+    ModelNotFound,
+    NotImplementedYet,
+    Overloaded,
+    TemplateError,
+    Unauthorized,
+    UnsupportedFeature,
+    WorkerDied,
+)
+from arriero.core.events import Accepted, Event, Failed, Finished, TextDelta
+from arriero.server.errors import STATUS
+from tests.unit.server.conftest import Running
+from tests.unit.server.fake import USAGE, WAIT
+
+Local = tuple[Running, httpx.AsyncClient]
+CHAT = {"model": "demo", "messages": [{"role": "user", "content": "x"}]}
+
+
+async def test_each_event_is_sent_at_once(running: Running, http: httpx.AsyncClient) -> None:
+    script: list[Event | BaseException | str] = [Accepted(prompt_tokens=1)]
+    for word in ("a", "b", "c"):
+        script += [TextDelta(text=word), WAIT]
+    running.service.script = [*script, Finished(reason="stop", usage=USAGE)]
+    async with http.stream("POST", "/api/chat", json=CHAT) as response:
+        lines = response.aiter_lines()
+        for word in ("a", "b", "c"):
+            line = json.loads(await asyncio.wait_for(anext(lines), 10))
+            assert line["message"]["content"] == word
+            # Only now may the script go on: the line came while the generation stood still.
+            await asyncio.wait_for(running.service.waiting.wait(), 10)
+            running.service.waiting.clear()
+            go, running.service.go = running.service.go, asyncio.Event()
+            go.set()
+        assert json.loads(await anext(lines))["done"] is True
+
+
+async def test_no_status_line_before_accepted(running: Running) -> None:
+    running.service.script = [WAIT, Accepted(prompt_tokens=1), WAIT, Finished(reason="stop", usage=USAGE)]
+    body = json.dumps(CHAT).encode()
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+    writer.write(b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    head = asyncio.create_task(reader.readline())
+    await asyncio.wait_for(running.service.waiting.wait(), 10)
+    assert not head.done()
+    running.service.waiting.clear()
+    go, running.service.go = running.service.go, asyncio.Event()
+    go.set()
+    await asyncio.wait_for(running.service.waiting.wait(), 10)
+    assert (await asyncio.wait_for(head, 10)).startswith(b"HTTP/1.1 200")
+    running.service.go.set()
+    writer.close()
+
+
+ERRORS: list[tuple[ArrieroError, int, int]] = [
+    (InvalidRequest("no"), 400, 400),
+    (InvalidOption('option "x" must be of type integer'), 500, 400),
+    (ContextLengthExceeded("long"), 400, 400),
+    (UnsupportedFeature("no"), 400, 400),
+    (TemplateError("no"), 400, 400),
+    (NotImplementedYet("no"), 501, 501),
+    (ModelNotFound("no"), 404, 404),
+    (ModelLoadError("no"), 500, 500),
+    (Unauthorized("no"), 401, 401),
+    (Overloaded("no", retry_after=2.2), 503, 503),
+    (DeadlineExceeded("no"), 504, 504),
+    (Cancelled("no"), 499, 499),
+    (WorkerDied("no"), 500, 500),
+    (ArrieroError("no"), 500, 500),
+]
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+@pytest.mark.parametrize("raised", [True, False], ids=["raised", "failed"])
+@pytest.mark.parametrize(("error", "ollama", "openai"), ERRORS, ids=lambda value: getattr(value, "code", ""))
+async def test_errors_before_the_answer_have_their_status(
+    local: Local,
+    error: ArrieroError,
+    ollama: int,
+    openai: int,
+    raised: bool,
+    stream: bool,
+) -> None:
+    running, http = local
+    running.service.script = [error if raised else Failed(error=error.info())]
+    for path, status in (("/api/chat", ollama), ("/v1/chat/completions", openai)):
+        response = await http.post(path, json=CHAT | {"stream": stream})
+        assert response.status_code == status
+        found = response.json()["error"]
+        assert found["message"] if path.startswith("/v1") else found
+        assert response.headers.get("retry-after") == ("3" if status == 503 else None)
+
+
+def test_every_code_has_a_status() -> None:
+    assert {error.code for error, _, _ in ERRORS} == set(STATUS)
+
+
+@pytest.mark.parametrize("failure", [Failed(error=ErrorInfo("worker_died", "gone")), WorkerDied("gone")])
+async def test_errors_in_the_middle_end_the_stream(local: Local, failure: Event | BaseException) -> None:
+    running, http = local
+    running.service.script = [Accepted(prompt_tokens=1), TextDelta(text="Half"), failure]
+    response = await http.post("/api/chat", json=CHAT)
+    assert response.status_code == 200
+    assert json.loads(response.text.splitlines()[-1])["error"].startswith("model runner has unexpectedly stopped")
+    response = await http.post("/v1/chat/completions", json=CHAT | {"stream": True})
+    events = response.text.strip().split("\n\n")
+    assert json.loads(events[-1].removeprefix("data: "))["error"]["message"] == "gone"
+    response = await http.post("/api/chat", json=CHAT | {"stream": False})
+    assert response.status_code == 500
+
+
+async def test_bugs_are_counted_and_say_nothing(local: Local) -> None:
+    running, http = local
+    running.service.script = [ValueError("secret path")]
+    response = await http.post("/api/chat", json=CHAT, headers={"X-Request-Id": "abc"})
+    assert (response.status_code, response.json()) == (500, {"error": "internal error, request id abc"})
+    running.service.script = [Accepted(prompt_tokens=1), ValueError("secret path")]
+    response = await http.post("/api/chat", json=CHAT)
+    assert response.status_code == 200
+    assert "secret" not in response.text
+    assert b"arriero_internal_errors_total 2.0" in running.metrics.render()
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+async def test_a_stream_without_an_end_is_a_bug(local: Local, stream: bool) -> None:
+    running, http = local
+    running.service.script = [Accepted(prompt_tokens=1), TextDelta(text="Half")]
+    response = await http.post("/api/chat", json=CHAT | {"stream": stream})
+    assert response.status_code == (200 if stream else 500)
+    assert json.loads(response.text.splitlines()[-1])["error"].startswith("internal error")
+
+
+async def test_truncation_is_told(local: Local) -> None:
+    running, http = local
+    running.service.script = [Accepted(prompt_tokens=1, dropped_messages=3), Finished(reason="stop", usage=USAGE)]
+    for stream in (True, False):
+        response = await http.post("/api/chat", json=CHAT | {"stream": stream})
+        assert response.headers["x-arriero-truncated"] == "3"
+
+
+async def test_ignored_names_are_told_and_cannot_forge_headers(local: Local) -> None:
+    _, http = local
+    names = {"options": {"tfs_z": 1, "mirostat": 2}, "evil\r\nX-Forged: 1": True, "é": 1}
+    for stream in (True, False):
+        response = await http.post("/api/chat", json=CHAT | names | {"stream": stream})
+        assert response.headers["x-arriero-ignored"] == "evil??x-forged??1, ?, tfs_z, mirostat"
+        assert "x-forged" not in response.headers
+    many = {f"unknown_{number}": 1 for number in range(40)}
+    response = await http.post("/api/chat", json=CHAT | many)
+    assert response.headers["x-arriero-ignored"].endswith("unknown_31, and-8-more")
+    assert "x-arriero-ignored" not in (await http.post("/api/chat", json=CHAT)).headers
+
+
+async def test_a_slow_reader_holds_the_generation_back(running: Running) -> None:
+    """Back-pressure: with nobody reading, the service is asked for no more than the socket's buffers hold."""
+    count = 3000
+    pieces = [TextDelta(text="x" * 10_000)] * count
+    running.service.script = [Accepted(prompt_tokens=1), *pieces, Finished(reason="stop", usage=USAGE)]
+    sent = [0]
+    running.service.on_yield = lambda index: sent.__setitem__(0, index)
+    body = json.dumps(CHAT).encode()
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port, limit=2**16)
+    writer.write(b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    before = -1
+    while before != sent[0]:
+        before = sent[0]
+        await asyncio.sleep(0.3)
+    assert 0 < sent[0] < count - 1
+    assert not running.service.closed.is_set()
+    while await reader.read(2**20):
+        if running.service.closed.is_set():
+            break
+    assert running.service.endings == ["exhausted"]
+    writer.close()
