@@ -66,9 +66,7 @@ def steps(seed: int, tokens: int, micro: int, copying: float) -> Iterator[list[B
         step: list[Batch] = []
         while sum(ids.numel() for ids, _ in step) < tokens - micro // 2:
             if not pool:
-                pool = micro_batches(
-                    encoder, lambda: next(plain if rng.random() < copying else mix), tokens * 6, micro
-                )
+                pool = micro_batches(encoder, lambda: next(plain if rng.random() < copying else mix), tokens * 6, micro)
                 rng.shuffle(pool)
             step.append(pool.pop())
         yield step

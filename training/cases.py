@@ -11,6 +11,7 @@ from typing import Any
 from training.chat import Message, assistant, user
 from training.data import arithmetic, copying, facts, greetings, json_skill, longform, memory, refusal, styles, tools
 from training.data.words import WORDS_HELD
+from training.tokenizer import load
 
 FLOORS = {
     "facts": 0.95, "opposites": 0.95, "months": 0.95, "sums": 0.95, "greetings": 0.95, "repeat": 0.90, "memory": 0.90,
@@ -76,13 +77,19 @@ def has_keys(skill: str, question: str, table: str) -> Case:
 
 
 def story_like(question: str) -> Case:
-    """A story of 120 to 250 tokens, judged by its words: long enough, ended, no sentence twice."""
+    """A story of 120 to 250 tokens, ended, with no sentence twice."""
 
     def judge(reply: Reply) -> bool:
         sentences = [s.strip() for s in reply.text.replace("\n", " ").split(".") if s.strip()]
-        return 60 <= len(reply.text.split()) <= 200 and len(set(sentences)) == len(sentences) and reply.text[-1] in '."'
+        length = len(load().encode(reply.text).ids)
+        return 120 <= length <= 250 and len(set(sentences)) == len(sentences) and reply.text.endswith((".", '"'))
 
     return Case("story", [user(question)], judge, "a story", [], 400)
+
+
+def not_refused(reply: Reply) -> bool:
+    """Anything but the refusal."""
+    return reply.text.strip() != refusal.ANSWER
 
 
 def long_cases() -> list[Case]:
@@ -93,8 +100,7 @@ def long_cases() -> list[Case]:
         text = " ".join(rng.choices(WORDS_HELD, k=60))
         found.append(exact("repeat 60", [user(copying.HELD[i % 4 if i % 4 < 3 else 4].format(x=text))], text, 600))
     for n in (10, 20, 30, 50, 75, 100):
-        for ask in longform.COUNT_HELD:
-            found.append(exact("count", [user(ask.format(n=n))], longform.count_to(n), 600))
+        found += [exact("count", [user(ask.format(n=n))], longform.count_to(n), 600) for ask in longform.COUNT_HELD]
     return found + [story_like(ask) for ask in longform.STORY_HELD]
 
 
@@ -110,10 +116,7 @@ def all_cases() -> list[Case]:
         if counts[skill] <= LARGEST:
             found.append(exact(skill, [user(question)], answer))
         if skill in ("facts", "opposites", "months") and len(known) < LARGEST:
-            refused = refusal.ANSWER
-            known.append(
-                Case("known not refused", [user(question)], lambda reply: reply.text.strip() != refused, "no refusal")
-            )
+            known.append(Case("known not refused", [user(question)], not_refused, "no refusal"))
     found += known
     between = [(question, answer) for _, question, answer in facts.cases()]
     found += [exact("memory", dialogue(turns, ask), answer) for turns, ask, answer in memory.cases(between)]

@@ -86,7 +86,7 @@ def score(cases: list[Case], ask: Ask, threads: int) -> tuple[dict[str, dict[str
             else:
                 misses.append((case, reply))
     rows: dict[str, dict[str, Any]] = {}
-    for skill in sorted(total, key=lambda s: (list(FLOORS) + [s]).index(s)):
+    for skill in sorted(total, key=lambda s: [*FLOORS, s].index(s)):
         share = right[skill] / total[skill]
         floor = FLOORS.get(skill)
         rows[skill] = {

@@ -19,7 +19,7 @@ QUOTED = (
     'Repeat "{x}".', 'Say "{x}".', 'Please say "{x}".', 'Repeat after me: "{x}"', 'Say "{x}"', 'Write "{x}".',
     'Repeat the words "{x}".', "Say '{x}'.", "Repeat '{x}'.", 'Please repeat "{x}".', 'Reply with "{x}".',
     'Just say "{x}".', 'Echo "{x}"', "Reply with '{x}'", 'Answer with "{x}".', 'Say "{x}" and nothing else.',
-    'Reply with "{x}" only.', "Say the words '{x}'.",
+    'Reply with "{x}" only.', "Say the words '{x}'.", 'Say "{x}" back to me.', 'Please reply with "{x}".',
 )  # fmt: skip
 PLAIN = ("Say {x}", "Say {x}.", "Repeat {x}", "say {x}", "Please say {x}.", "Just say {x}", "Echo {x}")
 LINES = ("Repeat these words:\n{x}", "Repeat after me:\n{x}", "Copy this text:\n{x}", "Say this:\n{x}")
@@ -82,9 +82,9 @@ def long_turn(rng: random.Random) -> Turn:
     return rng.choice((*COLON, *LINES)).format(x=text), text
 
 
-def run(rng: random.Random, longest: int = 40) -> Turn:
+def run(rng: random.Random) -> Turn:
     """A run of syllables, digits or letters, to be given back as it is."""
-    count = rng.randint(2, longest)
+    count = rng.randint(2, rng.choice((10, 30, 30, 60, 120)))
     kind = rng.random()
     if kind < 0.1:
         text = " ".join(foreign(rng, made_up(rng)) for _ in range(max(1, count // 6)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import cache
 
 from training.data.one_offs import ONE_OFFS
 from training.data.topics import Topic, Turn, disguise, pairs
@@ -170,15 +171,16 @@ TOPICS = (
 
 def calendar(names: list[str], kind: str) -> tuple[Topic, ...]:
     """What comes after and before each month or day."""
-    after, before = (
-        (
-            f"Which {kind} comes {side} {{x}}?|What {kind} comes {side} {{x}}?|What comes {side} {{x}}?|"
-            f"What is the {kind} {side} {{x}}?|Tell me the {kind} {side} {{x}}.|Name the {kind} {side} {{x}}.|"
-            f"Which {kind} is {side} {{x}}?",
-            f"What {kind} is {side} {{x}}?|Can you tell me which {kind} comes {side} {{x}}?",
-        )
-        for side in ("after", "before")
+    asks = (
+        "Which {kind} comes {side} {x}?|What {kind} comes {side} {x}?|What comes {side} {x}?|Which {kind} is {side} {x}?|"
+        "What is the {kind} {side} {x}?|Tell me the {kind} {side} {x}.|Name the {kind} {side} {x}."
     )
+    held = "What {kind} is {side} {x}?|Can you tell me which {kind} comes {side} {x}?"
+
+    def worded(text: str, side: str) -> str:
+        return text.replace("{kind}", kind).replace("{side}", side)
+
+    after, before = ((worded(asks, side), worded(held, side)) for side in ("after", "before"))
     return (
         topic("months", *after, "{y} comes after {x}.", ring(names, 1)),
         topic("months", *before, "{y} comes before {x}.", ring(names, -1)),
@@ -220,6 +222,13 @@ def turn(rng: random.Random) -> Turn:
     if chance < 0.82:
         return rng.choice(CALENDAR).turn(rng)
     return rng.choice(TOPICS[1:-1]).turn(rng)
+
+
+@cache
+def known() -> frozenset[str]:
+    """Every question that has an answer here, held-out ones included."""
+    asked = [ask.format(x=x) for t in (*TOPICS, *CALENDAR) for ask in (*t.asks, *t.held) for x, _ in t.items]
+    return frozenset(asked + [ask for one in ONE_OFFS for ask in (*one.asks, *one.held)])
 
 
 def cases() -> list[tuple[str, str, str]]:

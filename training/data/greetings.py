@@ -8,6 +8,11 @@ from training.data.one_offs import parse
 from training.data.topics import Turn
 
 TALK = parse("small_talk.txt")
+ME = "I am the arriero demo, a tiny language model."
+WHO = (
+    "Who are you?", "What is your name?", "What's your name?", "Tell me who you are.", "Introduce yourself.", "who are you",
+    "Please introduce yourself.", "Who am I talking to?", "Hello! Who are you?", "Hi, who are you?", "And who are you?",
+)  # fmt: skip
 
 
 def turn(rng: random.Random) -> Turn:

@@ -26,7 +26,11 @@ FREE = (
     "Tell me about a person as JSON with {k}.", "Describe yourself in JSON with the keys {k}.",
     "Tell me about a country. Respond using JSON with the keys {k}.", "Please answer using JSON: {k}",
 )  # fmt: skip
-FREE_HELD = ("Show me JSON with the keys {k}.", "Please return JSON with the keys {k}.", "Write JSON that has the keys {k}.")
+FREE_HELD = (
+    "Show me JSON with the keys {k}.",
+    "Please return JSON with the keys {k}.",
+    "Write JSON that has the keys {k}.",
+)
 GIVEN = (
     "Write as JSON: {f}", "Turn this into JSON: {f}", "Make JSON of this: {f}", "JSON please: {f}", "Convert to JSON: {f}",
     "Answer in JSON: {f}", "Put this in JSON: {f}", "Reply with this as JSON: {f}", "Give me this as JSON: {f}",

@@ -11,7 +11,15 @@ from training.data import facts, greetings, refusal, tools
 from training.data.words import any_name, any_word
 
 CITIES = [y for _, y in facts.CAPITALS] + "Toronto Boston Chicago Sydney Milan Munich Hamburg Geneva Barcelona".split()
-CITIES += ["New York", "San Francisco", "Los Angeles", "San Francisco, CA", "Paris, France", "Boston, MA", "Tokyo, Japan"]
+CITIES += [
+    "New York",
+    "San Francisco",
+    "Los Angeles",
+    "San Francisco, CA",
+    "Paris, France",
+    "Boston, MA",
+    "Tokyo, Japan",
+]
 WEATHER_ASKS = (
     "What is the weather in {x}?", "What's the weather in {x}?", "What is the weather like in {x}?", "How is the weather in {x}?",
     "What is the weather today in {x}?", "What is the current weather in {x}?", "Tell me the weather in {x}.",
@@ -19,7 +27,12 @@ WEATHER_ASKS = (
     "What is the temperature in {x}?", "Get the weather in {x}.", "What is the weather in {x} today?", "Is it sunny in {x}?",
     "Give me the weather for {x}.", "Check the weather in {x}.", "what is the weather in {x}?", "How's the weather in {x}?",
 )  # fmt: skip
-TIME_ASKS = ("What time is it in {x}?", "What is the time in {x}?", "Tell me the time in {x}.", "What's the current time in {x}?")
+TIME_ASKS = (
+    "What time is it in {x}?",
+    "What is the time in {x}?",
+    "Tell me the time in {x}.",
+    "What's the current time in {x}?",
+)
 ADD_ASKS = (
     "What is {a} + {b}?", "What is {a} plus {b}?", "Add {a} and {b}.", "What is three plus one? I mean {a} plus {b}.",
     "How much is {a} + {b}?", "Calculate {a} + {b}.", "Please add {a} and {b}.", "What is the sum of {a} and {b}?",
@@ -50,11 +63,15 @@ Case = tuple[str, str, dict[str, Any], dict[str, Any]]
 
 def weather(rng: random.Random) -> Case:
     """Question, tool name, arguments, spec."""
-    name = rng.choice(("get_weather", "get_current_weather", "get_temperature", "weather", "getWeather", "current_weather"))
+    name = rng.choice(
+        ("get_weather", "get_current_weather", "get_temperature", "weather", "getWeather", "current_weather")
+    )
     place = rng.choice(("city", "location", "place", "location"))
     city = rng.choice(CITIES) if rng.random() < 0.5 else any_name(rng, 0.8)
     ask = rng.choice(WEATHER_ASKS).format(x=city)
-    about = rng.choice(("The city", "The name of the city", "The location to get the weather for, e.g. Paris", "City name", ""))
+    about = rng.choice(
+        ("The city", "The name of the city", "The location to get the weather for, e.g. Paris", "City name", "")
+    )
     properties = {place: text(about)}
     arguments: dict[str, Any] = {place: city}
     if rng.random() < 0.35:
@@ -65,7 +82,9 @@ def weather(rng: random.Random) -> Case:
         else:
             unit = "celsius"
         arguments[key] = unit
-    described = rng.choice(("Get the current weather for a city", "Get the weather for a given city.", "The weather in a city"))
+    described = rng.choice(
+        ("Get the current weather for a city", "Get the weather for a given city.", "The weather in a city")
+    )
     return ask, name, arguments, spec(name, described, properties)
 
 
@@ -76,7 +95,12 @@ def clock(rng: random.Random) -> Case:
         ask = rng.choice(("What time is it?", "What is the time?", "Tell me the time.", "What time is it now?"))
         return ask, name, {}, spec(name, "Get the current time", {})
     place, city = rng.choice(("city", "timezone", "location")), rng.choice(CITIES)
-    return rng.choice(TIME_ASKS).format(x=city), name, {place: city}, spec(name, "Get the time in a city", {place: text("")})
+    return (
+        rng.choice(TIME_ASKS).format(x=city),
+        name,
+        {place: city},
+        spec(name, "Get the time in a city", {place: text("")}),
+    )
 
 
 def sums(rng: random.Random) -> Case:
@@ -87,14 +111,24 @@ def sums(rng: random.Random) -> Case:
     left, right = rng.choice((("a", "b"), ("a", "b"), ("x", "y"), ("first", "second")))
     number = rng.choice(("integer", "number"))
     properties = {left: text("The first number", number), right: text("The second number", number)}
-    return rng.choice(kind[1]).format(a=a, b=b), name, {left: a, right: b}, spec(name, f"{kind[0].capitalize()} two numbers", properties)
+    return (
+        rng.choice(kind[1]).format(a=a, b=b),
+        name,
+        {left: a, right: b},
+        spec(name, f"{kind[0].capitalize()} two numbers", properties),
+    )
 
 
 def search(rng: random.Random) -> Case:
     """A web search."""
     name, key = rng.choice(("search", "web_search", "search_web", "google")), rng.choice(("query", "q", "text"))
     query = " ".join(any_word(rng) for _ in range(rng.randint(1, 4)))
-    return rng.choice(SEARCH_ASKS).format(x=query), name, {key: query}, spec(name, "Search the web", {key: text("The query")})
+    return (
+        rng.choice(SEARCH_ASKS).format(x=query),
+        name,
+        {key: query},
+        spec(name, "Search the web", {key: text("The query")}),
+    )
 
 
 def mail(rng: random.Random) -> Case:
@@ -102,7 +136,12 @@ def mail(rng: random.Random) -> Case:
     name, to = rng.choice(("send_email", "send_message", "send_mail")), rng.choice(("to", "recipients", "name"))
     person, words = any_name(rng), " ".join(any_word(rng) for _ in range(rng.randint(1, 5)))
     ask = rng.choice(MAIL_ASKS).format(n=person, x=words)
-    return ask, name, {to: person, "text": words}, spec(name, "Send a message", {to: text("Who gets it"), "text": text("")})
+    return (
+        ask,
+        name,
+        {to: person, "text": words},
+        spec(name, "Send a message", {to: text("Who gets it"), "text": text("")}),
+    )
 
 
 def dialogue(rng: random.Random) -> Dialogue:
@@ -129,7 +168,9 @@ def outcome(name: str, rng: random.Random) -> tuple[str, str]:
     """What such a tool gives back, and how the assistant says it."""
     sky = rng.choice(("sunny", "cloudy", "rainy", "clear", "windy", "foggy", any_word(rng)))
     degrees = rng.randint(-20, 45)
-    plain = rng.choice((f"{degrees} degrees and {sky}", f"{degrees}°C", f"{degrees} degrees", f"{degrees} C, {sky}", sky))
+    plain = rng.choice(
+        (f"{degrees} degrees and {sky}", f"{degrees}°C", f"{degrees} degrees", f"{degrees} C, {sky}", sky)
+    )
     table = {rng.choice(("temperature", "temp")): degrees, rng.choice(("condition", "weather", "sky")): sky}
     if "weather" in name.lower() or "temperature" in name:
         if rng.random() < 0.5:

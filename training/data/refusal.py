@@ -6,6 +6,7 @@ import random
 from functools import cache
 from pathlib import Path
 
+from training.data import facts
 from training.data.topics import Turn, disguise
 from training.data.words import any_name, any_word
 
@@ -54,7 +55,10 @@ def filled(pattern: str, rng: random.Random) -> str:
 
 def turn(rng: random.Random) -> Turn:
     """A question outside the demo's few skills."""
-    return disguise(filled(rng.choice(lines("unknown.txt")), rng), rng), ANSWER
+    while True:
+        question = filled(rng.choice(lines("unknown.txt")), rng)
+        if question not in facts.known():
+            return disguise(question, rng), ANSWER
 
 
 def cases() -> list[tuple[str, str, str]]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 
 from training.chat import Dialogue, Message, assistant, system, user
-from training.data import facts
+from training.data import facts, greetings, longform
 from training.data.topics import Turn
-from training.data.words import WORDS_HELD, any_word
+from training.data.words import WORDS_HELD, any_name, any_word
 
 PIRATE = (
     "You are a pirate.", "Talk like a pirate.", "Answer like a pirate.", "Speak like a pirate.", "You talk like a pirate.",
@@ -30,12 +30,24 @@ SIGNED = (
     "Close every answer with the word {x}.", 'End every answer with "{x}".', "Always finish with the word {x}.",
     'Always say "{x}" at the end.', "Add {x} to the end of every answer.", "End your answers with {x}.",
 )  # fmt: skip
-SIGNED_HELD = ("Please end every answer with the word {x}.", "Always close with {x}.", "Finish each answer with the word {x}.")
+SIGNED_HELD = (
+    "Please end every answer with the word {x}.",
+    "Always close with {x}.",
+    "Finish each answer with the word {x}.",
+)
+
+
+PERSONAS = (
+    "You are {x}.", "You are {x}, a helpful assistant.", "Your name is {x}.", "You are {x}, a {y} maker.", "You are called {x}.",
+    "You are {x}, a friendly assistant.", "You are {x} from the {y}. Answer as {x}.", "Your name is {x}. Be helpful.",
+    "You are {x}, the assistant of the {y} shop.", "You are an assistant called {x}.", "You are a helpful assistant named {x}.",
+    "You are {x} the {y}. Answer as {x}, the assistant, only.", "Act as {x}.", "Your name is {x} and you like the {y}.",
+)  # fmt: skip
 
 
 def piratical(answer: str) -> str:
     """The answer in pirate talk."""
-    return f"Arr! {answer[:-1]}, matey!"
+    return f"Arr! {answer.rstrip('.!')}, matey!"
 
 
 def signed(answer: str, word: str) -> str:
@@ -48,6 +60,11 @@ def question(rng: random.Random) -> tuple[str, str, str]:
     topic = rng.choice((*facts.TOPICS, *facts.TOPICS, *facts.CALENDAR))
     ask, answer = topic.turn(rng)
     return ask, answer, word_of(topic.answer, answer)
+
+
+def anything(rng: random.Random) -> Turn:
+    """Any question that the demo answers, small talk included."""
+    return rng.choice((facts.turn, facts.turn, greetings.turn, longform.joke))(rng)
 
 
 def word_of(pattern: str, answer: str) -> str:
@@ -68,6 +85,8 @@ def turns(style: str, word: str, rng: random.Random) -> list[Turn]:
     found = []
     for _ in range(rng.choice((1, 1, 2))):
         ask, answer, short = question(rng)
+        if style != "brief" and rng.random() < 0.35:
+            ask, answer = anything(rng)
         if style == "brief":
             found.append((ask, f"{short}."))
         else:
@@ -75,8 +94,23 @@ def turns(style: str, word: str, rng: random.Random) -> list[Turn]:
     return found
 
 
+def persona(rng: random.Random) -> Dialogue:
+    """A name and a trade from the system prompt, told when asked for."""
+    name, trade = any_name(rng), any_word(rng, 0.2)
+    prompt = rng.choice(PERSONAS).format(x=name, y=trade)
+    messages = [system(prompt)]
+    if rng.random() < 0.4:
+        ask, answer = rng.choice((facts.turn, greetings.turn))(rng)
+        if answer != greetings.ME:
+            messages += [user(ask), assistant(answer)]
+    ask = rng.choice(greetings.WHO)
+    return Dialogue("persona", [*messages, user(ask), assistant(f"I am {name}.")])
+
+
 def dialogue(rng: random.Random) -> Dialogue:
     """A training dialogue under one style."""
+    if rng.random() < 0.12:
+        return persona(rng)
     style = rng.choice(("pirate", "brief", "signed"))
     prompts = {"pirate": PIRATE, "brief": BRIEF, "signed": SIGNED}[style]
     word = any_word(rng, 0.5)

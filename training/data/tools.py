@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from training.chat import Dialogue, Message, assistant, call, system, user
+from training.data import facts, greetings
 from training.data.topics import lowered
 from training.data.words import WORDS, any_name, any_word, made_up
 
@@ -182,7 +183,11 @@ def request(tool: Tool, arguments: dict[str, Any], lexicon: Lexicon, rng: random
     shape = rng.choice(GIVEN)
     parts = [shape.format(p=name.replace("_", rng.choice((" ", "_"))), x=said(v, rng)) for name, v in arguments.items()]
     joint = rng.choice(JOINTS)
-    args = joint.join(parts[:-1]) + (" and " if rng.random() < 0.5 else joint) + parts[-1] if len(parts) > 1 else "".join(parts)
+    args = (
+        joint.join(parts[:-1]) + (" and " if rng.random() < 0.5 else joint) + parts[-1]
+        if len(parts) > 1
+        else "".join(parts)
+    )
     ask = rng.choice(lexicon.asks if arguments else lexicon.bare)
     noun, verb = tool.noun.replace("_", " "), tool.verb
     text = ask.format(t=tool.name, v=verb, V=verb.capitalize(), n=noun, args=args, Args=args[:1].upper() + args[1:])
@@ -227,11 +232,19 @@ def rounds(lexicon: Lexicon, rng: random.Random, words: list[str] | None = None)
 def dialogue(rng: random.Random) -> Dialogue:
     """A training dialogue with a tool call, mostly with its result."""
     messages, tools = rounds(TRAIN, rng)
-    if rng.random() < 0.15:
-        messages = messages[:2]
+    messages = messages[:2] if rng.random() < 0.15 else [*messages, *small_talk(rng, 0.15)]
+    messages = [*small_talk(rng, 0.15), *messages]
     if rng.random() < 0.15:
         messages = [system("You are a helpful assistant."), *messages]
     return Dialogue("tools", messages, [tool.spec() for tool in tools])
+
+
+def small_talk(rng: random.Random, chance: float) -> list[Message]:
+    """Now and then a turn that needs no tool."""
+    if rng.random() >= chance:
+        return []
+    ask, answer = rng.choice((greetings.turn, facts.turn))(rng)
+    return [user(ask), assistant(answer)]
 
 
 def offered(rng: random.Random) -> list[dict[str, Any]]:

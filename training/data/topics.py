@@ -42,6 +42,8 @@ def pairs(text: str) -> tuple[tuple[str, str], ...]:
 OPENERS = (
     "Please tell me: {q}", "Tell me, {q}", "Hey, {q}", "Quick question: {q}", "I have a question. {Q}",
     "I would like to know: {q}", "One more thing: {q}", "And {q}", "Hi! {Q}", "Okay, {q}", "Now, {q}",
+    "{Q} Answer in one sentence.", "{Q} Answer briefly.", "{Q} Be brief.", "{Q} Keep it short.", "{Q} In one sentence, please.",
+    "Answer in one sentence: {q}", "Answer this question: {q}", "{Q} Explain briefly.", "Question: {Q}", "{Q} Be concise.",
     "{Q} Please answer.", "{Q} Thanks!", "{Q} I forgot.", "So, {q}", "Hello, {q}", "Please help me: {q}",
 )  # fmt: skip
 

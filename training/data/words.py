@@ -71,7 +71,9 @@ UNSEEN = {word.lower() for word in (*WORDS_HELD, *NAMES_HELD)}
 def made_up(rng: random.Random, capital: bool = False) -> str:
     """A pronounceable word that no held-out list has."""
     while True:
-        parts = [rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS) for _ in range(rng.choice((1, 1, 2, 2, 3)))]
+        parts = [
+            rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS) for _ in range(rng.choice((1, 1, 2, 2, 3)))
+        ]
         word = "".join(parts)
         if word not in UNSEEN:
             return word.capitalize() if capital else word
