@@ -1,16 +1,21 @@
-"""Skips are counted by reason; with ARRIERO_STRICT=1 any but a GPU's fails the run.
+"""What holds for every test: a home of its own, none of the user's settings, and skips that are counted.
 
-A reason reads "what: why", for instance "node: not installed" or "gpu: none here".
+A skip's reason reads "what: why", for instance "node: not installed" or "gpu: none here"; with ARRIERO_STRICT=1 any
+but a GPU's fails the run. So does a test that changes the Ollama folder in the home.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 ALLOWED_WHEN_STRICT = "gpu:"
+_SETTINGS_OF_TESTS = ("ARRIERO_STRICT", "ARRIERO_TEST_DATA", "ARRIERO_SOAK_SECONDS")
 
 
 class SkipCount:
@@ -41,8 +46,8 @@ class SkipCount:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Fail a strict run that left something out."""
-        if self.refused() and session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if self.refused():
+            _fail(session)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """The closing count."""
@@ -50,17 +55,58 @@ class SkipCount:
         for reason, count in self.reasons.most_common():
             terminalreporter.line(f"{count:5}  {reason}")
         if self.refused():
-            terminalreporter.line(
-                f"ARRIERO_STRICT=1: skips that do not begin with {ALLOWED_WHEN_STRICT!r} fail", red=True
+            refusal = f"ARRIERO_STRICT=1: skips that do not begin with {ALLOWED_WHEN_STRICT!r} fail"
+            terminalreporter.line(refusal, red=True)
+
+
+class SentinelHome:
+    """A temporary home whose `.ollama` nobody may touch: its listing, bytes and times are compared at the end."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="arriero-home-"))
+        self.ollama = self.path / ".ollama"
+        manifest = self.ollama / "models" / "manifests" / "registry.ollama.ai" / "library" / "sentinel" / "latest"
+        for file in (manifest, self.ollama / "models" / "blobs" / f"sha256-{'0' * 64}", self.ollama / "id_ed25519"):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("sentinel\n")
+        self.before = self.state()
+
+    def state(self) -> dict[str, tuple[int, int, bytes]]:
+        """Every entry's mode, time of change and content."""
+        entries = [self.ollama, *sorted(self.ollama.rglob("*"))]
+        return {
+            str(entry.relative_to(self.path)): (
+                entry.stat().st_mode,
+                entry.stat().st_mtime_ns,
+                entry.read_bytes() if entry.is_file() else b"",
             )
+            for entry in entries
+        }
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Fail a run in which anything there changed."""
+        after = self.state()
+        changed = sorted(name for name in {*self.before, *after} if self.before.get(name) != after.get(name))
+        shutil.rmtree(self.path, ignore_errors=True)
+        if changed:
+            print(f"\nA test changed the user's Ollama folder: {', '.join(changed)}")
+            _fail(session)
 
 
-_OURS = ("ARRIERO_STRICT", "ARRIERO_TEST_DATA", "ARRIERO_SOAK_SECONDS")
+def _fail(session: pytest.Session) -> None:
+    if session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Before anything is collected: count skips, and forget what the user has set for Ollama, arriero or a proxy."""
-    config.pluginmanager.register(SkipCount(os.environ.get("ARRIERO_STRICT") == "1"), "arriero-skip-count")
+    """Before anything is collected: a home of our own, and nothing that is set for Ollama, arriero or a proxy."""
+    strict = os.environ.get("ARRIERO_STRICT") == "1"
     for name in list(os.environ):
-        if (name.startswith(("OLLAMA_", "ARRIERO_")) and name not in _OURS) or name.lower().endswith("_proxy"):
+        ours = name.startswith(("OLLAMA_", "ARRIERO_", "XDG_")) and name not in _SETTINGS_OF_TESTS
+        if ours or name.lower().endswith("_proxy"):
             del os.environ[name]
+    home = SentinelHome()
+    os.environ["HOME"] = str(home.path)
+    config.pluginmanager.register(SkipCount(strict), "arriero-skip-count")
+    config.pluginmanager.register(home, "arriero-sentinel-home")

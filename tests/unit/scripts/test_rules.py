@@ -45,11 +45,11 @@ def test_every_locked_package_is_in_the_notices() -> None:
     assert set(locked) <= noted
 
 
-def _suite(folder: Path, tests: str, strict: str) -> subprocess.CompletedProcess[str]:
+def _suite(folder: Path, tests: str, strict: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Run a suite of its own under our conftest."""
     shutil.copy(CONFTEST, folder / "conftest.py")
     (folder / "test_it.py").write_text(f"import pytest\n\n{tests}")
-    env = {**os.environ, "ARRIERO_STRICT": strict}
+    env = {**os.environ, "ARRIERO_STRICT": strict, **more}
     command = [
         sys.executable,
         "-m",
@@ -96,3 +96,25 @@ def test_a_missing_gpu_and_an_expected_failure_pass_a_strict_run(tmp_path: Path)
     done = _suite(tmp_path, PASSING + GPU + EXPECTED_FAILURE, strict="1")
     assert done.returncode == 0, done.stdout
     assert "    1  gpu: none here" in done.stdout
+
+
+TOUCH = "def test_f():\n    from pathlib import Path\n    (Path.home() / '.ollama' / 'history').touch()\n"
+
+
+def test_a_test_that_writes_into_the_ollama_folder_fails_the_run(tmp_path: Path) -> None:
+    done = _suite(tmp_path, TOUCH, strict="")
+    assert done.returncode == 1
+    assert ".ollama/history" in done.stdout
+
+
+def test_the_home_of_the_user_and_their_settings_do_not_reach_a_test(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    tests = (
+        "import os\nfrom pathlib import Path\n"
+        f"def test_g():\n    assert Path.home() != Path({str(tmp_path / 'home')!r})\n"
+        "    assert not {'OLLAMA_HOST', 'https_proxy', 'XDG_CACHE_HOME', 'ARRIERO_API_KEY'} & set(os.environ)\n"
+    )
+    names = ("OLLAMA_HOST", "https_proxy", "XDG_CACHE_HOME", "ARRIERO_API_KEY")
+    env = {"HOME": str(tmp_path / "home"), **dict.fromkeys(names, "/x")}
+    done = _suite(tmp_path, tests, strict="", **env)
+    assert done.returncode == 0, done.stdout
