@@ -29,7 +29,7 @@ def rate(progress: float) -> float:
 
 
 def copying_share(progress: float, first: float) -> float:
-    """All copying at first, then a tenth of it."""
+    """All copying at first, then a little of it."""
     return 1.0 if progress < first else 0.06
 
 
@@ -38,9 +38,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=90)
-    parser.add_argument("--step-tokens", type=int, default=6000)
+    parser.add_argument("--step-tokens", type=int, default=4000)
     parser.add_argument("--micro-tokens", type=int, default=2048)
-    parser.add_argument("--copying", type=float, default=0.3, help="share of the time given to copying alone")
+    parser.add_argument("--copying", type=float, default=0.22, help="share of the time given to copying alone")
     parser.add_argument("--muon-lr", type=float, default=0.02)
     parser.add_argument("--adam-lr", type=float, default=0.003)
     parser.add_argument("--threads", type=int, default=2)
