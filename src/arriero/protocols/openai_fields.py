@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from arriero.core.errors import InvalidRequest, UnsupportedFeature
-from arriero.protocols.ollama_options import OPTIONS, RETIRED, Options, read_options
+from arriero.protocols.ollama_options import OPTIONS, RETIRED, Options, check_option, read_options
 
 # Top-level names that are Ollama options under OpenAI's or vLLM's name. Later ones win.
 OPTION_NAMES = {
@@ -88,9 +88,18 @@ def read_sampling(fields: Mapping[str, Any], defaults: Mapping[str, Any], model_
         if name in fields:
             value = fields[name]
             given[option] = [value] if name == "stop" and isinstance(value, str) else value
+            _check_under_own_name(name, option, given[option])
             if option == "num_predict" and isinstance(value, (int, float)) and value < 1 and value != -1:
                 raise InvalidRequest(f"'{name}' must be at least 1, or -1 for no limit", param=name)
     return read_options(given, {**model_options, **defaults})
+
+
+def _check_under_own_name(name: str, option: str, value: Any) -> None:
+    """Check an option, but let errors speak of the field that the client wrote."""
+    try:
+        check_option(option, value)
+    except InvalidRequest as error:
+        raise type(error)(error.message.replace(f'option "{option}"', f"'{name}'"), param=name) from None
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -6,7 +6,6 @@ any point, closes the service's iterator.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import time
@@ -98,8 +97,6 @@ class Generation:
                     await self._send(send, event)
             if not isinstance(last, Finished | Failed):
                 raise RuntimeError("a generation ended without Finished or Failed")
-        except asyncio.CancelledError:
-            raise
         except ArrieroError as error:
             if not self._started:
                 raise
