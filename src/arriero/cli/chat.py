@@ -116,7 +116,7 @@ def _terminal() -> Ask:
     from prompt_toolkit.formatted_text import HTML
     from prompt_toolkit.history import FileHistory
 
-    session: PromptSession[str] = PromptSession(history=FileHistory(str(history_file())))
+    session: PromptSession[str] = PromptSession(history=FileHistory(str(history_file())), reserve_space_for_menu=0)
     hint = HTML("<ansibrightblack>Send a message (/? for help)</ansibrightblack>")
 
     def ask(prompt: str) -> str:

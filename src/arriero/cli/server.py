@@ -14,7 +14,8 @@ from pathlib import Path
 
 from arriero.cli.failures import CommandFailed
 from arriero.client import Client
-from arriero.client.address import Address, from_environment, key_from_environment
+from arriero.client.address import from_environment, key_from_environment
+from arriero.config import Address
 
 START_S = 60.0  # an own server listens in a second; a machine at its limits gets a minute
 STOP_S = 20.0
@@ -28,7 +29,7 @@ def connected(*, own: bool = True) -> Iterator[Client]:
     with the block, however it ends. CommandFailed if there is no server to speak to.
     """
     address = from_environment()
-    if not address.is_loopback or answers(address):
+    if not address.loopback or answers(address):
         with Client(address.url, api_key=key_from_environment()) as client:
             yield client
         return

@@ -1,5 +1,5 @@
 """What `arriero --version` prints."""
 
-from arriero import __version__
+from arriero.core.version import __version__
 
 VERSION_TEXT = f"arriero version is {__version__}"

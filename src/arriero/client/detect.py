@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Literal
 
 import msgspec
 
-from arriero.client.address import Address
 from arriero.client.errors import ConnectionFailed, from_response
 from arriero.client.http import Http
 from arriero.client.ollama import OllamaSpeaker
 from arriero.client.openai import OpenAISpeaker
 from arriero.client.speaker import Speaker
 from arriero.client.types import Call, Chunk, Embeddings, ModelInfo, RunningInfo, ServerInfo, ShownModel
+from arriero.config import Address
 
 Api = Literal["ollama", "openai"]
 
@@ -31,7 +32,7 @@ class ServerSpeaker:
         self, address: Address, *, api: Api | None = None, api_key: str | None = None, timeout: float | None = None
     ) -> None:
         if address.path.endswith("/v1"):
-            address = msgspec.structs.replace(address, path=address.path.removesuffix("/v1"))
+            address = replace(address, path=address.path.removesuffix("/v1"))
             api = api or "openai"
         self._http = Http(address, api_key=api_key, timeout=timeout)
         self._asking = asyncio.Lock()

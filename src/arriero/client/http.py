@@ -9,8 +9,8 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from arriero.client.address import Address
 from arriero.client.errors import ConnectionFailed, from_response
+from arriero.config import Address
 from arriero.core.errors import DeadlineExceeded
 
 MAX_LINE = 256 * 1024 * 1024  # bytes of one JSON document or stream line
@@ -92,7 +92,7 @@ class Http:
                 headers=self._headers,
                 timeout=aiohttp.ClientTimeout(total=self._timeout, sock_connect=CONNECT_S),
                 connector=aiohttp.TCPConnector(limit=0),  # how many at once is the caller's choice
-                trust_env=not self.address.is_loopback,
+                trust_env=not self.address.loopback,
                 auto_decompress=True,
             )
         return self._session
