@@ -22,6 +22,7 @@ class Printer:
         self._thinking = False
         self._column = 0
         self._word = ""  # not yet written: the next piece may lengthen it
+        self._long = False  # inside a word longer than a line: the terminal breaks it, so that it can be copied whole
 
     def text(self, piece: str) -> None:
         """Write a piece of the answer."""
@@ -68,17 +69,21 @@ class Printer:
             self._out.write("\n")
             self._column = 0
         elif char == " ":
+            fits = self._column + cell_len(self._word) + 1 < width
             self._flush_word()
-            if self._column + 1 < width:
+            if fits:
                 self._out.write(" ")
                 self._column += 1
             else:
                 self._out.write("\n")
                 self._column = 0
+        elif self._long:
+            self._out.write(char)
         else:
             self._word += char
-            if cell_len(self._word) >= width:  # longer than any line: let the terminal break it
+            if cell_len(self._word) >= width:
                 self._flush_word()
+                self._long = True
             elif self._column and self._column + cell_len(self._word) >= width:
                 self._out.write("\n")
                 self._column = 0
@@ -86,7 +91,7 @@ class Printer:
     def _flush_word(self) -> None:
         self._out.write(self._word)
         self._column += cell_len(self._word)
-        self._word = ""
+        self._word, self._long = "", False
 
 
 def figures(usage: Usage) -> str:

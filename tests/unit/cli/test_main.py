@@ -1,0 +1,91 @@
+"""The command line as a whole: the version is quick, help is complete, every failure is one line that helps."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from arriero import __version__
+from tests.unit.cli.conftest import Arriero
+from tests.unit.client.scripted import Reply, Scripted, document
+
+Ollama = Callable[[dict[str, Reply]], Scripted]
+
+
+@pytest.mark.parametrize("flag", ["--version", "-v"])
+def test_version(arriero: Arriero, flag: str) -> None:
+    assert arriero(flag) == (0, f"arriero version is {__version__}\n", "")
+
+
+def _loads(code: str) -> set[str]:
+    """Which of the slow packages are loaded after `code`."""
+    slow = "{'aiohttp', 'uvicorn', 'starlette', 'typer', 'rich', 'prompt_toolkit', 'numpy', 'jinja2'}"
+    script = f"import sys; {code}; print(*({slow} & set(sys.modules)))"
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    return set(out.splitlines()[-1].split())
+
+
+def test_a_command_line_loads_only_what_it_needs() -> None:
+    """Starting takes as long as loading does: this is what keeps it quick."""
+    assert _loads("from arriero.cli.main import run; run(['--version'])") == set()
+    assert _loads("from arriero.cli.main import run; run(['--help'])") <= {"typer"}
+    assert _loads("from arriero.cli.main import run; run(['run', '--help'])") <= {"typer"}
+
+
+def test_help_names_every_command(arriero: Arriero) -> None:
+    out = arriero("--help").out
+    for command in ("serve", "run", "list", "show", "ps", "stop"):
+        assert f"\n  {command} " in out
+        assert arriero(command, "--help").out.startswith(f"Usage: arriero {command} ")
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["list", "--nonsense"], ["show"]])
+def test_a_wrong_command_line_is_an_error(arriero: Arriero, arguments: list[str]) -> None:
+    ran = arriero(*arguments)
+    assert ran.status == 1
+    assert ran.err.startswith("Error: ")
+    assert ran.err.endswith(". `arriero --help` tells how it is used\n")
+
+
+@pytest.mark.parametrize("arguments", [["ps"], ["stop", "demo"]])
+def test_without_a_server_ps_and_stop_name_serve(
+    arriero: Arriero, arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:1")
+    assert arriero(*arguments) == (
+        1,
+        "",
+        "Error: no server answers at http://127.0.0.1:1. `arriero serve` starts one\n",
+    )
+
+
+def test_failures_say_what_to_do(arriero: Arriero, ollama: Ollama, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ollama({"/api/show": document({"error": "model 'x' not found"}, 404)})
+    assert arriero("show", "x").err == (
+        "Error: model 'x' not found. `arriero list` names the models there are, "
+        "`arriero serve --model NAME=PATH` adds one\n"
+    )
+    server.replies["/api/show"] = document({"error": "missing key"}, 401)
+    assert arriero("show", "x").err == "Error: missing key. Set ARRIERO_API_KEY to the server's key\n"
+    monkeypatch.setenv("OLLAMA_HOST", "ftp://x")
+    assert arriero("list").err == "Error: 'ftp://x' is no address of a server: use http:// or https://\n"
+
+
+def test_a_bug_is_not_hidden(arriero: Arriero, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: object, **options: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("arriero.cli.server.connected", broken)
+    with pytest.raises(ZeroDivisionError):
+        arriero("list")
+
+
+def test_interrupted_and_cut_off(arriero: Arriero, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("arriero.cli.server.connected", interrupted)
+    assert arriero("list").status == 130

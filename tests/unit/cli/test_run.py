@@ -1,0 +1,101 @@
+"""`arriero run` with a question: what is asked, what is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.unit.cli.conftest import Arriero
+from tests.unit.client.scripted import Reply, Scripted, document, ndjson, stream
+
+Ollama = Callable[[dict[str, Reply]], Scripted]
+ANSWER = ndjson(
+    {"response": "", "thinking": "hm", "done": False},
+    {"response": "Hello ", "done": False},
+    {"response": "there", "done": False},
+    {"response": "", "done": True, "done_reason": "stop", "eval_count": 3, "prompt_eval_count": 2},
+)
+
+
+def asked(arriero: Arriero, ollama: Ollama, *arguments: str, stdin: str | None = None) -> tuple[Any, Any]:
+    server = ollama({"/api/generate": stream(ANSWER)})
+    ran = arriero("run", *arguments, stdin=stdin)
+    return server.asked[-1].body, ran
+
+
+def test_a_question(arriero: Arriero, ollama: Ollama) -> None:
+    body, ran = asked(arriero, ollama, "demo", "Why", "is", "it so?", "--hidethinking")
+    assert body == {"model": "demo", "stream": True, "prompt": "Why is it so?"}
+    assert ran == (0, "Hello there\n", "")
+
+
+def test_piped_text_goes_before_the_question(arriero: Arriero, ollama: Ollama) -> None:
+    body, _ = asked(arriero, ollama, "demo", "Sum it up", stdin="a long\ntext\n")
+    assert body["prompt"] == "a long\ntext\n\nSum it up"
+    body, _ = asked(arriero, ollama, "demo", stdin="only this\n")
+    assert body["prompt"] == "only this"
+    body, _ = asked(arriero, ollama, "demo", "Hi", stdin="")
+    assert body["prompt"] == "Hi"
+
+
+def test_flags(arriero: Arriero, ollama: Ollama) -> None:
+    flags = ["--format", "json", "--system", "Be brief.", "--keepalive", "10m", "--verbose", "--think"]
+    body, ran = asked(arriero, ollama, "demo", "Hi", *flags)
+    assert body == {
+        "model": "demo",
+        "stream": True,
+        "prompt": "Hi",
+        "system": "Be brief.",
+        "format": "json",
+        "think": True,
+        "keep_alive": "10m",
+    }
+    assert ran.out == "Thinking...\nhm\n...done thinking.\n\nHello there\n"
+    assert ran.err == "prompt eval count:    2 token(s)\neval count:           3 token(s)\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "think"), [("--think", True), ("--think=false", False), ("--think=high", "high"), ("--think=True", True)]
+)
+def test_think(arriero: Arriero, ollama: Ollama, given: str, think: bool | str) -> None:
+    body, _ = asked(arriero, ollama, given, "demo", "Hi")
+    assert body["think"] == think
+
+
+def test_behind_two_dashes_all_is_question(arriero: Arriero, ollama: Ollama) -> None:
+    body, _ = asked(arriero, ollama, "demo", "--", "--think", "about it")
+    assert body["prompt"] == "--think about it"
+    assert "think" not in body
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--think=much"], "think must be true, false, low, medium, high, max, not 'much'"),
+        (["--format", "xml"], "format must be json, not 'xml'"),
+    ],
+)
+def test_wrong_values(arriero: Arriero, flags: list[str], message: str) -> None:
+    assert arriero("run", "demo", "Hi", *flags) == (1, "", f"Error: {message}\n")
+
+
+def test_nothing_asked(arriero: Arriero, ollama: Ollama) -> None:
+    ollama({})
+    ran = arriero("run", "demo", stdin="")
+    assert (ran.status, ran.err) == (1, 'Error: nothing was asked. Give a prompt: arriero run demo "Hello"\n')
+
+
+def test_an_answer_that_breaks_off(arriero: Arriero, ollama: Ollama) -> None:
+    ollama({"/api/generate": stream(ndjson({"response": "He"}, {"error": "the worker died"}))})
+    ran = arriero("run", "demo", "Hi")
+    assert (ran.status, ran.out) == (1, "He")
+    assert ran.err == "Error: the worker died\n"
+
+
+def test_an_unknown_model(arriero: Arriero, ollama: Ollama) -> None:
+    ollama({"/api/generate": document({"error": "model 'x' not found"}, 404)})
+    ran = arriero("run", "x", "Hi")
+    assert ran.status == 1
+    assert ran.err.startswith("Error: model 'x' not found. `arriero list` names")
