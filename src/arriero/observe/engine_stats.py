@@ -39,6 +39,13 @@ COUNTERS: Mapping[str, str] = {
     "failed_restores": "States that could not be copied back.",
     "block_copies": "Blocks copied because a fork wrote to them.",
     "evictions": "Cached blocks or parked states that made room.",
+    "runner_decode_calls": "Calls of llama_decode.",
+    "runner_decoded_tokens": "Tokens handed to llama_decode.",
+    "runner_graphs_reused": "Computation graphs that llama.cpp used again.",
+    "runner_seq_copies": "Prefixes shared by pointing at the same cells.",
+    "runner_state_gets": "Sequence states copied out of the context.",
+    "runner_state_sets": "Sequence states copied into the context.",
+    "runner_state_bytes": "Bytes of sequence states copied either way.",
 }
 """Names in Stats.counters (a trailing `_total` is dropped), and their help. Exported as `arriero_<name>_total`."""
 

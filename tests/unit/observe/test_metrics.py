@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import fields
+
 from prometheus_client.parser import text_string_to_metric_families
 
 from arriero.core.messages import Stats
+from arriero.engine.stats import EngineStats
 from arriero.observe.engine_stats import COUNTERS, GAUGES
 from arriero.observe.metrics import Metrics
 
@@ -63,6 +66,12 @@ def test_models_do_not_mix() -> None:
     found = samples(metrics)
     assert (found["arriero_aborts_total a"], found["arriero_aborts_total b"]) == (1, 5)
     assert found["arriero_batch_sequences_total b"] == 7
+
+
+def test_the_engines_names_are_described() -> None:
+    assert {field.name.removesuffix("_total") for field in fields(EngineStats) if field.name != "runner"} <= {
+        name.removesuffix("_total") for name in (*COUNTERS, *GAUGES)
+    }
 
 
 def test_every_name_is_described() -> None:
