@@ -15,7 +15,6 @@ from arriero.server.middleware.catch_all import CatchAll
 from arriero.server.middleware.cors import Cors
 from arriero.server.middleware.host_check import HostCheck
 from arriero.server.middleware.request_id import RequestId
-from arriero.server.middleware.server_header import ServerHeader
 from arriero.server.options import ServerOptions
 from arriero.server.routes import Context
 from arriero.server.routes_health import HealthRoutes
@@ -57,7 +56,6 @@ def create_app(service: Service, options: ServerOptions, metrics: HttpMetrics | 
     app = HostCheck(app, options.host)
     app = CatchAll(app, metrics)
     app = AccessLog(app, metrics)
-    app = ServerHeader(app, __version__)
     return RequestId(app)
 
 

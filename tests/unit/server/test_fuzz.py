@@ -71,6 +71,6 @@ def test_any_path_and_header(method: str, path: str, rest: str, name: str, value
             response = await http.request(method, f"{path}{quote(rest)}", headers={name.encode(): value})
             assert not bugs(running.metrics)
             assert response.status_code in (200, 204, 400, 401, 403, 404, 405, 413, 501)
-            assert response.headers["server"].startswith("arriero/")
+            assert response.headers["x-request-id"]
 
     asyncio.run(exchange())

@@ -41,6 +41,15 @@ async def test_every_response_names_the_server_and_the_request(http: httpx.Async
     assert len({response.headers["x-request-id"] for response in responses}) == len(responses)
 
 
+async def test_malformed_requests_learn_the_servers_name_too(running: Running) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+    writer.write(b"GARBAGE\r\n\r\n")
+    answer = await asyncio.wait_for(reader.read(), 10)
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert f"server: arriero/{__version__}\r\n".encode() in answer.lower()
+    writer.close()
+
+
 @pytest.mark.parametrize(("given", "kept"), [("abc-1.2_3", True), ("x" * 129, False), ("a b", False), ("a\tb", False)])
 async def test_plain_request_ids_are_kept(local: Local, given: str, kept: bool) -> None:
     _, http = local
