@@ -84,7 +84,11 @@ def decode_chat(body: bytes, find: Find) -> Call:
         raise InvalidRequest("[] is too short - 'messages'", param="messages")
     if not 0 <= wire.top_logprobs <= 20:
         raise InvalidRequest("top_logprobs must be between 0 and 20", param="top_logprobs")
+    if wire.top_logprobs and not wire.logprobs:
+        raise InvalidRequest("'top_logprobs' needs 'logprobs': true", param="top_logprobs")
     messages, ignored = read_messages(wire.messages)
+    if any(tool.function is not None and tool.function.strict for tool in wire.tools):
+        ignored += ("tools.strict",)  # nothing holds a call to its schema while it is drawn
     sampling, load, ignored_options = _sampling(
         fields, _DEFAULTS, wire, spec, wire.top_logprobs if wire.logprobs else None
     )

@@ -62,7 +62,7 @@ def survives(decode: Callable[[bytes, Find], Call], body: bytes) -> None:
 
 
 @pytest.mark.parametrize("decode", DECODERS)
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(fields=st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=6))
 def test_any_json_object(decode: Callable[[bytes, Find], Call], fields: dict[str, Any]) -> None:
     survives(decode, msgspec.json.encode(fields))
@@ -70,7 +70,7 @@ def test_any_json_object(decode: Callable[[bytes, Find], Call], fields: dict[str
 
 
 @pytest.mark.parametrize("decode", DECODERS)
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(given_options=st.dictionaries(st.sampled_from(sorted(OPTIONS)), VALUES, max_size=3))
 def test_any_option(decode: Callable[[bytes, Find], Call], given_options: dict[str, Any]) -> None:
     body = {"model": "demo", "options": given_options}
@@ -79,7 +79,7 @@ def test_any_option(decode: Callable[[bytes, Find], Call], given_options: dict[s
 
 
 @pytest.mark.parametrize("decode", DECODERS)
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(body=st.binary(max_size=40) | st.text(alphabet='{}[]",:\\ud0aeE+-.1tfn', max_size=40).map(str.encode))
 def test_any_bytes(decode: Callable[[bytes, Find], Call], body: bytes) -> None:
     survives(decode, body)

@@ -43,6 +43,7 @@ def complete(**fields: Any) -> Call:
         ({"messages": [{"role": "robot", "content": "x"}]}, "invalid_request", "messages[0].role"),
         ({"messages": [USER, {"role": "user", "content": 3}]}, "invalid_request", "messages[1].content"),
         ({"top_logprobs": 21, "logprobs": True}, "invalid_request", "top_logprobs"),
+        ({"top_logprobs": 2}, "invalid_request", "top_logprobs"),
         ({"temperature": -1}, "invalid_request", "temperature"),
         ({"temperature": "warm"}, "invalid_option", "temperature"),
         ({"max_tokens": 0}, "invalid_request", "max_tokens"),

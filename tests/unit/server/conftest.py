@@ -40,7 +40,7 @@ async def serve(options: ServerOptions | None = None) -> AsyncIterator[Running]:
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn_config(create_app(service, options, metrics), options))
     task = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started:  # noqa: ASYNC110 (uvicorn has a flag, no event)
+    while not server.started:
         await asyncio.sleep(0.005)
     try:
         yield Running(service, metrics, listener.getsockname()[1])
@@ -58,6 +58,13 @@ async def in_process(options: ServerOptions | None = None) -> AsyncIterator[tupl
     transport = httpx.ASGITransport(create_app(service, options or ServerOptions(), metrics))
     async with httpx.AsyncClient(base_url="http://box.local:11434", transport=transport, trust_env=False) as client:
         yield Running(service, metrics), client
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDKs read proxy variables; loopback never goes through one."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ def bugs(metrics: Metrics) -> bool:
     return b"arriero_internal_errors_total 0.0" not in metrics.render()
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(path=st.sampled_from(PATHS), body=BODIES)
 def test_any_body(path: str, body: bytes) -> None:
     async def exchange() -> None:
@@ -57,7 +57,7 @@ def test_any_body(path: str, body: bytes) -> None:
     asyncio.run(exchange())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     method=st.sampled_from(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"]),
     path=st.sampled_from(["/", "/api/", "/v1/models/", "/api/blobs/", "/v1/"]),
