@@ -7,10 +7,10 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from tests.unit.engine.harness import N_VOCAB, World, make_info
 
 from arriero.engine.events import Ended, TokenEvent
 from arriero.engine.options import EngineOptions
+from tests.unit.engine.harness import N_VOCAB, World, make_info
 
 BLOCK = 4
 BASES = [[(7 * n + 3 * i * i) % N_VOCAB for i in range(40)] for n in range(3)]  # prefixes to share

@@ -1,0 +1,89 @@
+"""ParkedPrefixes: what is covered is not parked again, what is only a prefix goes, the budget holds."""
+
+from __future__ import annotations
+
+import pytest
+
+from arriero.engine.block_manager import BrokenInvariantError
+from arriero.engine.chain import TokenChain
+from arriero.engine.parking import ParkedPrefixes, Parking
+
+
+def _chain(text: str, salt: bytes = b"") -> TokenChain:
+    return TokenChain([ord(c) for c in text], 2, salt)
+
+
+def test_a_prefix_is_found_in_the_state_that_holds_it() -> None:
+    parked = ParkedPrefixes(10, 2)
+    assert parked.park(_chain("aabbcc"), 3) == Parking(1, 3, [])
+    assert parked.find(_chain("aabbxx"), 3) == (2, 1)
+    assert parked.find(_chain("xxaabb"), 3) == (0, None)
+    assert parked.find(_chain("aabbcc", b"tenant"), 3) == (0, None)
+
+
+def test_a_covered_prefix_is_not_parked_again() -> None:
+    parked = ParkedPrefixes(10, 2)
+    parked.park(_chain("aabbcc"), 3)
+    assert parked.park(_chain("aabb"), 2) == Parking(None, 0, [])
+
+
+def test_a_longer_state_replaces_its_prefixes() -> None:
+    parked = ParkedPrefixes(10, 2)
+    parked.park(_chain("aabb"), 2)
+    assert parked.park(_chain("aabbcc"), 3) == Parking(2, 3, [1])
+    assert parked.used == 3
+
+
+def test_the_least_recently_used_state_makes_room() -> None:
+    parked = ParkedPrefixes(4, 2)
+    parked.park(_chain("aabb"), 2)
+    parked.park(_chain("ccdd"), 2)
+    parked.touch(1)
+    assert parked.park(_chain("eeff"), 2) == Parking(3, 2, [2])
+    assert parked.evictions == 1
+    assert parked.find(_chain("ccdd"), 2) == (0, None)
+
+
+def test_covering_counts_as_use() -> None:
+    parked = ParkedPrefixes(4, 2)
+    parked.park(_chain("aabb"), 2)
+    parked.park(_chain("ccdd"), 2)
+    parked.park(_chain("aabb"), 2)
+    assert parked.park(_chain("eeff"), 2).dropped == [2]
+
+
+def test_a_chain_longer_than_the_budget_is_cut() -> None:
+    parked = ParkedPrefixes(2, 2)
+    assert parked.park(_chain("aabbcc"), 3) == Parking(1, 2, [])
+    assert ParkedPrefixes(0, 2).park(_chain("aabb"), 2) == Parking(None, 0, [])
+
+
+def test_whole_states_are_found_by_their_last_block_only() -> None:
+    parked = ParkedPrefixes(10, 2, whole=True)
+    parked.park(_chain("aabbcc"), 3)
+    assert parked.find(_chain("aabbxx"), 3) == (0, None)
+    assert parked.find(_chain("aabbccdd"), 4) == (3, 1)
+    assert parked.park(_chain("aabb"), 2) == Parking(2, 2, [])  # not covered by the longer one
+    assert parked.find(_chain("aabbxx"), 3) == (2, 2)
+
+
+def test_equal_keys_of_different_tokens_do_not_match() -> None:
+    parked = ParkedPrefixes(10, 2)
+    parked.park(_chain("aabb"), 2)
+    forged = _chain("xxyy")
+    forged._keys = list(_chain("aabb").keys(2))  # as if the hash had collided
+    assert parked.find(forged, 2) == (0, None)
+
+
+@pytest.mark.parametrize("damage", ["used", "tip", "node"])
+def test_check_notices(damage: str) -> None:
+    parked = ParkedPrefixes(10, 2)
+    parked.park(_chain("aabbcc"), 3)
+    if damage == "used":
+        parked.used += 1
+    elif damage == "tip":
+        parked._tips.clear()
+    else:
+        parked._nodes.popitem()
+    with pytest.raises((BrokenInvariantError, KeyError)):
+        parked.check()
