@@ -6,6 +6,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from arriero.core.version import __version__
+from arriero.server.http_head import BoundedHttp
 from arriero.server.options import ServerOptions
 
 KEEP_ALIVE = 75  # seconds an idle connection stays open; proxies commonly keep theirs for 60
@@ -26,6 +27,7 @@ def uvicorn_config(app: ASGIApp, options: ServerOptions) -> uvicorn.Config:
         access_log=False,
         log_config=None,
         proxy_headers=False,
+        http=BoundedHttp,
         ws="none",
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE,

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from arriero import __version__
+from arriero.server.http_head import MAX_HEAD
 from arriero.server.middleware.host_check import allowed_host, is_loopback
 from arriero.server.options import ServerOptions
 from tests.unit.server.conftest import Running, in_process, serve
@@ -47,6 +48,40 @@ async def test_malformed_requests_learn_the_servers_name_too(running: Running) -
     answer = await asyncio.wait_for(reader.read(), 10)
     assert answer.startswith(b"HTTP/1.1 400")
     assert f"server: arriero/{__version__}\r\n".encode() in answer.lower()
+    writer.close()
+
+
+@pytest.mark.parametrize("line", [b"x", b"x\r\nY: "], ids=["one long header", "many headers"])
+async def test_an_endless_head_is_cut_off(running: Running, line: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+    head = b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nX: "
+    writer.write(head + line * (MAX_HEAD // len(line) + 1))
+    # An answer, and an end of the stream, although the head has none.
+    assert (await asyncio.wait_for(reader.read(), 10)).startswith(b"HTTP/1.1 400")
+    assert running.service.requests == []
+    writer.close()
+
+
+async def test_a_large_head_passes(http: httpx.AsyncClient) -> None:
+    assert (await http.get("/", headers={"X-Large": "x" * 30_000})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"GET http:// HTTP/1.1",
+        b"GET /\xff HTTP/1.1",
+        b"GET * HTTP/1.1",
+        b"CONNECT a:1 HTTP/1.1",
+        b"GET //x?%00 HTTP/1.1",
+    ],
+)
+async def test_odd_request_lines(running: Running, line: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+    writer.write(line + b"\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    status = int((await asyncio.wait_for(reader.read(), 10)).split()[1])
+    assert status in (400, 404, 405)
+    assert b"arriero_internal_errors_total 0.0" in running.metrics.render()
     writer.close()
 
 
@@ -223,6 +258,16 @@ async def test_an_endless_body_is_cut_off_early() -> None:
         writer.write(b"400\r\n" + b"x" * 1024 + b"\r\n")
         assert b" 413 " in await asyncio.wait_for(reader.readline(), 10)
         writer.close()
+
+
+async def test_probes_do_not_fill_the_log(local: Local, caplog: pytest.LogCaptureFixture) -> None:
+    running, http = local
+    caplog.set_level(logging.INFO, "arriero")
+    await http.get("/live")
+    assert caplog.records == []
+    running.service.is_ready = False
+    await http.get("/ready")
+    assert len(caplog.records) == 1
 
 
 async def test_one_log_line_a_request_and_no_prompt(http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture) -> None:

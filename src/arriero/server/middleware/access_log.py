@@ -44,7 +44,8 @@ class AccessLog:
             if self._metrics is not None:
                 self._metrics.http_request(route, method, status)
             client = scope.get("client")
-            log.info(
+            log.log(
+                logging.DEBUG if route in _PROBES and status < 400 else logging.INFO,
                 "%s %s %r %d %d bytes %.1f ms from %s",
                 scope.get(SCOPE_KEY, "-"),
                 method,
@@ -56,4 +57,5 @@ class AccessLog:
             )
 
 
+_PROBES = frozenset({"/", "/live", "/ready", "/health", "/metrics"})
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
