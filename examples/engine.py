@@ -9,6 +9,6 @@ path = sys.argv[1] if len(sys.argv) > 1 else str(files("arriero") / "demo" / "de
 
 with arriero.Engine(path) as engine:
     print(engine.generate("Who are you?", options={"temperature": 0}).text)
-    for chunk in engine.stream("Count to 10."):
+    for chunk in engine.stream("Count to 5.", options={"num_predict": 50}):
         print(chunk.text, end="", flush=True)
     print()

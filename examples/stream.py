@@ -6,7 +6,7 @@ import arriero
 
 model = sys.argv[1] if len(sys.argv) > 1 else "demo"
 
-with arriero.Client(model=model) as client, client.stream("Tell me a story.") as stream:
+with arriero.Client(model=model) as client, client.stream("Tell me a story.", options={"num_predict": 200}) as stream:
     for chunk in stream:
         print(chunk.text, end="", flush=True)
     usage = stream.answer.usage

@@ -79,22 +79,17 @@ def test_a_chat(terminal: Terminal, server: Server, tmp_path: Path) -> None:
     terminal.wait_for(">>> .*Send a message")
     terminal.press("Hello!\r")
     terminal.wait_for(r"Hello!.*\w+.*\n.*>>> .*Send a message")
-    terminal.press("/set parameter num_predict 500\r")
-    terminal.wait_for("Set parameter 'num_predict' to '500'.*>>> ")
-    before = server.metrics()["arriero_requests_failed_total"] if _counts(server) else 0.0
+    terminal.press("/set parameter temperature 0\r")
+    terminal.wait_for("Set parameter 'temperature' to '0'.*>>> ")
+    before = server.metrics().get("arriero_requests_failed_total", 0.0)
     terminal.press("Count to 100.\r")
-    terminal.wait_for(r"1, 2|\w+ \w+")
+    terminal.wait_for("1, 2")
     terminal.press("\x03")  # stops the answer, not the chat
     terminal.wait_for(">>> .*Send a message")
+    server.wait_for("arriero_requests_failed_total", ">=", before + 1)  # cancelled: the server stopped too
     terminal.press("\x04")
     assert terminal.status() == 0
-    server.wait_for("arriero_requests_in_flight", "==", 0)
-    assert before >= 0
     history = tmp_path / "arriero" / "history"
     assert "+Hello!\n" in history.read_text()
     assert stat.S_IMODE(history.stat().st_mode) == 0o600
     assert not (tmp_path / ".ollama").exists()
-
-
-def _counts(server: Server) -> bool:
-    return "arriero_requests_failed_total" in server.metrics()
