@@ -60,6 +60,12 @@ SCRIPTS: dict[str, tuple[Event, ...]] = {
         ToolCallDelta(index=1, call=ToolCall(name="c", arguments={})),
         Finished(reason="tool_calls", usage=USAGE),
     ),
+    "again": (
+        Accepted(prompt_tokens=20),
+        Accepted(prompt_tokens=20),
+        TextDelta(text="Hi"),
+        Finished(reason="stop", usage=Usage(prompt_tokens=20, completion_tokens=1)),
+    ),
     "failed": (
         Accepted(prompt_tokens=20),
         TextDelta(text="Half"),

@@ -93,11 +93,14 @@ class ChatReply:
         self._head = {"id": f"chatcmpl-{reply_id}", "object": "", "created": created, "model": call.model}
         self._head["system_fingerprint"] = FINGERPRINT
         self._calls = 0
+        self._begun = False
 
     def chunk(self, event: Event, now_ns: int) -> bytes:
         """Return the SSE chunks of `event`: the role first, deltas, then the reason, usage and [DONE]."""
         if isinstance(event, Accepted):
-            return self._delta({"role": "assistant", "content": ""})
+            # A request that a crash made run again is accepted twice; its client hears of it once.
+            first, self._begun = not self._begun, True
+            return self._delta({"role": "assistant", "content": ""}) if first else b""
         if isinstance(event, TextDelta):
             if not event.text and not event.logprobs:
                 return b""
