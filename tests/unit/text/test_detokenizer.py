@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from arriero.text.detokenizer import Delta, Detokenizer
@@ -41,6 +41,7 @@ def pieces_of_text(draw: st.DrawFn) -> list[bytes]:
     return [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]
 
 
+@settings(deadline=None)
 @given(pieces_of_text(), st.lists(st.text("abü🦙 ", max_size=4), max_size=4))
 @example([b"xa", b"b", b"y"], ["xaby", "ab"])
 @example([b"\xf0\x9f", b"\xa6", b"\x99a"], ["🦙"])
@@ -53,6 +54,7 @@ def test_pieces_do_not_matter(pieces: list[bytes], stops: list[str]) -> None:
     assert sum(delta.tokens for delta in deltas) == pushed
 
 
+@settings(deadline=None)
 @given(pieces_of_text(), st.lists(st.text("abü🦙 ", min_size=1, max_size=4), max_size=4))
 def test_what_was_shown_was_certain(pieces: list[bytes], stops: list[str]) -> None:
     detokenizer = Detokenizer(lambda token: pieces[token], stops)

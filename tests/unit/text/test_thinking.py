@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arriero.text.thinking import ThinkingSplitter, opens_thinking
@@ -38,6 +38,7 @@ def test_split(text: str, opened: bool, expected: tuple[str, str]) -> None:
     assert split(list(text), opened) == expected
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["<think>", "</think>", "a", " ", "\n", "<", "</th"]), max_size=12), st.data())
 def test_cuts_do_not_matter(words: list[str], data: st.DataObject) -> None:
     text = "".join(words)

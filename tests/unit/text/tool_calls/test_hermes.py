@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from arriero.core.request import ToolCall
@@ -98,6 +98,7 @@ def test_an_endless_call_is_given_back_as_text() -> None:
 MARKS = ["<tool_call>", "</tool_call>", '{"name":"f","arguments":{}}', '"', "\\", " ", "\n", "a", "{", "<tool"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(MARKS), max_size=10), st.data())
 @example(['<tool_call>{"name":"f","arguments":{}}</tool_call>', " ", '<tool_call>"', "</tool_call>"], None)
 def test_cuts_do_not_matter_and_nothing_is_lost(words: list[str], data: st.DataObject | None) -> None:
