@@ -50,7 +50,7 @@ def main() -> int:
         print("\nInterrupted; the server is stopped.", file=sys.stderr)
         return 130
     print(f"\n({speed}; the server is stopped)\n\nWhat to type next:\n")
-    for command in next_commands(port):
+    for command in next_commands(port, os.environ):
         print(f"  {command}")
     return 0
 
@@ -165,14 +165,11 @@ def speed(record: Mapping[str, int]) -> str:
     return f"{count} tokens at {count / nanoseconds * 1e9:.0f} tokens/s" if nanoseconds else f"{count} tokens"
 
 
-def next_commands(port: int) -> tuple[str, str, str]:
-    """What works now, as printed: from the root of the checkout."""
-    serve = ".venv/bin/arriero serve"
-    return (
-        '.venv/bin/arriero run demo "Tell me a story"',
-        serve if port == USUAL_PORT else f"{serve} --port {port}",
-        ".venv/bin/arriero list",
-    )
+def next_commands(port: int, env: Mapping[str, str]) -> tuple[str, str, str]:
+    """What works now, as printed: from the root of the checkout, and past another server on the usual port."""
+    plain = port == USUAL_PORT and not env.get("OLLAMA_HOST")
+    arriero = ".venv/bin/arriero" if plain else f"OLLAMA_HOST={HOST}:{port} .venv/bin/arriero"
+    return f'{arriero} run demo "Tell me a story"', f"{arriero} serve", f"{arriero} list"
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -80,8 +81,6 @@ class Checkout:
 
 
 def _notes(checkout: Checkout) -> dict[str, object]:
-    import json
-
     found: dict[str, object] = json.loads(checkout.notes.read_text())
     return found
 
@@ -144,6 +143,12 @@ def test_a_taken_port_is_passed_over() -> None:
         assert first_run.free_port(port) > port
 
 
-def test_the_commands_name_the_port_when_the_usual_one_is_taken() -> None:
-    assert ".venv/bin/arriero serve" in first_run.next_commands(first_run.USUAL_PORT)
-    assert ".venv/bin/arriero serve --port 11440" in first_run.next_commands(11440)
+def test_the_commands_are_plain_on_the_usual_port() -> None:
+    assert ".venv/bin/arriero serve" in first_run.next_commands(first_run.USUAL_PORT, {})
+
+
+def test_the_commands_name_the_port_when_something_else_would_answer() -> None:
+    serve = "OLLAMA_HOST=127.0.0.1:11440 .venv/bin/arriero serve"
+    assert serve in first_run.next_commands(11440, {})
+    elsewhere = first_run.next_commands(first_run.USUAL_PORT, {"OLLAMA_HOST": "1.2.3.4"})
+    assert all(command.startswith("OLLAMA_HOST=127.0.0.1:11434 ") for command in elsewhere)
