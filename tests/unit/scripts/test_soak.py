@@ -20,10 +20,3 @@ def test_outcomes_carry_what_the_tests_counted() -> None:
     passed = {"test": name, "outcome": "passed", "seconds": 600.0}
     assert churn == {**passed, "requests": 1234, "rss": 1.5, "mode": "fast"}
     assert (leak["outcome"], gpu["outcome"]) == ("failed", "skipped")
-
-
-def test_the_machine_card_names_cores_and_memory() -> None:
-    card = soak.machine()
-    assert isinstance(card["cores"], int)
-    assert card["cores"] >= 1
-    assert card["memory_gib"]
