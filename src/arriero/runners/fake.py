@@ -251,7 +251,7 @@ class FakeRunner:
             stored = [value & ((1 << _TOKEN_BITS) - 1) for value in before + values]
             token = self._script(stored, span.prompt_len)
         else:
-            token = ((total ^ (total >> 31)) * 0x94D049BB133111EB & _MASK) % self._info.n_vocab
+            token = (((total ^ (total >> 31)) * 0x94D049BB133111EB & _MASK) >> 17) % self._info.n_vocab
         return span.sampler.sample(self._logits(token), span.tokens, span.prompt_len)
 
     def _read(self, span: Span) -> list[int]:

@@ -96,10 +96,8 @@ class EngineMachine(RuleBasedStateMachine):
             assert not self.world.engine.abort(-1)
             return
         number = pick.choice(live)
-        if how == "abort":
-            known = self.world.engine.abort(number)
-        else:
-            known = self.world.engine.finish(number, "stop string")
+        engine = self.world.engine
+        known = engine.abort(number) if how == "abort" else engine.finish(number, "stop string")
         # unknown only where its end is decided and not yet told
         if not known:
             self.world.step()

@@ -1,0 +1,127 @@
+"""Loop: commands in order, decisions before the next step, sleep without work, no silent death."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+
+import pytest
+
+from arriero.engine.engine import Engine
+from arriero.engine.events import Ended, EngineEvent, TokenEvent
+from arriero.engine.loop import Command, Loop, StepStats
+from arriero.engine.sequence import SequenceSpec
+from arriero.runners.fake import FakeRunner
+from tests.unit.engine.harness import SAMPLER, alone, make_info
+
+TIMEOUT = 30.0  # seconds; only a broken loop waits that long
+
+
+class Served:
+    """A loop on its thread, and what it told."""
+
+    def __init__(self, decide: Callable[[EngineEvent], Command | None] = lambda event: None) -> None:
+        self.engine = Engine(FakeRunner(make_info()))
+        self.events: list[EngineEvent] = []
+        self.steps: list[StepStats] = []
+        self.crashes: list[BaseException] = []
+        self.ended = threading.Semaphore(0)
+        self._decide = decide
+        self.loop = Loop(self.engine, self._sink, self.steps.append, self.crashes.append)
+        self.thread = threading.Thread(target=self.loop.run)
+        self.thread.start()
+
+    def _sink(self, events: list[EngineEvent]) -> Iterable[Command]:
+        self.events += events
+        for event in events:
+            if isinstance(event, Ended):
+                self.ended.release()
+        return [command for event in events if (command := self._decide(event)) is not None]
+
+    def add(self, spec: SequenceSpec) -> None:
+        self.loop.submit(lambda: self.engine.add(spec))
+
+    def close(self) -> None:
+        self.loop.stop()
+        self.thread.join(TIMEOUT)
+        assert not self.thread.is_alive()
+
+
+def test_sequences_run_and_the_loop_sleeps_between_them() -> None:
+    served = Served()
+    for number in range(3):
+        served.add(SequenceSpec(number, [1 + number, 2, 3], SAMPLER, max_tokens=5))
+        assert served.ended.acquire(timeout=TIMEOUT)
+    served.close()
+    assert served.crashes == []
+    for number in range(3):
+        tokens = [e.token for e in served.events if isinstance(e, TokenEvent) and e.id == number]
+        assert tuple(tokens) == alone((1 + number, 2, 3), 5)
+    # five steps each, and at most one more to park and free: it does not spin while there is nothing to do
+    assert 15 <= len(served.steps) <= 18
+    assert sum(step.events for step in served.steps) == len(served.events)
+
+
+def test_a_decision_is_applied_before_the_next_step() -> None:
+    def decide(event: EngineEvent) -> Command | None:
+        if isinstance(event, TokenEvent):
+            return lambda: served.engine.finish(event.id, "stop string")
+        return None
+
+    served = Served(decide)
+    served.add(SequenceSpec(7, [1, 2, 3], SAMPLER, max_tokens=50))
+    assert served.ended.acquire(timeout=TIMEOUT)
+    served.close()
+    assert [type(event).__name__ for event in served.events] == ["Started", "TokenEvent", "Ended"]
+
+
+def test_an_abort_arrives_while_others_run() -> None:
+    seen = threading.Event()
+
+    def decide(event: EngineEvent) -> Command | None:
+        if isinstance(event, TokenEvent):
+            seen.set()
+        return None
+
+    served = Served(decide)
+    served.add(SequenceSpec(1, [1, 2, 3], SAMPLER, max_tokens=-1))
+    assert seen.wait(TIMEOUT)
+    served.loop.submit(lambda: served.engine.abort(1))
+    assert served.ended.acquire(timeout=TIMEOUT)
+    served.close()
+    assert served.events[-1] in (Ended(1, "abort"), Ended(1, "length"))
+
+
+def test_commands_before_stop_are_done() -> None:
+    served = Served()
+    done: list[int] = []
+    for number in range(100):
+        served.loop.submit(lambda number=number: done.append(number))  # type: ignore[misc]
+    served.close()
+    assert done == list(range(100))
+
+
+@pytest.mark.parametrize("where", ["command", "sink"])
+def test_a_crash_is_told(where: str) -> None:
+    def broken(*_: object) -> Command | None:
+        raise LookupError("broken on purpose")
+
+    served = Served(broken if where == "sink" else lambda event: None)
+    if where == "command":
+        served.loop.submit(broken)
+    else:
+        served.add(SequenceSpec(1, [1], SAMPLER))
+    served.thread.join(TIMEOUT)
+    assert not served.thread.is_alive()
+    assert [type(error) for error in served.crashes] == [LookupError]
+
+
+def test_without_on_crash_run_raises() -> None:
+    loop = Loop(Engine(FakeRunner(make_info())), lambda events: [])
+
+    def broken() -> None:
+        raise LookupError("broken on purpose")
+
+    loop.submit(broken)
+    with pytest.raises(LookupError):
+        loop.run()

@@ -1,0 +1,201 @@
+"""Prefixes shared by requests that come together: computed once, waited for, taken over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from arriero.engine.options import EngineOptions
+from tests.unit.engine.harness import World, make_info
+
+PREFIX = [(3 * i * i + i) % 59 for i in range(500)]
+BOTH = pytest.mark.parametrize("storage", ["paged", "sequence"])
+
+
+def _world(storage: str, options: EngineOptions | None = None, **changes: Any) -> World:
+    facts = {"max_sequences": 16, "max_batch_tokens": 128, "active_blocks": 900, "parked_blocks": 300}
+    return World(make_info(storage=storage, **(facts | changes)), options)
+
+
+@BOTH
+@pytest.mark.parametrize("max_sequences", [3, 16])
+@pytest.mark.parametrize("chunk_align", [0, 16])
+@pytest.mark.parametrize("budget", [128, 1024])
+def test_sixteen_requests_compute_their_prefix_once(
+    storage: str, max_sequences: int, chunk_align: int, budget: int
+) -> None:
+    world = _world(storage, max_sequences=max_sequences, chunk_align=chunk_align, max_batch_tokens=budget)
+    own = [20 + i % 7 for i in range(16)]
+    for i in range(16):
+        world.add([*PREFIX, *[60 - i] * own[i]], max_tokens=10)
+    world.finish()
+    stats = world.engine.stats()
+    assert stats.prefilled_tokens <= len(PREFIX) + sum(own) + 16 * 16
+    assert stats.executed_tokens == stats.prefilled_tokens + 16 * 9
+    assert world.runner.executed["decoded_tokens"] == stats.executed_tokens
+    assert all(len(record.tokens) == 10 for record in world.records.values())
+
+
+@BOTH
+def test_without_the_cache_everybody_computes_everything(storage: str) -> None:
+    world = _world(storage, EngineOptions(prefix_cache=False))
+    for i in range(4):
+        world.add([*PREFIX, i], max_tokens=3)
+    world.finish()
+    assert world.engine.stats().prefilled_tokens == 4 * 501
+    assert world.engine.stats().cached_tokens == 0
+
+
+@BOTH
+@pytest.mark.parametrize("how", ["abort", "error"])
+def test_a_waiting_request_takes_over_from_one_that_leaves(storage: str, how: str) -> None:
+    world = _world(storage)
+    leader = world.add([*PREFIX, 1])
+    followers = [world.add([*PREFIX, 2 + i]) for i in range(3)]
+    world.step()
+    world.step()
+    assert world.engine.stats().waiting == 3
+    assert world.engine.stats().running == 1
+    if how == "abort":
+        assert world.engine.abort(leader)
+    else:
+        world.runner.faults.error = "broken on purpose"
+        world.step()
+    world.step()
+    assert world.engine.stats().running == 1  # one of them computes on, the others wait for it
+    world.finish()
+    assert world.records[leader].ended[0].reason == how
+    assert all(world.records[n].ended[0].reason == "length" for n in followers)
+    computed_by_leader = 256 if how == "abort" else 384
+    lost = 0 if how == "abort" or storage == "paged" else 256  # an error parks nothing
+    assert world.engine.stats().prefilled_tokens <= len(PREFIX) + lost + 3 * (1 + 16) + computed_by_leader % 16
+
+
+@BOTH
+def test_another_salt_neither_waits_nor_shares(storage: str) -> None:
+    world = _world(storage, max_batch_tokens=64)
+    world.add([*PREFIX, 1], salt=b"one")
+    world.add([*PREFIX, 1], salt=b"two")
+    world.finish()
+    stats = world.engine.stats()
+    assert stats.deferrals == stats.cached_tokens == 0
+    assert stats.prefilled_tokens == 2 * 501
+
+
+@BOTH
+def test_others_are_not_held_up_by_one_that_waits(storage: str) -> None:
+    world = _world(storage, EngineOptions(prefill_chunk=64))
+    world.add([*PREFIX, 1], max_tokens=2)
+    waiting = world.add([*PREFIX, 2], max_tokens=2)
+    other = world.add([7] * 20, max_tokens=2)
+    while not world.records[other].ended:
+        world.step()
+    assert not world.records[waiting].started
+
+
+@BOTH
+def test_a_follow_up_reuses_prompt_and_answer(storage: str) -> None:
+    world = _world(storage)
+    first = world.add([*PREFIX[:100]], max_tokens=45)
+    world.run()
+    history = [*PREFIX[:100], *world.records[first].tokens]
+    assert world.engine.match_length([*history, 3]) == 144
+    assert world.engine.match_length([*history, 3], b"tenant") == 0
+    assert world.engine.match_length(history[:16]) == 0  # its last token has to be computed
+    assert world.engine.match_length(history[:17]) == 16
+    second = world.add([*history, 3])
+    world.finish()
+    assert world.records[second].started[0].cached_tokens == 144
+
+
+@BOTH
+def test_where_results_must_not_depend_on_the_cache_drawn_tokens_are_not_shared(storage: str) -> None:
+    world = _world(storage, deterministic=True, chunk_align=32)
+    first = world.add(PREFIX[:100], max_tokens=60)
+    world.run()
+    history = [*PREFIX[:100], *world.records[first].tokens]
+    assert world.engine.match_length([*history, 3]) == 96
+    assert world.engine.match_length([*PREFIX[:90], 3]) == 64  # only whole chunks
+    world.finish()
+
+
+def test_parked_prefixes_stay_within_their_budget() -> None:
+    world = _world("sequence", parked_blocks=10)
+    for i in range(6):
+        world.add([i] * 70, max_tokens=2)
+        world.run()
+        assert world.engine.stats().parked_blocks <= 10
+    assert world.engine.match_length([5] * 70) == 64
+    assert world.engine.match_length([0] * 70) == 0
+    world.finish()
+    assert world.engine.stats().evictions == 4
+
+
+def test_a_restore_from_a_running_slot_shares_its_cells() -> None:
+    world = _world("sequence", active_blocks=40)
+    for i in range(4):
+        world.add([*PREFIX[:320], i], max_tokens=20)  # 21 blocks each, were they not shared
+    world.finish()
+    assert world.engine.stats().preemptions == 0
+    assert world.engine.stats().cached_tokens == 3 * 320
+
+
+def test_a_failed_restore_is_computed_instead() -> None:
+    world = _world("sequence")
+    world.add([*PREFIX, 1], max_tokens=2)
+    world.run()
+    world.runner.faults.restores = 1
+    second = world.add([*PREFIX, 2], max_tokens=2)
+    world.finish()
+    assert world.records[second].ended[0].reason == "length"
+    assert world.records[second].started[0].cached_tokens == 0
+    stats = world.engine.stats()
+    assert stats.failed_restores == 1
+    # the attempt handed one chunk over in vain
+    assert stats.prefilled_tokens == 501 + 501 + 5
+
+
+def test_everybody_copying_from_a_failed_restore_computes_as_well() -> None:
+    world = _world("sequence", max_batch_tokens=1024)
+    world.add([*PREFIX, 1], max_tokens=2)
+    world.run()
+    world.runner.faults.restores = 1
+    others = [world.add([*PREFIX, 2 + i], max_tokens=2) for i in range(3)]
+    world.finish()
+    assert world.engine.stats().failed_restores == 3
+    assert [world.records[n].ended[0].reason for n in others] == ["length"] * 3
+
+
+def test_a_failed_park_is_forgotten() -> None:
+    world = _world("sequence")
+    world.runner.faults.parks = 1
+    world.add(PREFIX, max_tokens=2)
+    world.finish()
+    stats = world.engine.stats()
+    assert (stats.failed_parks, stats.parked_states, stats.parked_blocks) == (1, 0, 0)
+    assert world.engine.match_length(PREFIX) == 0
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_after_a_crash_in_the_middle_of_parking_nothing_is_left_behind(late: bool) -> None:
+    world = _world("sequence")
+    world.add(PREFIX[:50], max_tokens=2)
+    while not world.records[0].ended:
+        world.step()
+    world.runner.faults.raising = RuntimeError("broken on purpose")
+    world.runner.faults.raise_after_operations = late
+    world.finish()
+    assert world.engine.stats().parked_states == 0
+    assert world.runner.parked_states() == set()
+
+
+def test_a_state_that_is_only_usable_whole_is_used_whole() -> None:
+    world = _world("sequence", prefix_sharing="whole")
+    world.add([*PREFIX[:48]], max_tokens=1)  # exactly three blocks are computed
+    world.run()
+    assert world.engine.match_length(PREFIX[:60]) == 48
+    assert world.engine.match_length(PREFIX[:40]) == 0
+    world.add(PREFIX[:60], max_tokens=3)
+    world.finish()
+    assert world.engine.stats().cached_tokens == 48
