@@ -59,12 +59,13 @@ def private_server() -> Iterator[str]:
     It has a session of its own, so that Ctrl-C reaches only this process, and ends when its standard input closes:
     also when this process is killed.
     """
+    command = [sys.executable, "-m", "arriero", "serve", "--host", "127.0.0.1", "--port", "0", "--tied"]
+    # The folder is gone before anything else happens: nothing is left behind, whatever ends this process later.
     with tempfile.TemporaryDirectory(prefix="arriero-") as folder:
         port_file, log = Path(folder, "port"), Path(folder, "log")
-        command = [sys.executable, "-m", "arriero", "serve", "--host", "127.0.0.1", "--port", "0"]
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [*command, "--port-file", str(port_file), "--tied"],
+                [*command, "--port-file", str(port_file)],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
@@ -72,15 +73,24 @@ def private_server() -> Iterator[str]:
                 env={name: value for name, value in os.environ.items() if name != "OLLAMA_HOST"},
             )
         try:
-            yield f"http://127.0.0.1:{_port(process, port_file, log)}"
-        finally:
-            assert process.stdin is not None
-            process.stdin.close()
-            try:
-                process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            port = _port(process, port_file, log)
+        except BaseException:
+            _end(process)
+            raise
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _port(process: subprocess.Popen[bytes], port_file: Path, log: Path) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -26,13 +26,16 @@ T = TypeVar("T")
 
 
 class LoopThread:
-    """An event loop in a daemon thread. Stopped by `stop`, or when nothing refers to it any more."""
+    """An event loop in a daemon thread, stopped by `stop`, when nothing refers to it any more, or at exit.
 
-    def __init__(self) -> None:
+    `closing` are run on the loop before it stops.
+    """
+
+    def __init__(self, *closing: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="arriero-client", daemon=True)
         self._thread.start()
-        self._stop = weakref.finalize(self, _stop, self._loop, self._thread)
+        self._stop = weakref.finalize(self, _stop, self._loop, self._thread, closing)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run `work` there and wait for it; an interrupt here (Ctrl-C) cancels it there."""
@@ -46,16 +49,31 @@ class LoopThread:
             future.cancel()
             raise
 
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self._stop.alive
+
     def stop(self) -> None:
-        """End the loop and its thread."""
+        """End the loop and its thread; a second time does nothing."""
         self._stop()
 
 
-def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
-    if loop.is_closed():
-        return
-    loop.call_soon_threadsafe(loop.stop)
-    if thread is not threading.current_thread():
+def _stop(
+    loop: asyncio.AbstractEventLoop,
+    thread: threading.Thread,
+    closing: tuple[Callable[[], Coroutine[Any, Any, None]], ...],
+) -> None:
+    async def end() -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, *(close() for close in closing), return_exceptions=True)
+        await loop.shutdown_asyncgens()
+        loop.stop()
+
+    asyncio.run_coroutine_threadsafe(end(), loop)
+    if thread is not threading.current_thread():  # the garbage collector may run in any thread, that one too
         thread.join()
         loop.close()
 
@@ -94,15 +112,16 @@ class Stream:
 
     def close(self) -> None:
         """Abort the request, if it is not finished."""
-        self._thread.run(self._inner.close())
+        if self._thread.alive:
+            self._thread.run(self._inner.close())
 
 
 class Calls:
     """The verbs of AsyncCalls, each waiting for its result. Safe to use from several threads."""
 
-    def __init__(self, inner: AsyncCalls, thread: LoopThread) -> None:
+    def __init__(self, inner: AsyncCalls) -> None:
         self._inner = inner
-        self._thread = thread
+        self._thread = LoopThread(inner.close)
 
     def __enter__(self) -> Self:
         return self
@@ -114,10 +133,7 @@ class Calls:
 
     def close(self) -> None:
         """Abort what is under way and let go of connections, processes and the thread."""
-        try:
-            self._thread.run(self._inner.close())
-        finally:
-            self._thread.stop()
+        self._thread.stop()
 
     def generate(self, prompt: str, **given: Unpack[CallOptions]) -> Answer:
         """Answer one prompt. See CallOptions for what else it takes."""

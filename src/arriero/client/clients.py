@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from arriero.client.address import from_environment, key_from_environment, parse
 from arriero.client.async_calls import AsyncCalls
-from arriero.client.calls import Calls, LoopThread
+from arriero.client.calls import Calls
 from arriero.client.detect import Api, ServerSpeaker
 
 
@@ -45,4 +45,4 @@ class Client(Calls):
     ) -> None:
         inner = AsyncClient(host, model=model, api=api, api_key=api_key, timeout=timeout)
         self.address = inner.address
-        super().__init__(inner, LoopThread())
+        super().__init__(inner)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from arriero.client.async_calls import AsyncCalls
-from arriero.client.calls import Calls, LoopThread
+from arriero.client.calls import Calls
 from arriero.client.worker_speaker import WorkerSpeaker, name_of
 
 
@@ -28,4 +28,4 @@ class Engine(Calls):
     """AsyncEngine's calls for code that is not async; the arguments are the same."""
 
     def __init__(self, path: str | os.PathLike[str], *, worker: Mapping[str, Any] | None = None) -> None:
-        super().__init__(AsyncEngine(path, worker=worker), LoopThread())
+        super().__init__(AsyncEngine(path, worker=worker))

@@ -7,6 +7,7 @@ whether the first one loses a leading space is the vocabulary's rule.
 from __future__ import annotations
 
 import codecs
+import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -59,6 +60,9 @@ class Detokenizer:
         self._piece = piece
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._matchers = [_StopMatcher(text) for text in dict.fromkeys(stop) if text]
+        # A stop string begins with one of these: text without them needs no matching while nothing is held.
+        firsts = "".join(re.escape(matcher.stop[0]) for matcher in self._matchers)
+        self._begins = re.compile(f"[{firsts}]") if firsts else None
         self._held = ""  # could be the start of a stop string
         self._decoded = 0  # characters, held ones included
         self._ends: deque[int] = deque()  # where each token that is not closed yet ends, in characters
@@ -88,7 +92,7 @@ class Detokenizer:
             # A token whose last character is incomplete ends behind the character that its bytes will make.
             self._ends.append(self._decoded + bool(self._decoder.getstate()[0]))
         matchers = self._matchers
-        if not matchers:
+        if self._begins is None or (not self._held and self._begins.search(text) is None):
             return self._emit(text, 0)
         for index, char in enumerate(text):
             complete = [matcher.stop for matcher in matchers if matcher.feed(char)]

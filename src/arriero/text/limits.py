@@ -45,7 +45,7 @@ class Meter:
         self._steps -= 1
         if self._steps < 0:
             raise LimitExceeded(f"more than {MAX_STEPS} steps")
-        if time.monotonic() > self._ends:
+        if not self._steps & 31 and time.monotonic() > self._ends:  # looking costs more than counting
             raise TimeUp
 
 

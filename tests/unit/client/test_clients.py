@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -160,3 +163,18 @@ def test_leaving_a_blocking_stream_aborts_the_request(serve_sync: ServeSync) -> 
                 break
             threading.Event().wait(0.01)
         assert server.gone.is_set()
+
+
+def test_a_client_that_nobody_closes_makes_no_noise(serve_sync: ServeSync) -> None:
+    server = serve_sync({"/api/version": document({"version": "1"})})
+    code = f"import arriero; client = arriero.Client({server.url!r}); print(client.version())"
+    done = subprocess.run([sys.executable, "-X", "dev", "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("1\n", "")
+
+
+def test_a_forgotten_client_ends_its_thread(serve_sync: ServeSync) -> None:
+    server = serve_sync({"/api/version": document({"version": "1"})})
+    before = threading.active_count()
+    assert Client(server.url).version() == "1"
+    gc.collect()
+    assert threading.active_count() == before
