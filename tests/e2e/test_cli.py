@@ -125,7 +125,7 @@ def test_without_a_server_one_is_started_for_the_command(lonely: Shell) -> None:
     assert lonely.all_gone()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM])
 def test_its_own_server_ends_however_the_command_ends(lonely: Shell, number: signal.Signals) -> None:
     command = lonely.start("run", "demo", "Count to 100.")
     assert command.stdout is not None
