@@ -200,10 +200,12 @@ class FakeRunner:
             self._slots[restore.slot] = _Slot(source.values[:count], source.cells[:count])
         elif restore.from_parked is not None:
             values = self._parked.get(restore.from_parked)
-            if values is None and restore.from_parked in output.failed_parks:
+            if values is None:
+                if restore.from_parked not in output.failed_parks:
+                    self.violations.append(f"{restore}: there is no such state")
                 output.failed_restores.append(restore.slot)
                 return
-            if values is None or len(values) < count:
+            if len(values) < count:
                 raise self._violated(f"{restore}: the parked state does not have that")
             if self._info.prefix_sharing == "whole" and len(values) != count:
                 raise self._violated(f"{restore}: a part of a state that is only usable whole")

@@ -152,6 +152,7 @@ def test_a_failed_restore_is_computed_instead() -> None:
     assert world.records[second].started[0].cached_tokens == 0
     stats = world.engine.stats()
     assert stats.failed_restores == 1
+    assert stats.parks == 2  # the state that failed is gone, so that the prefix was parked anew
     # the attempt handed one chunk over in vain
     assert stats.prefilled_tokens == 501 + 501 + 5
 
@@ -161,6 +162,18 @@ def test_everybody_copying_from_a_failed_restore_computes_as_well() -> None:
     world.add([*PREFIX, 1], max_tokens=2)
     world.run()
     world.runner.faults.restores = 1
+    others = [world.add([*PREFIX, 2 + i], max_tokens=2) for i in range(3)]
+    world.finish()
+    assert world.engine.stats().failed_restores == 3
+    assert [world.records[n].ended[0].reason for n in others] == ["length"] * 3
+
+
+def test_a_source_that_always_fails_is_tried_once() -> None:
+    world = _world("sequence")
+    world.add([*PREFIX, 1], max_tokens=60)
+    while not world.records[0].tokens:
+        world.step()
+    world.runner.faults.restores = 1000
     others = [world.add([*PREFIX, 2 + i], max_tokens=2) for i in range(3)]
     world.finish()
     assert world.engine.stats().failed_restores == 3

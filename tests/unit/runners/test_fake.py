@@ -130,7 +130,6 @@ def _fails(runner: FakeRunner, batch: Batch, match: str) -> None:
         (Batch([Span(0, PROMPT, 0, 5, 5, [0, 1])]), "sampler"),
         (Batch(parks=[Park(0, 1, 4)]), "impossible"),
         (Batch(restores=[Restore(0, 4, from_slot=1)]), "does not have"),
-        (Batch(restores=[Restore(0, 4, from_parked=1)]), "does not have"),
         (Batch(restores=[Restore(0, 4)]), "impossible"),
     ],
 )
@@ -147,6 +146,12 @@ def test_violations_of_what_it_can_do() -> None:
     runner = _runner(parked_blocks=0)
     _draw(runner, _span(PROMPT))
     _fails(runner, Batch(parks=[Park(0, 1, 4)]), "parked, at most 0")
+
+
+def test_an_unknown_parked_state_cannot_be_restored() -> None:
+    runner = _runner()
+    assert runner.execute(Batch(restores=[Restore(0, 4, from_parked=1)])).failed_restores == [0]
+    assert len(runner.violations) == 1
 
 
 def test_runners_are_found_by_name() -> None:

@@ -1,0 +1,216 @@
+"""What every Runner promises (core/runner.py): the same answers however a prompt is cut, placed, parked or shared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from arriero.core.runner import Park, Restore
+from arriero.engine.engine import Engine
+from arriero.engine.events import Ended, TokenEvent
+from arriero.engine.sequence import SequenceSpec
+from arriero.runners.fake import GreedySampler
+from tests.contract.runner_cases import CASES, RunnerCase
+from tests.contract.runner_driver import Driver, Logits
+
+PROMPT = [5 + (i * i * 7 + 3 * i) % 200 for i in range(50)]
+OTHER = [9 + (i * i * 5 + 11 * i) % 190 for i in range(50)]
+
+
+@pytest.fixture(params=CASES, ids=lambda case: case.name)
+def case(request: pytest.FixtureRequest) -> RunnerCase:
+    """One kind of runner."""
+    assert isinstance(request.param, RunnerCase)
+    return request.param
+
+
+@pytest.fixture
+def driver(case: RunnerCase) -> Iterator[Driver]:
+    """A fresh runner of that kind."""
+    runner = case.make()
+    yield Driver(runner)
+    runner.close()
+
+
+@pytest.fixture
+def slots(driver: Driver) -> Driver:
+    """The same, where it has sequence storage that can be cut anywhere."""
+    if driver.info.storage != "sequence" or driver.info.prefix_sharing != "any":
+        pytest.xfail("paged storage: nothing is parked or restored")
+    return driver
+
+
+def _close(case: RunnerCase, one: Logits, other: Logits) -> bool:
+    return float(np.abs(one - other).max()) <= case.tolerance * float(other.std())
+
+
+def test_info_is_sound(driver: Driver) -> None:
+    info = driver.info
+    assert info.n_vocab > 0
+    assert 1 <= info.max_sequences <= info.max_batch_tokens
+    assert info.block_size == 16
+    assert info.active_blocks * info.block_size >= info.max_sequence_tokens > 0
+    assert 0 <= info.chunk_align <= info.max_batch_tokens
+    assert info.parked_blocks >= 0
+    assert all(size >= 0 for size in info.memory.values())
+    assert 0 <= info.layers_gpu <= info.layers_total or info.layers_total == 0
+
+
+def test_an_empty_batch_gives_nothing(driver: Driver) -> None:
+    output = driver.step()
+    assert (output.choices, output.error) == ([], None)
+
+
+def test_only_a_span_with_a_sampler_draws(driver: Driver) -> None:
+    end = driver.info.chunk_align or 20
+    assert driver.logits(driver.span(0, PROMPT, 0, end)) == []
+
+
+def test_a_prompt_in_chunks_is_a_prompt(case: RunnerCase, driver: Driver) -> None:
+    whole = driver.prefill(0, PROMPT)
+    for start, end in ((0, 16), (16, 32), (32, 48), (48, 50)):
+        found = driver.logits(driver.span(1, PROMPT, start, end))
+    assert _close(case, found[0], whole)
+    assert not _close(case, driver.prefill(2, OTHER), whole)
+
+
+def test_token_by_token_is_all_at_once(case: RunnerCase, driver: Driver) -> None:
+    tokens = list(PROMPT)
+    step = driver.prefill(0, tokens)
+    for _ in range(5):
+        tokens.append(int(step.argmax()))
+        (step,) = driver.logits(driver.span(0, tokens, len(tokens) - 1, prompt_len=len(PROMPT)))
+        assert _close(case, driver.prefill(1, tokens), step)
+        driver.free(1)
+
+
+def test_neighbours_do_not_matter(case: RunnerCase, driver: Driver) -> None:
+    alone, other = driver.prefill(0, PROMPT), driver.prefill(1, OTHER)
+    driver.free(0, 1)
+    end = driver.info.chunk_align or 20
+    driver.logits(driver.span(0, PROMPT, 0, end))
+    start = end
+    # another prompt begins while this one is under way, and decodes while it goes on
+    tokens = list(OTHER)
+    assert _close(case, driver.prefill(1, tokens), other)
+    while start < len(PROMPT):
+        end = min(start + (driver.info.chunk_align or 20), len(PROMPT))
+        tokens.append(7)
+        found = driver.logits(
+            driver.span(1, tokens, len(tokens) - 1, prompt_len=len(OTHER)), driver.span(0, PROMPT, start, end)
+        )
+        start = end
+    assert _close(case, found[-1], alone)
+    if driver.info.deterministic:
+        assert (found[-1] == alone).all()
+
+
+def test_a_freed_slot_is_as_new(case: RunnerCase, driver: Driver) -> None:
+    before = driver.prefill(0, PROMPT)
+    driver.free(0)
+    driver.prefill(0, OTHER)
+    after = driver.logits(driver.span(1, PROMPT, 0, driver.info.chunk_align or 10), frees=[0])
+    assert after == []
+    assert _close(case, driver.prefill(0, PROMPT), before)
+
+
+def test_freeing_and_dropping_nothing_is_allowed(driver: Driver) -> None:
+    """An engine that does not know how far a failed step came says it again."""
+    drops = [7, 7] if driver.info.storage == "sequence" else []
+    output = driver.step(frees=[3, 3], drops=drops)
+    assert output.error is None
+    driver.prefill(3, PROMPT)
+
+
+def test_counters_are_those_of_the_step(driver: Driver) -> None:
+    driver.prefill(0, PROMPT)
+    first = driver.step(driver.span(1, PROMPT, 0, 16)).counters
+    second = driver.step(driver.span(2, PROMPT, 0, 16)).counters
+    assert first["decode_calls"] == second["decode_calls"] == 1
+    assert first["decoded_tokens"] == second["decoded_tokens"] == 16
+
+
+def test_a_prefix_is_copied_from_a_running_slot(case: RunnerCase, slots: Driver) -> None:
+    expected = slots.prefill(0, PROMPT)
+    slots.free(0)
+    slots.prefill(0, [*PROMPT[:48], 3, 4, 5])
+    found = slots.logits(slots.span(1, PROMPT, 48), restores=[Restore(1, 48, from_slot=0)])
+    assert _close(case, found[0], expected)
+    found = slots.logits(
+        slots.span(2, PROMPT, 32, 48), slots.span(3, PROMPT, 48), restores=[Restore(2, 32, 1), Restore(3, 48, 1)]
+    )
+    assert _close(case, found[0], expected)
+    if slots.info.deterministic:
+        assert (found[0] == expected).all()
+
+
+def test_a_copy_does_not_depend_on_its_source(case: RunnerCase, slots: Driver) -> None:
+    expected = slots.prefill(0, PROMPT)
+    slots.free(0)
+    slots.prefill(0, [*PROMPT[:32], 3, 4, 5])
+    slots.logits(slots.span(1, PROMPT, 32, 48), restores=[Restore(1, 32, from_slot=0)])
+    slots.free(0)
+    slots.prefill(0, OTHER)
+    assert _close(case, slots.logits(slots.span(1, PROMPT, 48))[0], expected)
+
+
+def test_a_parked_prefix_comes_back(case: RunnerCase, slots: Driver) -> None:
+    expected = slots.prefill(0, PROMPT)
+    assert slots.step(parks=[Park(0, 11, 48)], frees=[0]).failed_parks == []
+    slots.prefill(0, OTHER)
+    for slot, length in ((1, 48), (2, 32)):  # the whole of it, and a part
+        found = [slots.logits(slots.span(slot, PROMPT, length), restores=[Restore(slot, length, from_parked=11)])]
+        assert _close(case, found[0][0], expected)
+
+
+def test_park_free_restore_and_drop_in_one_step(case: RunnerCase, slots: Driver) -> None:
+    expected = slots.prefill(0, PROMPT)
+    span = slots.span(0, PROMPT, 48)
+    moves = {"parks": [Park(0, 1, 48)], "frees": [0], "restores": [Restore(0, 48, from_parked=1)], "drops": [1]}
+    assert _close(case, slots.logits(span, **moves)[0], expected)
+    output = slots.step(slots.span(1, PROMPT, 48), restores=[Restore(1, 48, from_parked=1)])
+    assert output.failed_restores == [1]  # it was dropped
+    assert output.choices == [None]
+
+
+def test_a_chain_of_copies_in_one_step(case: RunnerCase, slots: Driver) -> None:
+    expected = slots.prefill(0, PROMPT)
+    slots.step(parks=[Park(0, 1, 48)], frees=[0])
+    restores = [Restore(2, 48, from_parked=1), Restore(1, 48, from_slot=2)]
+    found = slots.logits(slots.span(1, PROMPT, 48), slots.span(2, PROMPT, 48), restores=restores)
+    assert all(_close(case, logits, expected) for logits in found)
+
+
+def test_closing_twice_is_allowed(case: RunnerCase) -> None:
+    runner = case.make()
+    runner.close()
+    runner.close()
+
+
+def test_an_engine_serves_many_on_it(case: RunnerCase, driver: Driver) -> None:
+    """More requests than slots, one shared prefix: everybody ends, and in a deterministic runner as alone."""
+
+    def answers(numbers: list[int]) -> dict[int, list[int]]:
+        engine = Engine(driver.runner)
+        tokens: dict[int, list[int]] = {number: [] for number in numbers}
+        for number in numbers:
+            engine.add(SequenceSpec(number, [*PROMPT, 5 + number, 6], GreedySampler(), max_tokens=12))
+        while engine.has_work:
+            for event in engine.step(0.0):
+                if isinstance(event, TokenEvent):
+                    tokens[event.id].append(event.token)
+                elif isinstance(event, Ended):
+                    assert event.reason == "length"
+            engine.check()
+        stats = engine.stats()
+        assert stats.prefilled_tokens <= len(PROMPT) + len(numbers) * (2 + 16)
+        driver.step(drops=list(range(1, stats.parks + 1)) if driver.info.storage == "sequence" else [])
+        return tokens
+
+    together = answers(list(range(7)))
+    assert all(len(tokens) == 12 for tokens in together.values())
+    if case.tolerance == 0 or driver.info.deterministic:
+        for number in range(7):
+            assert answers([number]) == {number: together[number]}
