@@ -68,9 +68,11 @@ def test_lists_limits_and_refusals(client: arriero.Client | arriero.Engine) -> N
 
 def test_leaving_a_stream_frees_the_server(exact_server: Server) -> None:
     before = exact_server.metrics().get("arriero_requests_failed_total", 0.0)
-    with arriero.Client(exact_server.url, model="demo") as client:
-        with client.stream("Count to 100.", options={"temperature": 0}) as stream:
-            assert next(stream).finish_reason is None
+    with (
+        arriero.Client(exact_server.url, model="demo") as client,
+        client.stream("Count to 100.", options={"temperature": 0}) as stream,
+    ):
+        assert next(stream).finish_reason is None
     exact_server.wait_for("arriero_requests_failed_total", ">=", before + 1)
     exact_server.wait_for("arriero_requests_in_flight", "==", 0)
 

@@ -20,7 +20,7 @@ _TOKEN = re.compile(rf'\\.|"|{CLOSE}', re.DOTALL)
 
 def matches(template_source: str) -> bool:
     """Tell whether a template asks for calls in this form: the marker, and no family's own notation inside it."""
-    others = ("<function=", "<arg_key", "<tool_call:", "<invoke")
+    others = ("<function=", "<arg_key", "<tool_call:", "<tool_calls>", "<invoke")
     return OPEN in template_source and not any(other in template_source for other in others)
 
 
