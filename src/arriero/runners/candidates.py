@@ -48,9 +48,12 @@ def _partition(values: Floats, count: int) -> Ids:
 
 
 def softmax(logits: Floats) -> Floats:
-    """Return float32 probabilities of float32 logits."""
+    """Return float32 probabilities of float32 logits.
+
+    They are summed one after another in float32, as llama.cpp does: a more exact sum would move the border of top_p.
+    """
     weights: Floats = np.exp(logits - logits.max())
-    weights /= weights.sum(dtype=np.float32)
+    weights /= np.cumsum(weights, dtype=np.float32)[-1]
     return weights
 
 

@@ -10,6 +10,8 @@ import numpy as np
 
 from arriero.runners.llama_cpp.bindings import lib
 
+_NO_TOKENS: tuple[int, ...] = ()
+
 
 class TokenBatch:
     """Room for `capacity` tokens, each of one sequence. The arrays are C's own memory while `struct` lives."""
@@ -17,6 +19,7 @@ class TokenBatch:
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.size = 0
+        self.fillers: list[tuple[int, int]] = []  # rows that nobody asked for: slot, and its length without them
         self._token = np.zeros(capacity, np.int32)
         self._pos = np.zeros(capacity, np.int32)
         self._count = np.ones(capacity, np.int32)
@@ -41,16 +44,22 @@ class TokenBatch:
     def clear(self) -> None:
         """Forget all tokens."""
         self.size = 0
+        self.fillers.clear()
 
     def add(self, slot: int, tokens: Sequence[int], start: int, end: int, *, output: bool) -> None:
         """Append `tokens[start:end]` of the sequence in `slot`; `output` asks for logits after the last of them."""
         first, last = self.size, self.size + end - start
-        self._token[first:last] = tokens[start:end]
+        self._token[first:last] = 0 if tokens is _NO_TOKENS else tokens[start:end]
         self._pos[first:last] = np.arange(start, end, dtype=np.int32)
         self._seq[first:last] = slot
         self._output[first:last] = 0
         self._output[last - 1] = output
         self.size = last
+
+    def add_filler(self, slot: int, position: int) -> None:
+        """Append a token that nobody wants, after the first `position` ones of `slot`; to be cut off afterwards."""
+        self.add(slot, _NO_TOKENS, position, position + 1, output=False)
+        self.fillers.append((slot, position))
 
     @property
     def outputs(self) -> int:

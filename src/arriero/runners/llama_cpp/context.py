@@ -41,9 +41,21 @@ class Context:
         self.buffers = log_tail.buffers()
         self.n_vocab = model.vocab.n_vocab
         self._memory: Any = lib.llama_get_memory(self.handle)
-        self.counters = dict.fromkeys(
-            ("decode_calls", "decoded_tokens", "seq_copies", "state_gets", "state_sets", "state_bytes"), 0
+        self.counters: dict[str, int] = {}
+        self.reset_counters()
+
+    def reset_counters(self) -> None:
+        """Count from nought: calls, tokens asked for, rows that only fill gaps, copies and their bytes."""
+        names = (
+            "decode_calls",
+            "decoded_tokens",
+            "filler_rows",
+            "seq_copies",
+            "state_gets",
+            "state_sets",
+            "state_bytes",
         )
+        self.counters = dict.fromkeys(names, 0)
 
     def decode(self, batch: TokenBatch) -> npt.NDArray[np.float32]:
         """Compute `batch` and return float32[outputs, n_vocab] in the batch's order; valid until the next call.
@@ -57,7 +69,8 @@ class Context:
             reason = _REASONS.get(result, f"error {result}")
             said = log_tail.errors()
             raise DecodeError(f"llama_decode: {reason} ({said})" if said else f"llama_decode: {reason}")
-        self.counters["decoded_tokens"] += batch.size
+        self.counters["decoded_tokens"] += batch.size - len(batch.fillers)
+        self.counters["filler_rows"] += len(batch.fillers)
         outputs = batch.outputs
         if not outputs:
             return np.empty((0, self.n_vocab), np.float32)

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from arriero.core.runner import Batch, Choice, Restore, RunnerInfo, Span, StepOutput
 from arriero.runners.llama_cpp.batch import TokenBatch
-from arriero.runners.llama_cpp.calls import Piece, cut_calls
+from arriero.runners.llama_cpp.calibrate import row_floor
+from arriero.runners.llama_cpp.calls import Piece, cut_calls, fillers
 from arriero.runners.llama_cpp.context import Context, DecodeError
 from arriero.runners.llama_cpp.model import Model
 from arriero.runners.llama_cpp.options import LlamaCppOptions
@@ -32,6 +33,11 @@ class LlamaCppRunner:
         self.context = Context(model, self.plan)
         self.parks = ParkedStates()
         self._batch = TokenBatch(self.plan.num_batch)
+        # A row more can be taken back only where KV can be cut, and helps only where slots are streams.
+        self._fills = not (self.plan.unified or model.recurrent)
+        deterministic = self.plan.deterministic and self._fills
+        self._row_floor = row_floor(self.context, self._batch) if deterministic else 1
+        self.context.reset_counters()
         self._info = _describe(model, self.plan, self.context)
 
     @property
@@ -49,7 +55,8 @@ class LlamaCppRunner:
         reused = self.context.graphs_reused()
         output = StepOutput()
         for park in batch.parks:
-            state = self.context.state(park.slot) if self._info.prefix_sharing != "none" else None
+            held = self.context.positions(park.slot)[1] + 1
+            state = self.context.state(park.slot) if held >= park.num_tokens else None
             if state is None:
                 output.failed_parks.append(park.parked)
             else:
@@ -98,7 +105,7 @@ class LlamaCppRunner:
         lost = set(output.failed_restores)
         pieces = [Piece.of(index, span) for index, span in enumerate(spans) if span.slot not in lost]
         try:
-            for call in cut_calls(pieces, self.plan.num_batch, self._info.chunk_align):
+            for call in cut_calls(pieces, self.plan.num_batch, align=self._info.chunk_align, mixed=self.plan.unified):
                 self._call(call, spans, choices)
         except DecodeError as error:
             for span in spans:
@@ -109,14 +116,28 @@ class LlamaCppRunner:
 
     def _call(self, call: list[Piece], spans: list[Span], choices: list[Choice | None]) -> None:
         self._batch.clear()
-        for piece in call:
-            span = spans[piece.index]
-            self._batch.add(span.slot, span.tokens, piece.start, piece.end, output=piece.output)
+        for slot, piece in self._rows_of(call):
+            if piece is None:
+                self._batch.add_filler(slot, self.context.positions(slot)[1] + 1)
+            else:
+                self._batch.add(slot, spans[piece.index].tokens, piece.start, piece.end, output=piece.output)
         logits = iter(self.context.decode(self._batch))
+        for slot, length in self._batch.fillers:
+            self.context.cut(slot, length)
         for index, row in _rows(call, logits):
             span = spans[index]
             assert span.sampler is not None
             choices[index] = span.sampler.sample(row, span.tokens[: span.end], span.prompt_len)
+
+    def _rows_of(self, call: list[Piece]) -> list[tuple[int, Piece | None]]:
+        """Return what the call computes, in order of slots; None for a row that only fills a gap."""
+        rows: list[tuple[int, Piece | None]] = [(piece.slot, piece) for piece in call]
+        if self._fills and call[0].drawn:
+            for slot in fillers([piece.slot for piece in call], self.plan.max_sequences, self._row_floor):
+                if len(rows) < self.plan.num_batch and self.context.positions(slot)[1] + 1 < self.plan.num_ctx:
+                    rows.append((slot, None))
+            rows.sort(key=lambda row: row[0])
+        return rows
 
 
 def _rows(
