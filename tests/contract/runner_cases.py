@@ -24,6 +24,7 @@ class RunnerCase:
     name: str
     make: Callable[[], Runner]
     tolerance: float = 0.0
+    paged: bool = False
 
 
 def _fake(**changes: Any) -> Runner:
@@ -56,7 +57,7 @@ def _llama_cpp(**changes: Any) -> Runner:
 
 CASES = [
     RunnerCase("fake-sequence", lambda: _fake(storage="sequence")),
-    RunnerCase("fake-paged", lambda: _fake(storage="paged")),
+    RunnerCase("fake-paged", lambda: _fake(storage="paged"), paged=True),
     RunnerCase("fake-aligned", lambda: _fake(deterministic=True, chunk_align=16)),
     RunnerCase("llama_cpp-streams", lambda: _llama_cpp(layout="streams"), 0.15),
     RunnerCase("llama_cpp-unified", lambda: _llama_cpp(layout="unified"), 0.15),

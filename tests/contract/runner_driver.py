@@ -31,8 +31,9 @@ class KeepLogits:
 class Driver:
     """A runner with fixed blocks for each slot. `span` and `step` are all that tests need."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, tolerance: float) -> None:
         self.runner = runner
+        self.tolerance = tolerance
         self.info = runner.info
         self._blocks_each = -(-256 // self.info.block_size)
 
@@ -72,6 +73,15 @@ class Driver:
         for start in range(0, len(tokens), align):
             found = self.logits(self.span(slot, tokens, start, min(start + align, len(tokens))))
         return found[0]
+
+    @property
+    def exact(self) -> bool:
+        """Whether the same logits must come out bit by bit."""
+        return self.tolerance == 0
+
+    def close(self, one: Logits, other: Logits) -> bool:
+        """Whether no logit differs by more than the runner's tolerance."""
+        return float(np.abs(one - other).max()) <= self.tolerance * float(other.std())
 
     def free(self, *slots: int) -> None:
         """Empty slots."""
