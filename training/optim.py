@@ -58,7 +58,13 @@ class Optimizer:
         second = self.second[name].lerp_(grad.square(), 0.02)
         hat = first / (1 - 0.9**self.count)
         root = (second / (1 - 0.98**self.count)).sqrt_().add_(1e-8)
-        master.addcdiv_(hat, root, value=-self.adam_lr * scale)
+        master.addcdiv_(hat, root, value=-self.adam_rate(name) * scale)
+
+    def adam_rate(self, name: str) -> float:
+        """Adam's rate by the size of what it steps: embedding about 1, norms 1, the last norm 0.04."""
+        if "token_embd" in name:
+            return self.adam_lr
+        return self.adam_lr / (40 if name.startswith("output_norm") else 6)
 
     def state(self) -> dict[str, object]:
         """What a checkpoint keeps."""

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from training.batches import steps
+from training.circuit import lay_in
 from training.model import Llama
 from training.optim import Optimizer
 from training.shape import Shape
@@ -22,9 +23,9 @@ from training.workers import Workers
 
 
 def rate(progress: float) -> float:
-    """Warm up over the first hundredth, hold, then fall linearly from 40 % on."""
-    if progress < 0.01:
-        return max(progress / 0.01, 0.05)
+    """Warm up over the first fiftieth, hold, then fall linearly from 40 % on."""
+    if progress < 0.02:
+        return max(progress / 0.02, 0.05)
     return 1.0 if progress < 0.4 else max((1 - progress) / 0.6, 0.02)
 
 
@@ -38,11 +39,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=90)
-    parser.add_argument("--step-tokens", type=int, default=4000)
-    parser.add_argument("--micro-tokens", type=int, default=2048)
-    parser.add_argument("--copying", type=float, default=0.22, help="share of the time given to copying alone")
+    parser.add_argument("--step-tokens", type=int, default=3000)
+    parser.add_argument("--micro-tokens", type=int, default=1536)
+    parser.add_argument("--copying", type=float, default=0.1, help="share of the time given to copying alone")
     parser.add_argument("--muon-lr", type=float, default=0.02)
-    parser.add_argument("--adam-lr", type=float, default=0.003)
+    parser.add_argument("--adam-lr", type=float, default=0.02)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--resume", type=Path)
@@ -51,7 +52,9 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
-    model = Llama(Shape()).to(torch.bfloat16)
+    model = Llama(Shape())
+    lay_in(model)
+    model = model.to(torch.bfloat16)
     optimizer = Optimizer(model, args.muon_lr, args.adam_lr)
     workers = Workers(model, args.threads)
     seen = 0

@@ -100,6 +100,12 @@ def run(rng: random.Random) -> Turn:
     return rng.choice(COLON).format(x=text), text
 
 
+def thrice(rng: random.Random) -> Turn:
+    """A run given back three times: the second and third need no question."""
+    text = " ".join(any_word(rng, 0.6) for _ in range(rng.randint(2, 10)))
+    return f"Three times: {text}", "\n".join([text] * 3)
+
+
 def lookup(rng: random.Random) -> Turn:
     """Pairs of a key and a value; the value of one key is asked for."""
     table = {any_word(rng, 0.5): rng.choice((any_word, any_name))(rng) for _ in range(rng.randint(2, 8))}

@@ -52,6 +52,11 @@ def one_skill(skill: str, make: Callable[[random.Random], Turn]) -> Callable[[ra
     return build
 
 
+def alone(skill: str, make: Callable[[random.Random], Turn]) -> Callable[[random.Random], Dialogue]:
+    """A maker of dialogues of one or two such turns and nothing else."""
+    return lambda rng: dialogue(skill, [make(rng) for _ in range(rng.choice((1, 1, 2)))], rng, 0.0)
+
+
 def remembering(rng: random.Random) -> Dialogue:
     """A memory dialogue with small turns between."""
     return dialogue("memory", memory.turns(rng, small), rng)
@@ -74,8 +79,10 @@ MIX: tuple[tuple[float, Maker], ...] = (
     (8, styles.dialogue),
 )
 COPYING: tuple[tuple[float, Maker], ...] = (
-    (5, one_skill("run", copying.run)),
-    (2, one_skill("lookup", copying.lookup)),
+    (4, alone("run", copying.run)),
+    (1, alone("run thrice", copying.thrice)),
+    (2, alone("repeat", copying.turn)),
+    (1, alone("lookup", copying.lookup)),
 )
 
 
