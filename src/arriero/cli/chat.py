@@ -13,6 +13,7 @@ from arriero.cli.failures import told
 from arriero.cli.printing import figures
 from arriero.cli.settings import Settings
 from arriero.cli.slash import Left, obey
+from arriero.cli.waiting import spinner, until_first
 from arriero.client import ArrieroError, Client, Message
 from arriero.config import home_folder
 
@@ -57,7 +58,7 @@ class Chat:
         stream = state.client.stream(turns, **settings.call())
         try:
             with stream:
-                for chunk in stream:
+                for chunk in until_first(stream):
                     printer.thinking(chunk.thinking)
                     printer.text(chunk.text)
         except KeyboardInterrupt:
@@ -97,7 +98,8 @@ class Chat:
 
 def chat(client: Client, settings: Settings) -> None:
     """Load the model, then chat in the terminal; lines typed are remembered under ARRIERO_HOME."""
-    client.generate("", model=settings.model, keep_alive=settings.keep_alive)  # an unknown model is told at once
+    with spinner():  # an unknown model is told at once, and the first answer does not wait for the loading
+        client.generate("", model=settings.model, keep_alive=settings.keep_alive)
     Chat(client, settings, _terminal(), sys.stdout).loop()
 
 

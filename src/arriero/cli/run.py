@@ -60,10 +60,11 @@ def run(
 
 def _once(client: Client, settings: Settings, question: str) -> None:
     from arriero.cli.printing import figures
+    from arriero.cli.waiting import until_first
 
     printer = settings.printer(sys.stdout)
     with client.stream(question, **settings.call()) as stream:
-        for chunk in stream:
+        for chunk in until_first(stream):
             printer.thinking(chunk.thinking)
             printer.text(chunk.text)
     printer.end()

@@ -180,6 +180,9 @@ class AsyncCalls:
             raise InvalidRequest("raw needs a prompt, not messages", param="raw")
         if given.get("tools") and text:  # only conversations have tools in either API
             prompt, text = [{"role": "user", "content": prompt}], False
+        options = dict(given.get("options") or {})
+        if isinstance(options.get("stop"), str):
+            options["stop"] = [options["stop"]]
         return Call(
             model=self._named(given.get("model")),
             prompt=prompt if isinstance(prompt, str) else None,
@@ -190,7 +193,7 @@ class AsyncCalls:
             format=given.get("format"),
             think=given.get("think"),
             keep_alive=given.get("keep_alive"),
-            options=dict(given.get("options") or {}),
+            options=options,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import msgspec
@@ -15,6 +15,16 @@ from arriero.core.errors import DeadlineExceeded
 
 MAX_LINE = 256 * 1024 * 1024  # bytes of one JSON document or stream line
 CONNECT_S = 10.0
+
+T = TypeVar("T")
+
+
+def decode(data: bytes, kind: type[T]) -> T:
+    """Read a JSON document as a `kind`; ConnectionFailed if the server sent something else."""
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.DecodeError as error:
+        raise ConnectionFailed(f"the server sent what the client cannot read: {error}") from error
 
 
 class Http:
@@ -91,7 +101,9 @@ class Http:
             self._session = aiohttp.ClientSession(
                 headers=self._headers,
                 timeout=aiohttp.ClientTimeout(total=self._timeout, sock_connect=CONNECT_S),
-                connector=aiohttp.TCPConnector(limit=0),  # how many at once is the caller's choice
+                # How many at once is the caller's choice. Idle connections are dropped before a server (uvicorn: after
+                # 5 s) drops them, lest a request meets a closing one.
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=3),
                 trust_env=not self.address.loopback,
                 auto_decompress=True,
             )

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from arriero.client.errors import ConnectionFailed, from_body
-from arriero.client.http import Http
+from arriero.client.http import Http, decode
 from arriero.client.types import (
     Call,
     Chunk,
@@ -90,7 +90,7 @@ class OllamaSpeaker:
         calls = False
         async with aclosing(self._http.lines("POST", path, _body(call, stream))) as lines:
             async for data in lines:
-                line = msgspec.json.decode(data, type=_Line)
+                line = decode(data, _Line)
                 if line.error is not None:
                     raise from_body({"error": line.error})
                 chunk = _chunk(line, calls)
@@ -103,25 +103,25 @@ class OllamaSpeaker:
     async def embed(self, model: str, texts: Sequence[str]) -> Embeddings:
         """POST /api/embed."""
         body = await self._http.json("POST", "/api/embed", {"model": model, "input": list(texts)})
-        found = msgspec.json.decode(body, type=_Embedded)
+        found = decode(body, _Embedded)
         usage = Usage(prompt_tokens=found.prompt_eval_count, load_ns=found.load_duration, total_ns=found.total_duration)
         return Embeddings(vectors=found.embeddings, model=found.model, usage=usage)
 
     async def models(self) -> list[ModelInfo]:
         """GET /api/tags."""
-        return msgspec.json.decode(await self._http.json("GET", "/api/tags"), type=_Models).models or []
+        return decode(await self._http.json("GET", "/api/tags"), _Models).models or []
 
     async def show(self, model: str) -> ShownModel:
         """POST /api/show."""
-        return msgspec.json.decode(await self._http.json("POST", "/api/show", {"model": model}), type=ShownModel)
+        return decode(await self._http.json("POST", "/api/show", {"model": model}), ShownModel)
 
     async def ps(self) -> list[RunningInfo]:
         """GET /api/ps."""
-        return msgspec.json.decode(await self._http.json("GET", "/api/ps"), type=_Running).models or []
+        return decode(await self._http.json("GET", "/api/ps"), _Running).models or []
 
     async def server(self) -> ServerInfo:
         """GET /api/version; an arriero adds its own."""
-        found = msgspec.json.decode(await self._http.json("GET", "/api/version"), type=_Version)
+        found = decode(await self._http.json("GET", "/api/version"), _Version)
         if found.arriero:
             return ServerInfo(kind="arriero", version=found.arriero, ollama_version=found.version)
         return ServerInfo(kind="ollama", version=found.version, ollama_version=found.version)

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from arriero.client.errors import ConnectionFailed, from_body
-from arriero.client.http import Http
+from arriero.client.http import Http, decode
 from arriero.client.openai_wire import Body, EmbeddingList, ModelList, OpenCalls
 from arriero.client.types import Call, Chunk, Embeddings, ModelInfo, RunningInfo, ServerInfo, ShownModel
 from arriero.core.errors import InvalidOption, UnsupportedFeature
@@ -44,7 +44,7 @@ class OpenAISpeaker:
         path = "/v1/completions" if call.raw else "/v1/chat/completions"
         body = _body(call, stream)
         if not stream:
-            found = msgspec.json.decode(await self._http.json("POST", path, body), type=Body)
+            found = decode(await self._http.json("POST", path, body), Body)
             yield _whole(found)
             return
         open_calls = OpenCalls()
@@ -58,7 +58,7 @@ class OpenAISpeaker:
                 if data == b"[DONE]":
                     yield Chunk(tool_calls=open_calls.close(), finish_reason=reason or "stop", usage=usage or Usage())
                     return
-                event = msgspec.json.decode(data, type=Body)
+                event = decode(data, Body)
                 if event.error is not None:
                     raise from_body({"error": event.error})
                 if event.usage is not None:
@@ -76,14 +76,14 @@ class OpenAISpeaker:
     async def embed(self, model: str, texts: Sequence[str]) -> Embeddings:
         """POST /v1/embeddings."""
         body = await self._http.json("POST", "/v1/embeddings", {"model": model, "input": list(texts)})
-        found = msgspec.json.decode(body, type=EmbeddingList)
+        found = decode(body, EmbeddingList)
         vectors = tuple(item.embedding for item in sorted(found.data, key=lambda item: item.index))
         usage = found.usage.core() if found.usage is not None else Usage()
         return Embeddings(vectors=vectors, model=found.model, usage=usage)
 
     async def models(self) -> list[ModelInfo]:
         """GET /v1/models."""
-        found = msgspec.json.decode(await self._http.json("GET", "/v1/models"), type=ModelList)
+        found = decode(await self._http.json("GET", "/v1/models"), ModelList)
         return [
             ModelInfo(name=item.id, modified_at=datetime.fromtimestamp(item.created, UTC) if item.created else None)
             for item in found.data

@@ -31,7 +31,7 @@ async def test_generate(serve: Serve) -> None:
         assert (answer.text, answer.finish_reason, answer.model) == ("Hi there", "stop", "m")
         usage = answer.usage
         assert (usage.prompt_tokens, usage.completion_tokens, usage.total_ns, usage.prefill_ns) == (7, 2, 50, 20)
-        await client.generate("again", model="other", raw=True)
+        await client.generate("again", model="other", raw=True, options={"stop": "END"})
     assert [each.path for each in server.asked] == ["/api/version", "/api/generate", "/api/generate"]
     assert server.asked[1].body == {
         "model": "m",
@@ -42,7 +42,9 @@ async def test_generate(serve: Serve) -> None:
         "keep_alive": "5m",
         "options": {"temperature": 0},
     }
-    assert server.asked[2].body == {"model": "other", "stream": False, "prompt": "again", "raw": True}
+    assert server.asked[2].body == {"model": "other", "stream": False, "prompt": "again", "raw": True} | {
+        "options": {"stop": ["END"]}
+    }
 
 
 async def test_chat_with_tools(serve: Serve) -> None:
@@ -100,6 +102,8 @@ async def test_stream_whatever_the_pieces(serve: Serve) -> None:
         (ndjson({"error": "the model died"}), errors.ArrieroError, "the model died"),
         (ndjson({"error": {"code": "worker_died", "message": "gone"}}), errors.WorkerDied, "gone"),
         (b"", ConnectionFailed, "before the answer was finished"),
+        (b"<html>\n", ConnectionFailed, "sent what the client cannot read"),
+        (b'{"response": 7}\n', ConnectionFailed, "sent what the client cannot read"),
     ],
 )
 async def test_a_stream_that_breaks_is_an_error(
