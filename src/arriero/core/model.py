@@ -32,7 +32,8 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     `name` is canonical (`demo:latest`). `digest` is 64 hex digits; for a file served in place it is made of header,
     size and mtime, not of the weights. `size` in bytes, `modified_at` in seconds since the epoch. `options` are the
-    model's own defaults in Ollama's names. `source` says where it comes from: demo, path or fake.
+    model's own defaults in Ollama's names. `chat_template` is the GGUF's Jinja, `go_template` the store's TEMPLATE;
+    `uses_go_template` says that the latter was chosen, and `capabilities` follow the choice. `source` says where it comes from: demo, path or fake.
     """
 
     name: str
@@ -43,6 +44,8 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     details: ModelDetails = ModelDetails()
     capabilities: tuple[str, ...] = ("completion",)
     chat_template: str | None = None
+    go_template: str | None = None
+    uses_go_template: bool = False
     system: str | None = None
     options: dict[str, Any] = {}
     license: str = ""

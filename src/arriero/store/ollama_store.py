@@ -34,13 +34,16 @@ class StoredModel:
     digest: str
     weights: Path
     modified_at: float
+    template: Path | None = None
     system: Path | None = None
     params: Path | None = None
     license: Path | None = None
 
     def apply(self, spec: ModelSpec) -> ModelSpec:
-        """Put what the store's layers say (system prompt, parameters, licence) into `spec`."""
+        """Put what the store's layers say (template, system prompt, parameters, licence) into `spec`."""
         changes: dict[str, Any] = {"modified_at": self.modified_at}
+        if self.template is not None:
+            changes["go_template"] = _text(self.template)
         if self.system is not None:
             changes["system"] = _text(self.system)
         if self.license is not None:
@@ -92,6 +95,7 @@ def _read_manifest(root: Path, path: Path) -> StoredModel | None:
         digest=hashlib.sha256(raw).hexdigest(),
         weights=blobs["model"],
         modified_at=modified,
+        template=blobs.get("template") or blobs.get("prompt"),  # "prompt" is its name in old manifests
         system=blobs.get("system"),
         params=blobs.get("params"),
         license=blobs.get("license"),
