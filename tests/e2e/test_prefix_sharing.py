@@ -61,7 +61,7 @@ def ids(start: int, count: int) -> list[int]:
 def usage_of(reply: bytes) -> dict[str, Any]:
     """The usage in an SSE reply; the reply must be whole."""
     assert b"data: [DONE]" in reply, reply[-400:]
-    pieces = [json.loads(line[6:]) for line in reply.split(b"\n") if line.startswith(b'data: {')]
+    pieces = [json.loads(line[6:]) for line in reply.split(b"\n") if line.startswith(b"data: {")]
     return next(dict(piece["usage"]) for piece in reversed(pieces) if piece.get("usage"))
 
 
