@@ -56,9 +56,12 @@ class TokenBatch:
         self._output[last - 1] = output
         self.size = last
 
-    def add_filler(self, slot: int, position: int) -> None:
-        """Append a token that nobody wants, after the first `position` ones of `slot`; to be cut off afterwards."""
-        self.add(slot, _NO_TOKENS, position, position + 1, output=False)
+    def add_filler(self, slot: int, position: int, *, output: bool) -> None:
+        """Append a token that nobody wants, after the first `position` ones of `slot`; to be cut off afterwards.
+
+        With `output` it takes part in the last layers, too, which only see the rows whose logits are asked for.
+        """
+        self.add(slot, _NO_TOKENS, position, position + 1, output=output)
         self.fillers.append((slot, position))
 
     @property

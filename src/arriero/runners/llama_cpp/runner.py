@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import numpy.typing as npt
 
@@ -116,18 +114,23 @@ class LlamaCppRunner:
 
     def _call(self, call: list[Piece], spans: list[Span], choices: list[Choice | None]) -> None:
         self._batch.clear()
-        for slot, piece in self._rows_of(call):
+        rows = self._rows_of(call)
+        for slot, piece in rows:
             if piece is None:
-                self._batch.add_filler(slot, self.context.positions(slot)[1] + 1)
+                self._batch.add_filler(slot, self.context.positions(slot)[1] + 1, output=self._row_floor > 1)
             else:
                 self._batch.add(slot, spans[piece.index].tokens, piece.start, piece.end, output=piece.output)
         logits = iter(self.context.decode(self._batch))
         for slot, length in self._batch.fillers:
             self.context.cut(slot, length)
-        for index, row in _rows(call, logits):
-            span = spans[index]
-            assert span.sampler is not None
-            choices[index] = span.sampler.sample(row, span.tokens[: span.end], span.prompt_len)
+        for _, piece in rows:
+            if piece is None:
+                if self._row_floor > 1:
+                    next(logits)
+            elif piece.output:
+                span = spans[piece.index]
+                assert span.sampler is not None
+                choices[piece.index] = span.sampler.sample(next(logits), span.tokens[: span.end], span.prompt_len)
 
     def _rows_of(self, call: list[Piece]) -> list[tuple[int, Piece | None]]:
         """Return what the call computes, in order of slots; None for a row that only fills a gap."""
@@ -138,14 +141,6 @@ class LlamaCppRunner:
                     rows.append((slot, None))
             rows.sort(key=lambda row: row[0])
         return rows
-
-
-def _rows(
-    call: list[Piece], logits: Iterator[npt.NDArray[np.float32]]
-) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
-    for piece in call:
-        if piece.output:
-            yield piece.index, next(logits)
 
 
 def _describe(model: Model, plan: Plan, context: Context) -> RunnerInfo:
