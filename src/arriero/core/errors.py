@@ -8,6 +8,8 @@ ArrieroError                internal           a bug, or nothing better is known
 │  └─ TemplateError         template_error     the chat template failed or took too long
 ├─ NotImplementedYet        not_implemented    a known field or route that arriero does not have yet
 ├─ ModelNotFound            model_not_found
+├─ BlobNotFound             blob_not_found     no blob of that digest is in the store
+├─ StoreError               store_failed       the store cannot be read or written: full disk, no rights, wrong bytes
 ├─ ModelLoadError           model_load_failed  corrupt file, out of memory, wrong CPU
 ├─ Unauthorized             unauthorized
 ├─ Overloaded               overloaded         the queue is full; retry_after says when to come back
@@ -86,6 +88,18 @@ class ModelNotFound(ArrieroError):
     """No model of that name is known; details: `model`."""
 
     code = "model_not_found"
+
+
+class BlobNotFound(ArrieroError):
+    """No blob of that digest is in the store; details: `digest`."""
+
+    code = "blob_not_found"
+
+
+class StoreError(ArrieroError):
+    """The store cannot be read or written."""
+
+    code = "store_failed"
 
 
 class ModelLoadError(ArrieroError):

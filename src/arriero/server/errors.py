@@ -21,9 +21,11 @@ STATUS: Mapping[str, int] = {
     "template_error": 400,
     "unauthorized": 401,
     "model_not_found": 404,
+    "blob_not_found": 404,
     "cancelled": 499,  # nginx's "client closed request", which Ollama answers too
     "internal": 500,
     "model_load_failed": 500,
+    "store_failed": 500,
     "worker_died": 500,
     "not_implemented": 501,
     "overloaded": 503,

@@ -1,0 +1,38 @@
+"""What changes the models there are: a create request, and the progress of long work. Knows no wire format."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from arriero.core.request import Message
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """One report of create, pull or push. `digest` names a blob with its prefix; `total` and `completed` in bytes."""
+
+    status: str
+    digest: str = ""
+    total: int = 0
+    completed: int = 0
+
+
+class CreateRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A model to be made of another one (`base`) or of uploaded blobs (`files`: a relative path to a digest).
+
+    None for a text means that the base's own stays; so do `parameters` that are not named and empty `messages`.
+    `licenses` are added to the base's.
+    """
+
+    model: str
+    base: str = ""
+    files: dict[str, str] | None = None
+    template: str | None = None
+    system: str | None = None
+    licenses: tuple[str, ...] = ()
+    parameters: dict[str, Any] = {}
+    messages: tuple[Message, ...] = ()
+    renderer: str = ""
+    parser: str = ""
+    requires: str = ""
