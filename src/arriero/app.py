@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 import os
 import socket
 from pathlib import Path
 
-import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
@@ -17,7 +14,7 @@ from arriero.config import Config
 from arriero.observe.logs import set_up_logging
 from arriero.observe.metrics import Metrics
 from arriero.server.asgi import create_app
-from arriero.server.run import uvicorn_config
+from arriero.server.run import run_server
 from arriero.service.service import Service
 from arriero.store.catalog import Catalog
 
@@ -62,11 +59,9 @@ async def serve(config: Config, listener: socket.socket) -> None:
     set_up_logging(config.log_level)
     make_home(config.home)
     app, service = build(config)
-    settings = uvicorn_config(app, config.server)
     host, port = listener.getsockname()[:2]
     log.info("listening on http://%s:%s", f"[{host}]" if ":" in host else host, port)
     try:
-        with contextlib.suppress(asyncio.CancelledError):
-            await uvicorn.Server(settings).serve(sockets=[listener])
+        await run_server(app, config.server, listener)
     finally:
         await service.close()

@@ -1,6 +1,12 @@
-"""How uvicorn is set up for the application; the one place with its settings."""
+"""How uvicorn is set up and ended; the one place with its settings."""
 
 from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Generator
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -32,3 +38,29 @@ def uvicorn_config(app: ASGIApp, options: ServerOptions) -> uvicorn.Config:
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE,
     )
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to run_server: uvicorn raises them again when it is done, before our workers are ended."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+async def run_server(app: ASGIApp, options: ServerOptions, listener: socket.socket) -> None:
+    """Serve on `listener` until SIGINT or SIGTERM; a second signal cuts running answers off. Returns, never raises."""
+    server = _Server(uvicorn_config(app, options))
+    loop = asyncio.get_running_loop()
+
+    def ask() -> None:
+        server.force_exit = server.should_exit
+        server.should_exit = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ask)
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
