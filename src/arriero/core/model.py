@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from arriero.core.request import Message
+
 
 class ModelDetails(msgspec.Struct, frozen=True, kw_only=True):
     """What lists and `show` print; read from the file's header, never from its tensors' data.
@@ -13,6 +15,7 @@ class ModelDetails(msgspec.Struct, frozen=True, kw_only=True):
     `parameter_size` reads "4.5M"; `quantization` "Q8_0". Sizes are tokens or counts, not bytes.
     """
 
+    parent_model: str = ""
     format: str = "gguf"
     family: str = ""
     parameter_count: int = 0
@@ -33,7 +36,8 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     `name` is canonical (`demo:latest`). `digest` is 64 hex digits; for a file served in place it is made of header,
     size and mtime, not of the weights. `size` in bytes, `modified_at` in seconds since the epoch. `options` are the
     model's own defaults in Ollama's names. `chat_template` is the GGUF's Jinja, `go_template` the store's TEMPLATE;
-    `uses_go_template` says that the latter was chosen, and `capabilities` follow the choice. `source` says where it comes from: demo, path or fake.
+    `uses_go_template` says that the latter was chosen, and `capabilities` follow the choice. `messages` precede those
+    of a request. `source` says where it comes from: demo, path, ollama (a models folder) or fake.
     """
 
     name: str
@@ -49,6 +53,10 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     system: str | None = None
     options: dict[str, Any] = {}
     license: str = ""
+    messages: tuple[Message, ...] = ()
+    renderer: str = ""
+    parser: str = ""
+    requires: str = ""
     source: str = "path"
     runner: str = "llama_cpp"
 
