@@ -118,6 +118,22 @@ def test_the_watermark_keeps_room_to_grow() -> None:
 
 
 @BOTH
+def test_who_found_no_room_is_tried_again_when_somebody_leaves(storage: str) -> None:
+    world = _world(storage, active_blocks=10, parked_blocks=0, options=EngineOptions(watermark=0))
+    world.add(_prompt(1, 10), max_tokens=20)
+    leaves = world.add(_prompt(2, 80), max_tokens=3)
+    waits = world.add(_prompt(3, 90), max_tokens=3)
+    while not world.records[leaves].ended:
+        world.step()
+        assert world.engine.stats().waiting >= 1
+    world.step()
+    assert world.engine.stats().waiting == 0
+    assert world.engine.stats().running == 2
+    world.finish()
+    assert world.records[waits].ended[0].reason == "length"
+
+
+@BOTH
 def test_preemption_takes_the_newest_of_the_lowest_priority(storage: str) -> None:
     world = _world(storage, active_blocks=9, parked_blocks=0, options=EngineOptions(watermark=0))
     old = world.add(_prompt(1, 40), max_tokens=40)
