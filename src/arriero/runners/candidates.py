@@ -21,30 +21,37 @@ _FIRST_LOOK = 256
 def top_indices(values: Floats, count: int) -> Ids:
     """Return the indices of the `count` greatest of `values`, greatest first; equals come in order of index.
 
-    The greatest lie in the groups of 64 with the greatest maxima: finding those reads the array once, where a
-    partition of the whole would move it several times.
+    At least `count` values reach the `count`-th greatest of the maxima of 64 groups each; finding those reads the
+    array twice, where a partition of the whole would move it several times.
     """
     size = values.size
+    rows = size // _GROUP
     if count >= size:
-        return np.argsort(-values, kind="stable")
-    groups = size // _GROUP
-    if groups <= 2 * count:
-        pool = _partition(values, count)
+        return _descending(values)
+    if rows > 2 * count:
+        maxima = values[: rows * _GROUP].reshape(_GROUP, rows).max(axis=0)
+        pool = np.flatnonzero(values >= _nth_greatest(maxima, count))
     else:
-        body = values[: groups * _GROUP].reshape(groups, _GROUP)
-        best = np.sort(_partition(body.max(axis=1), count))
-        inside = (best[:, None] * _GROUP + np.arange(_GROUP)).ravel()
-        inside = np.concatenate([inside, np.arange(groups * _GROUP, size)])
-        pool = inside[_partition(values[inside], count)]
-    pool.sort()
-    return pool[np.argsort(-values[pool], kind="stable")]
+        pool = np.arange(size)
+    inside = values[pool]
+    if pool.size > count:
+        kept = np.flatnonzero(inside >= _nth_greatest(inside, count))
+        pool, inside = pool[kept], inside[kept]
+    return pool[_descending(inside)[:count]]
 
 
-def _partition(values: Floats, count: int) -> Ids:
-    """Return the indices of the `count` greatest in any order; which of several equal ones is left open."""
-    if count >= values.size:
-        return np.arange(values.size)
-    return np.argpartition(values, values.size - count)[values.size - count :]
+def _nth_greatest(values: Floats, count: int) -> np.float32:
+    found: np.float32 = np.partition(values, values.size - count)[values.size - count]
+    return found
+
+
+def _descending(values: Floats) -> Ids:
+    """Sort stably, greatest first: as integers of value and index, which numpy sorts several times faster."""
+    bits = (values + np.float32(0.0)).view(np.uint32)  # −0.0 becomes 0.0
+    ascending = np.where(bits >> 31, bits, ~bits & np.uint32(0x7FFFFFFF))  # greatest value, least number
+    keys = ascending.astype(np.uint64) << np.uint64(32) | np.arange(values.size, dtype=np.uint64)
+    keys.sort()
+    return (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
 
 
 def softmax(logits: Floats) -> Floats:

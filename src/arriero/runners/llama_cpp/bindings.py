@@ -45,7 +45,8 @@ def _import_low_level() -> Any:
         raise ModelLoadError(f"llama.cpp's library does not load: {error}") from error
 
 
-def _check(module: Any) -> None:
+def check_release(module: Any) -> None:
+    """Raise ModelLoadError unless `module` is of the release whose structs we know."""
     found = importlib.metadata.version("llama-cpp-python")
     if found != PINNED_VERSION:
         raise ModelLoadError(f"llama-cpp-python {PINNED_VERSION} is needed, {found} is installed")
@@ -106,7 +107,7 @@ class LogTail:
 
 
 lib: Any = _import_low_level()
-_check(lib)
+check_release(lib)
 log_tail = LogTail()
 
 

@@ -74,7 +74,10 @@ class Context:
         outputs = batch.outputs
         if not outputs:
             return np.empty((0, self.n_vocab), np.float32)
-        return np.ctypeslib.as_array(lib.llama_get_logits(self.handle), (outputs, self.n_vocab))
+        logits = np.ctypeslib.as_array(lib.llama_get_logits(self.handle), (outputs, self.n_vocab))
+        if np.isnan(logits[:, 0]).any():  # one NaN in the last layer makes the whole row NaN
+            raise DecodeError("llama_decode: the model computed no number (NaN)")
+        return logits
 
     def clear(self, slot: int) -> None:
         """Forget all that `slot` holds."""

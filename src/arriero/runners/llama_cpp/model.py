@@ -67,6 +67,7 @@ class Model:
         return Facts(
             n_ctx_train=lib.llama_model_n_ctx_train(self.handle),
             n_vocab=self.vocab.n_vocab,
+            n_head=lib.llama_model_n_head(self.handle),
             kv_bytes_per_token=self._kv_bytes_per_token(),
             weights=self.size,
             free_memory=psutil.virtual_memory().available,

@@ -15,7 +15,10 @@ DEFAULT_SEQUENCES = 32
 DEFAULT_BATCH = 512
 FEW_SEQUENCES = 8
 ROOMY_SEQUENCES = 4
+LEAST_SHARE = 64
+"""Cells of one pool for each sequence at least: with fewer they would only push each other out."""
 STREAMS_SHARE = 0.6
+SCORES_SHARE = 1 / 8
 DETERMINISTIC_CHUNK = 16
 
 
@@ -25,6 +28,7 @@ class Facts:
 
     n_ctx_train: int
     n_vocab: int
+    n_head: int
     kv_bytes_per_token: int
     weights: int
     free_memory: int
@@ -87,22 +91,37 @@ def make_plan(options: LlamaCppOptions, facts: Facts) -> Plan:
         cells = sequences * _pad(num_ctx)
     else:
         cells = max(_pad(num_ctx), min(wanted * _pad(num_ctx), fitting // CELL_ALIGN * CELL_ALIGN))
-        sequences = max(1, min(wanted, cells // CELL_ALIGN))
+        sequences = max(1, min(wanted, cells // LEAST_SHARE))
     parked = options.parked_bytes
     if parked is None:
         parked = min(facts.free_memory // 10, 4 << 30)
-    flash = {"on": True, "off": False}.get(options.flash_attn, None if facts.gpu else False)
+    flash = _flash_attention(options, facts, batch, cells if not streams else cells // sequences, total)
     return Plan(
         num_ctx=num_ctx,
         max_sequences=sequences,
         unified=not streams,
         cells=cells,
         num_batch=max(batch, sequences),
-        flash_attn=False if options.deterministic else flash,
+        flash_attn=flash,
         threads=options.num_thread or facts.threads,
         parked_bytes=parked,
         deterministic=options.deterministic,
     )
+
+
+def _flash_attention(options: LlamaCppOptions, facts: Facts, batch: int, reach: int, total: int) -> bool | None:
+    """Return whether to fuse attention; None leaves it to llama.cpp, which knows what a GPU can do.
+
+    Without it a call keeps a score for every head, row and cell in reach. On a CPU that is faster by far when many
+    sequences decode (up to 7 times with as many K as Q heads), so it is given up only where scores eat the memory.
+    """
+    if options.deterministic or options.flash_attn == "off":
+        return False
+    if options.flash_attn == "on":
+        return True
+    if facts.gpu:
+        return None
+    return facts.n_head * batch * reach * 4 > total * SCORES_SHARE
 
 
 def _default_ctx(facts: Facts, fitting: int) -> int:

@@ -97,7 +97,8 @@ def test_some_leave_and_others_come(exact: LlamaCppRunner) -> None:
     """Neighbours come and go, prompts are computed in between, slots are left idle in the middle."""
     expected = alone(exact)
     mine = streams()
-    waiting, active = list(reversed(mine)), []
+    waiting = list(reversed(mine))
+    active: list[Stream] = []
     while waiting or active:
         if waiting:
             active.append(waiting.pop())

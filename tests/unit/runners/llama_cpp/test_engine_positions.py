@@ -1,0 +1,140 @@
+"""Under random work the real engine and llama.cpp agree, after each step, on what every slot holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from arriero.core.request import SamplingParams
+from arriero.core.runner import Batch, StepOutput
+from arriero.engine.engine import Engine
+from arriero.engine.options import EngineOptions
+from arriero.engine.sequence import SequenceSpec
+from arriero.runners.llama_cpp.model import Model
+from arriero.runners.llama_cpp.options import LlamaCppOptions
+from arriero.runners.llama_cpp.runner import LlamaCppRunner
+from arriero.runners.sampler import NumpySampler
+from tests.unit.runners.llama_cpp.driving import prompt
+
+SLOTS = 4
+TIGHT: dict[str, Any] = {"layout": "unified", "memory_bytes": 1, "num_ctx": None}  # 256 cells for all
+
+
+class Watched:
+    """A runner that compares llama.cpp's positions with what the batches so far say."""
+
+    def __init__(self, runner: LlamaCppRunner) -> None:
+        self.runner = runner
+        self.info = runner.info
+        self.held = dict.fromkeys(range(SLOTS), 0)
+        self.steps = self.restores = self.parks = 0
+
+    def execute(self, batch: Batch) -> StepOutput:
+        """Execute, then compare."""
+        output = self.runner.execute(batch)
+        assert output.error is None
+        assert not output.failed_restores
+        for slot in batch.frees:
+            self.held[slot] = 0
+        for restore in batch.restores:
+            self.held[restore.slot] = restore.num_tokens
+        for span in batch.spans:
+            assert span.start == self.held[span.slot]
+            assert len(span.block_table) * 16 >= span.end
+            self.held[span.slot] = span.end
+        for slot, length in self.held.items():
+            assert self.runner.positions(slot) == ((0, length - 1) if length else (-1, -1))
+        self.steps += 1
+        self.restores += len(batch.restores)
+        self.parks += len(batch.parks) - len(output.failed_parks)
+        return output
+
+    def close(self) -> None:
+        """The runner is closed by its fixture."""
+
+
+REQUEST = st.fixed_dictionaries(
+    {
+        "prefix": st.sampled_from([0, 16, 40, 64, 100]),
+        "family": st.integers(0, 1),
+        "own": st.integers(1, 40),
+        "count": st.integers(1, 24),
+        "after": st.integers(0, 6),  # steps before the next request comes
+        "abort": st.one_of(st.none(), st.integers(0, 8)),
+    }
+)
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [{"layout": "unified"}, {"layout": "streams"}, {"deterministic": True}, TIGHT],
+    ids=["unified", "streams", "deterministic", "unified-tight"],
+)
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(requests=st.lists(REQUEST, min_size=1, max_size=14), chunk=st.sampled_from([16, 48, 512]))
+def test_positions_agree_after_each_step(
+    tiny_path: Path, layout: dict[str, Any], requests: list[dict[str, Any]], chunk: int
+) -> None:
+    runner = _open(tiny_path, layout)
+    try:
+        watched = Watched(runner)
+        engine = Engine(watched, EngineOptions(max_batch_tokens=chunk + SLOTS))
+        _play(engine, requests)
+        assert watched.steps == 0 or not engine.has_work
+        assert all(length == 0 for length in watched.held.values())
+        assert runner.parks.bytes <= 1 << 20
+    finally:
+        runner.close()
+
+
+def test_tight_memory_is_tight(tiny_path: Path) -> None:
+    """The same play is not an empty one: prefixes are shared and parked, and sequences push each other out."""
+    runner = _open(tiny_path, TIGHT)
+    assert (runner.info.max_sequences, runner.info.active_blocks) == (SLOTS, 16)
+    watched = Watched(runner)
+    engine = Engine(watched)
+    wanted = {"prefix": 40, "family": 0, "own": 20, "count": 60, "after": 2, "abort": None}
+    _play(engine, [wanted] * 10)
+    _play(engine, [wanted])  # finds the prefix parked only
+    stats = engine.stats()
+    runner.close()
+    assert stats.preemptions > 0
+    assert watched.restores > 3
+    assert watched.parks > 0
+    assert stats.runner["state_sets"] > 0
+    assert stats.runner["seq_copies"] > 0
+
+
+def _open(path: Path, layout: dict[str, Any]) -> LlamaCppRunner:
+    given = {"num_ctx": 256, "max_sequences": SLOTS, "num_thread": 1, "parked_bytes": 1 << 19, **layout}
+    options = LlamaCppOptions(path=str(path), **given)
+    return LlamaCppRunner(Model(options), options)
+
+
+def _play(engine: Engine, requests: list[dict[str, Any]]) -> None:
+    sampler = NumpySampler(SamplingParams(temperature=1.0, seed=1), eog_ids=frozenset())
+    aborts: dict[int, int] = {}
+    step = 0
+
+    def once() -> None:
+        nonlocal step
+        engine.step(float(step))
+        engine.check()
+        step += 1
+        for number in [n for n, due in aborts.items() if due <= step]:
+            engine.abort(number)
+            del aborts[number]
+
+    for number, wanted in enumerate(requests):
+        tokens = [*prompt(wanted["family"], 100)[: wanted["prefix"]], *prompt(50 + number, wanted["own"])]
+        engine.add(SequenceSpec(number, tokens, sampler, max_tokens=wanted["count"]))
+        if wanted["abort"] is not None:
+            aborts[number] = step + wanted["abort"]
+        for _ in range(wanted["after"]):
+            once()
+    while engine.has_work:
+        once()

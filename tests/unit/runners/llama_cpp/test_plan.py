@@ -1,0 +1,109 @@
+"""A context is cut to the memory there is: streams where they fit, one pool otherwise, an error if nothing does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arriero.core.errors import ModelLoadError
+from arriero.runners.llama_cpp.options import LlamaCppOptions
+from arriero.runners.llama_cpp.plan import CELL_ALIGN, Facts, Plan, make_plan
+
+GIB = 1 << 30
+
+
+def facts(**changes: Any) -> Facts:
+    """A 0.5B model (12 KB of KV a token) on a machine with 16 GiB free."""
+    given = {
+        "n_ctx_train": 32768,
+        "n_vocab": 152_000,
+        "n_head": 14,
+        "kv_bytes_per_token": 12 * 1024,
+        "weights": GIB // 2,
+        "free_memory": 16 * GIB,
+        "threads": 4,
+    }
+    return Facts(**{**given, **changes})
+
+
+def plan(made: Facts | None = None, **options: Any) -> Plan:
+    """The plan for these options."""
+    return make_plan(LlamaCppOptions(path="x.gguf", **options), made or facts())
+
+
+def test_streams_where_they_fit() -> None:
+    found = plan(num_ctx=2048)
+    assert (found.layout, found.max_sequences, found.cells) == ("streams", 32, 32 * 2048)
+
+
+def test_one_pool_where_memory_is_tight() -> None:
+    found = plan(facts(free_memory=2 * GIB), num_ctx=16384)
+    assert found.layout == "unified"
+    assert 16384 <= found.cells < 32 * 16384
+    assert found.max_sequences == 32
+
+
+def test_fewer_streams_rather_than_too_much_memory() -> None:
+    found = plan(facts(free_memory=3 * GIB), num_ctx=4096, layout="streams")
+    assert found.layout == "streams"
+    assert 1 <= found.max_sequences < 32
+    assert found.cells == found.max_sequences * 4096
+
+
+def test_the_context_is_the_trained_one_or_what_memory_allows() -> None:
+    assert plan(facts(n_ctx_train=2048)).num_ctx == 2048
+    small = plan(facts(free_memory=2 * GIB)).num_ctx
+    assert 256 <= small < 32768
+    assert small % CELL_ALIGN == 0
+
+
+def test_a_context_that_cannot_fit_is_an_error() -> None:
+    with pytest.raises(ModelLoadError, match="smaller num_ctx"):
+        plan(facts(free_memory=GIB), num_ctx=32768 * 8)
+
+
+def test_deterministic_is_streams_without_flash_attention() -> None:
+    found = plan(facts(free_memory=2 * GIB, gpu=True), num_ctx=16384, deterministic=True)
+    assert (found.layout, found.flash_attn, found.deterministic) == ("streams", False, True)
+
+
+def test_flash_attention_follows_the_hardware_and_the_scores() -> None:
+    assert plan(num_ctx=2048).flash_attn is False
+    assert plan(facts(gpu=True)).flash_attn is None
+    assert plan(num_ctx=2048, flash_attn="on").flash_attn is True
+    # 64 heads × 512 rows × 32768 cells of float32 scores would be 4 GiB
+    assert plan(facts(n_head=64), num_ctx=32768, layout="unified").flash_attn is True
+    assert plan(facts(n_head=64), num_ctx=32768, layout="unified", flash_attn="off").flash_attn is False
+
+
+def test_a_recurrent_model_has_no_cells_to_share() -> None:
+    assert plan(facts(recurrent=True, free_memory=2 * GIB)).layout == "streams"
+
+
+def test_what_is_asked_for_is_taken() -> None:
+    found = plan(num_ctx=1000, num_batch=7, max_sequences=3, num_thread=2, parked_bytes=5)
+    assert (found.num_ctx, found.num_batch, found.max_sequences) == (1000, 7, 3)
+    assert (found.threads, found.parked_bytes, found.cells) == (2, 5, 3 * 1024)
+    assert plan(max_sequences=20, num_batch=4, num_ctx=512).num_batch == 20
+
+
+@given(
+    free=st.integers(GIB, 256 * GIB),
+    per_token=st.integers(1024, 1 << 20),
+    train=st.integers(256, 1 << 20),
+    sequences=st.one_of(st.none(), st.integers(1, 256)),
+    layout=st.sampled_from(["auto", "unified", "streams"]),
+)
+def test_a_plan_stays_within_memory(free: int, per_token: int, train: int, sequences: int | None, layout: Any) -> None:
+    made = facts(free_memory=free, kv_bytes_per_token=per_token, n_ctx_train=train, weights=GIB // 8)
+    found = plan(made, max_sequences=sequences, layout=layout)
+    least = -(-found.num_ctx // CELL_ALIGN) * CELL_ALIGN
+    assert found.cells >= least
+    assert found.cells == least or found.cells * per_token <= free * 0.8
+    assert 1 <= found.max_sequences <= (sequences or 32)
+    assert found.num_batch >= found.max_sequences
+    if not found.unified:
+        assert found.cells == found.max_sequences * least
