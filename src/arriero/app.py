@@ -17,6 +17,7 @@ from arriero.server.asgi import create_app
 from arriero.server.run import run_server
 from arriero.service.service import Service
 from arriero.store.catalog import Catalog
+from arriero.store.places import Stores
 
 log = logging.getLogger("arriero")
 
@@ -31,7 +32,9 @@ def make_home(home: Path) -> None:
 def build(config: Config) -> tuple[ASGIApp, Service]:
     """The application and its service, ready to be served."""
     metrics = Metrics()
-    service = Service(Catalog(config.models, config.folders, config.ollama_models), config.service, metrics)
+    stores = Stores(config.ollama_models, config.home / "models")
+    catalog = Catalog(config.models, config.folders, stores.folders)
+    service = Service(catalog, config.service, metrics, stores)
     return create_app(service, config.server, metrics), service
 
 

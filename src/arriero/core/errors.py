@@ -4,6 +4,7 @@ ArrieroError                internal           a bug, or nothing better is known
 ├─ InvalidRequest           invalid_request    the request cannot be understood or honoured
 │  ├─ InvalidOption         invalid_option     an option of the wrong type
 │  ├─ ContextLengthExceeded context_length_exceeded
+│  ├─ DigestMismatch        digest_mismatch    the bytes are not those that the digest names
 │  ├─ UnsupportedFeature    unsupported        understood, but this model or version cannot do it
 │  └─ TemplateError         template_error     the chat template failed or took too long
 ├─ NotImplementedYet        not_implemented    a known field or route that arriero does not have yet
@@ -64,6 +65,12 @@ class ContextLengthExceeded(InvalidRequest):
     """The prompt does not fit; details: `prompt_tokens` and `context_length`."""
 
     code = "context_length_exceeded"
+
+
+class DigestMismatch(InvalidRequest):
+    """The bytes are not those that the digest names; details: `expected`, `got`."""
+
+    code = "digest_mismatch"
 
 
 class UnsupportedFeature(InvalidRequest):

@@ -18,6 +18,7 @@ from arriero.server.middleware.request_id import RequestId
 from arriero.server.options import ServerOptions
 from arriero.server.routes import Context
 from arriero.server.routes_health import HealthRoutes
+from arriero.server.routes_library import LibraryRoutes
 from arriero.server.routes_missing import MISSING, missing
 from arriero.server.routes_ollama import OllamaRoutes
 from arriero.server.routes_openai import OpenAIRoutes
@@ -26,6 +27,7 @@ from arriero.server.routes_openai import OpenAIRoutes
 def routes(context: Context) -> list[Route]:
     """Every route there is. A GET route answers HEAD too."""
     ollama, openai, health = OllamaRoutes(context), OpenAIRoutes(context), HealthRoutes(context)
+    library = LibraryRoutes(context)
     return [
         Route("/", ollama.root, methods=["GET"]),
         Route("/api/version", ollama.version, methods=["GET"]),
@@ -34,6 +36,12 @@ def routes(context: Context) -> list[Route]:
         Route("/api/show", ollama.show, methods=["POST"]),
         Route("/api/generate", ollama.generate, methods=["POST"]),
         Route("/api/chat", ollama.chat, methods=["POST"]),
+        Route("/api/create", library.create, methods=["POST"]),
+        Route("/api/copy", library.copy, methods=["POST"]),
+        Route("/api/delete", library.delete, methods=["DELETE"]),
+        Route("/api/blobs/{digest}", library.head_blob, methods=["HEAD"]),
+        Route("/api/blobs/{digest}", library.put_blob, methods=["POST"]),
+        Route("/api/status", library.status, methods=["GET"]),
         Route("/v1/models", openai.models, methods=["GET"]),
         Route("/v1/models/{id:path}", openai.model, methods=["GET"]),
         Route("/v1/chat/completions", openai.chat, methods=["POST"]),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Protocol
 
 from arriero.core.events import Event
+from arriero.core.library import CreateRequest, Progress
 from arriero.core.model import ModelSpec, RunningModel, ShownModel
 from arriero.core.request import GenerateRequest, LoadOptions
 
@@ -30,6 +31,21 @@ class Service(Protocol):
 
     async def show(self, name: str, verbose: bool) -> ShownModel:
         """The model with its file's keys and tensors."""
+
+    def create(self, request: CreateRequest) -> AsyncGenerator[Progress, None]:
+        """Make a model; the last report is `success`. Closing it gives up."""
+
+    async def copy(self, source: str, destination: str) -> None:
+        """Give a model a second name."""
+
+    async def delete(self, model: str) -> None:
+        """Remove a model."""
+
+    async def has_blob(self, digest: str) -> bool:
+        """Whether a blob is there."""
+
+    async def add_blob(self, digest: str, chunks: AsyncIterator[bytes]) -> bool:
+        """Store a blob; False if it was there."""
 
     def running(self) -> list[RunningModel]:
         """The loaded models."""

@@ -17,6 +17,7 @@ STATUS: Mapping[str, int] = {
     "invalid_request": 400,
     "invalid_option": 400,
     "context_length_exceeded": 400,
+    "digest_mismatch": 400,
     "unsupported": 400,
     "template_error": 400,
     "unauthorized": 401,
@@ -34,7 +35,8 @@ STATUS: Mapping[str, int] = {
 OLLAMA_STATUS: Mapping[str, int] = {"invalid_option": 500}
 """Where Ollama's own status differs."""
 
-OK, NO_CONTENT, FORBIDDEN, NOT_FOUND, TOO_LARGE, UNSUPPORTED_MEDIA, UNAVAILABLE = 200, 204, 403, 404, 413, 415, 503
+OK, CREATED, NO_CONTENT, FORBIDDEN, NOT_FOUND = 200, 201, 204, 403, 404
+TOO_LARGE, UNSUPPORTED_MEDIA, UNAVAILABLE = 413, 415, 503
 
 _ENCODERS: Mapping[Api, Callable[[ErrorInfo], bytes]] = {
     "ollama": ollama_reply.encode_error,

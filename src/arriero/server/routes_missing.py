@@ -11,13 +11,8 @@ from arriero.server.errors import api_of, error_response
 MISSING: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("/api/pull", ("POST",)),
     ("/api/push", ("POST",)),
-    ("/api/create", ("POST",)),
-    ("/api/copy", ("POST",)),
-    ("/api/delete", ("DELETE",)),
-    ("/api/blobs/{digest}", ("HEAD", "POST")),
     ("/api/embed", ("POST",)),
     ("/api/embeddings", ("POST",)),
-    ("/api/status", ("GET",)),
     ("/v1/embeddings", ("POST",)),
     ("/v1/responses", ("POST",)),
     ("/v1/audio/transcriptions", ("POST",)),

@@ -21,6 +21,7 @@ from arriero.core.request import GenerateRequest
 from arriero.observe.metrics import Metrics
 from arriero.service.admission import Admission
 from arriero.service.lifecycle import Lifecycle, with_defaults
+from arriero.service.model_turns import with_model_turns
 from arriero.service.split import Splitter
 from arriero.store.catalog import Catalog
 from arriero.store.names import parse_name
@@ -57,6 +58,7 @@ class Generator:
         """Yield Accepted, deltas, then Finished or Failed; raises ArrieroError before the first event."""
         spec = self._catalog.find(request.model)
         check_abilities(spec, request)
+        request = with_model_turns(spec, request)
         permit = self._admission.enter(request)
         started, outcome = time.monotonic(), "cancelled"
         last_text: float | None = None

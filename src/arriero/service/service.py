@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from arriero.backends.local import LocalBackend
 from arriero.core.events import Event
+from arriero.core.library import CreateRequest, Progress
 from arriero.core.model import ModelSpec, RunningModel, ShownModel
 from arriero.core.request import GenerateRequest, LoadOptions
 from arriero.observe.metrics import Metrics
 from arriero.service.admission import Admission
 from arriero.service.generate import Generator
+from arriero.service.library import Library
 from arriero.service.lifecycle import Lifecycle, with_defaults
 from arriero.service.options import ServiceOptions
 from arriero.store.catalog import Catalog
 from arriero.store.describe import shown
+from arriero.store.places import Stores
 
 
 class Service:
     """Everything a route may ask for. Methods raise ArrieroError; the server turns codes into statuses."""
 
-    def __init__(self, catalog: Catalog, options: ServiceOptions, metrics: Metrics) -> None:
+    def __init__(
+        self, catalog: Catalog, options: ServiceOptions, metrics: Metrics, stores: Stores | None = None
+    ) -> None:
         self._catalog, self._options, self._metrics = catalog, options, metrics
         self._admission = Admission(options.max_queue, options.tenant_queue)
         self._lifecycle = Lifecycle(
             self._make_backend, keep_alive=options.keep_alive, max_loaded=options.max_loaded_models
         )
         self._generator = Generator(catalog, self._admission, self._lifecycle, metrics, options.context_length)
+        self._library = Library(catalog, stores or Stores(None), self._lifecycle.unload)
         self._closed = False
 
     def generate(self, request: GenerateRequest) -> AsyncGenerator[Event, None]:
@@ -54,6 +60,26 @@ class Service:
     async def show(self, name: str, verbose: bool) -> ShownModel:
         """The model with its file's keys and tensors."""
         return shown(self._catalog.find(name), verbose=verbose)
+
+    def create(self, request: CreateRequest) -> AsyncGenerator[Progress, None]:
+        """Make a model; the last report is `success`. Raises before or between reports; closing it gives up."""
+        return self._library.create(request)
+
+    async def copy(self, source: str, destination: str) -> None:
+        """Give a model a second name."""
+        await self._library.copy(source, destination)
+
+    async def delete(self, model: str) -> None:
+        """Remove a model from its models folder."""
+        await self._library.delete(model)
+
+    async def has_blob(self, digest: str) -> bool:
+        """Whether a blob is there."""
+        return await self._library.has_blob(digest)
+
+    async def add_blob(self, digest: str, chunks: AsyncIterator[bytes]) -> bool:
+        """Store a blob; False if it was there."""
+        return await self._library.add_blob(digest, chunks)
 
     def running(self) -> list[RunningModel]:
         """The loaded models."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from arriero.core.errors import InvalidRequest, StoreError
+from arriero.core.errors import DigestMismatch, InvalidRequest, StoreError
 from arriero.store.durable import private_folder, put_in_place, told
 from arriero.store.journal import Journal
 
@@ -22,11 +22,9 @@ CHUNK = 1 << 20
 _DIGEST = re.compile(r"sha256[:-]([0-9a-fA-F]{64})\Z")
 
 
-class DigestMismatch(InvalidRequest):
-    """The bytes are not those that the digest names (Ollama's text)."""
-
-    def __init__(self, expected: str, got: str) -> None:
-        super().__init__(f'digest mismatch, expected "{expected}", got "{got}"', expected=expected, got=got)
+def mismatch(expected: str, got: str) -> DigestMismatch:
+    """The error for bytes with another digest, in Ollama's words."""
+    return DigestMismatch(f'digest mismatch, expected "{expected}", got "{got}"', expected=expected, got=got)
 
 
 def parse_digest(text: str) -> str:
@@ -88,7 +86,7 @@ class BlobWriter:
             with told("write to the store"):
                 self._file.close()
             if expected is not None and parse_digest(expected) != self.digest:
-                raise DigestMismatch(expected, self.digest)
+                raise mismatch(expected, self.digest)
             return self.digest, self._store._place(self._path, self.digest)
         finally:
             self.close()
@@ -150,7 +148,7 @@ class BlobStore:
         if got != wanted:
             with contextlib.suppress(OSError):
                 temporary.unlink()
-            raise DigestMismatch(wanted, got)
+            raise mismatch(wanted, got)
         return self._place(temporary, wanted)
 
     def touch(self, digest: str) -> None:

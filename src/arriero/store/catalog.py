@@ -1,4 +1,4 @@
-"""Which names this server knows: files given by name, folders of GGUFs, an Ollama store, and the built-in demo.
+"""Which names this server knows: files given by name, folders of GGUFs, models folders, and the built-in demo.
 
 Files are served in place and never written. Earlier sources win over later ones; the demo comes last.
 """
@@ -10,14 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
-from arriero.core.errors import ModelLoadError, ModelNotFound
+from arriero.core.errors import ModelLoadError, ModelNotFound, StoreError
 from arriero.core.model import ModelSpec
 from arriero.store.describe import describe
-from arriero.store.names import name_from_file, parse_name
-from arriero.store.ollama_store import StoredModel, read_store
+from arriero.store.folder import ModelFolder
+from arriero.store.names import ModelName, name_from_file, parse_name
+from arriero.store.ollama_store import StoredModel, read_folder
 
 log = logging.getLogger(__name__)
 DEMO = "demo:latest"
+Entry = Path | StoredModel
 
 
 def demo_path() -> Path:
@@ -29,12 +31,12 @@ class Catalog:
     """Resolves names to specs. Headers are read once per (path, size, mtime)."""
 
     def __init__(
-        self, files: Mapping[str, Path], folders: Sequence[Path] = (), ollama_models: Path | None = None
+        self, files: Mapping[str, Path], folders: Sequence[Path] = (), stores: Sequence[ModelFolder] = ()
     ) -> None:
         self._files = {str(parse_name(name)): path for name, path in files.items()}
         self._folders = tuple(folders)
-        self._ollama_models = ollama_models
-        self._specs: dict[tuple[str, str, int, int], ModelSpec] = {}
+        self._stores = tuple(stores)
+        self._specs: dict[tuple[str, str, int, int | str], ModelSpec] = {}
 
     def models(self) -> list[ModelSpec]:
         """All models, newest first. A file that cannot be read is left out and logged."""
@@ -49,32 +51,58 @@ class Catalog:
 
     def find(self, name: str) -> ModelSpec:
         """The spec of `name`; ModelNotFound if unknown, InvalidRequest if not a name, ModelLoadError if unusable."""
-        wanted = parse_name(name).key
-        for key, canonical, entry in self._entries():
-            if key == wanted:
-                try:
-                    return self._spec(canonical, entry)
-                except OSError as error:
-                    raise ModelLoadError(f"cannot read the file of model {canonical}: {error}") from error
+        canonical, entry = self.locate(name)
+        try:
+            return self._spec(canonical, entry)
+        except OSError as error:
+            raise ModelLoadError(f"cannot read the file of model {canonical}: {error}") from error
+
+    def locate(self, name: str) -> tuple[str, Entry]:
+        """Where the model of that name lies, and its canonical name: a file served in place, or a stored model."""
+        wanted = parse_name(name)
+        place = self.in_place(wanted)
+        if place is not None:
+            return place
+        for folder in self._stores:
+            try:
+                stored = folder.manifests.find(wanted)
+            except StoreError as error:
+                raise ModelLoadError(str(error)) from error
+            if stored is not None:
+                return str(stored.name), StoredModel(folder, stored)
+        if wanted.key == parse_name(DEMO).key and demo_path().exists():
+            return DEMO, demo_path()
         raise ModelNotFound(f"model '{name}' not found", model=name)
 
-    def _entries(self) -> Iterator[tuple[str, str, Path | StoredModel]]:
+    def in_place(self, name: ModelName) -> tuple[str, Path] | None:
+        """The file that is served under that name where it lies; the demo, which gives way to others, is none."""
+        for key, canonical, path in self._in_place():
+            if key == name.key:
+                return canonical, path
+        return None
+
+    def _in_place(self) -> Iterator[tuple[str, str, Path]]:
         for name, path in self._files.items():
             yield parse_name(name).key, name, path
         for folder in self._folders:
             for path in sorted(folder.glob("*.gguf")):
                 canonical = parse_name(name_from_file(path.stem))
                 yield canonical.key, str(canonical), path
-        if self._ollama_models is not None:
-            for stored in read_store(self._ollama_models):
+
+    def _entries(self) -> Iterator[tuple[str, str, Entry]]:
+        yield from self._in_place()
+        for folder in self._stores:
+            for stored in read_folder(folder):
                 yield stored.name.key, str(stored.name), stored
         if demo_path().exists():
             yield parse_name(DEMO).key, DEMO, demo_path()
 
-    def _spec(self, name: str, entry: Path | StoredModel) -> ModelSpec:
+    def _spec(self, name: str, entry: Entry) -> ModelSpec:
         path = entry if isinstance(entry, Path) else entry.weights
         stat = path.stat()
-        key = (name, str(path), stat.st_size, stat.st_mtime_ns)
+        # A blob's bytes never change, but its mtime does when it is named anew.
+        version = stat.st_mtime_ns if isinstance(entry, Path) else entry.digest
+        key = (name, str(path), stat.st_size, version)
         spec = self._specs.get(key)
         if spec is None:
             source = "demo" if path == demo_path() else "path"
@@ -83,4 +111,6 @@ class Catalog:
             else:
                 spec = entry.apply(describe(name, path, source="ollama", digest=entry.digest))
             self._specs[key] = spec
+        elif isinstance(entry, StoredModel) and spec.modified_at != entry.stored.modified_at:
+            spec = self._specs[key] = entry.apply(spec)
         return spec

@@ -1,111 +1,126 @@
-"""Reads an Ollama models folder (manifests and blobs) as it lies on disk; writes nothing there, ever.
+"""Reads a models folder's manifests as models: which blobs serve, and what their layers say. Writes nothing.
 
 Layout and media types: Ollama 0.33, manifests/HOST/NAMESPACE/MODEL/TAG naming blobs/sha256-HEX.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from arriero.core.errors import InvalidRequest
+from arriero.core.errors import ModelLoadError
 from arriero.core.model import ModelSpec
-from arriero.store.names import ModelName, parse_name
+from arriero.core.request import Message
+from arriero.store.folder import ModelFolder
+from arriero.store.manifests import StoredManifest
+from arriero.store.names import ModelName
 
 log = logging.getLogger(__name__)
-MAX_MANIFEST = 4 * 1024 * 1024
 MAX_TEXT_LAYER = 16 * 1024 * 1024
-_DIGEST = re.compile(r"sha256[:-]([0-9a-fA-F]{64})\Z")
-_LAYER = "application/vnd.ollama.image."
+
+
+class Turn(msgspec.Struct):
+    """A message of a `messages` layer; other fields of Ollama's messages mean nothing in a Modelfile."""
+
+    role: str = ""
+    content: str = ""
+
+
+class _Config(msgspec.Struct):
+    renderer: str = ""
+    parser: str = ""
+    requires: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """A model of the store: its name, its manifest's digest and the blobs that matter to serving."""
+    """A model of a models folder."""
 
-    name: ModelName
-    digest: str
-    weights: Path
-    modified_at: float
-    template: Path | None = None
-    system: Path | None = None
-    params: Path | None = None
-    license: Path | None = None
+    folder: ModelFolder
+    stored: StoredManifest
+
+    @property
+    def name(self) -> ModelName:
+        """Its name, as the folders spell it."""
+        return self.stored.name
+
+    @property
+    def digest(self) -> str:
+        """The manifest's digest, 64 hex digits."""
+        return self.stored.manifest.digest
+
+    @property
+    def weights(self) -> Path:
+        """The GGUF's blob; ModelLoadError if the manifest names none."""
+        found = self.blobs("model")
+        if not found:
+            raise ModelLoadError(f"model {self.name} has no GGUF weights")
+        return found[0]
+
+    def blobs(self, *kinds: str) -> list[Path]:
+        """The blobs of these kinds of layers, in the manifest's order."""
+        layers = self.stored.manifest.layers
+        return [self.folder.blobs.path(layer.digest) for layer in layers if layer.kind in kinds]
+
+    def missing(self) -> list[str]:
+        """Digests of the blobs that the manifest names and the folder lacks."""
+        return [one.digest for one in self.stored.manifest.blobs if not self.folder.blobs.has(one.digest)]
 
     def apply(self, spec: ModelSpec) -> ModelSpec:
-        """Put what the store's layers say (template, system prompt, parameters, licence) into `spec`."""
-        changes: dict[str, Any] = {"modified_at": self.modified_at}
-        if self.template is not None:
-            changes["go_template"] = _text(self.template)
-        if self.system is not None:
-            changes["system"] = _text(self.system)
-        if self.license is not None:
-            changes["license"] = _text(self.license)
-        if self.params is not None:
-            options = json.loads(_text(self.params))
-            if isinstance(options, dict):
-                changes["options"] = options
+        """Put what the layers say into `spec`; ModelLoadError if one of them is not what its type says."""
+        changes: dict[str, Any] = {"modified_at": self.stored.modified_at, "size": self.stored.manifest.size}
+        for field, kinds in (
+            ("go_template", ("template", "prompt")),  # "prompt" is its name in old manifests
+            ("system", ("system",)),
+        ):
+            if found := self.blobs(*kinds):
+                changes[field] = read_text(found[-1])
+        if found := self.blobs("license"):
+            changes["license"] = "\n".join(read_text(one) for one in found)
+        if found := self.blobs("params"):
+            changes["options"] = self._decode(found[-1], dict[str, Any])
+        if found := self.blobs("messages"):
+            turns = self._decode(found[-1], list[Turn])
+            changes["messages"] = tuple(Message(role=turn.role.lower(), content=turn.content) for turn in turns)
+        for layer in self.stored.manifest.layers:
+            if layer.kind == "model":
+                changes["details"] = msgspec.structs.replace(spec.details, parent_model=layer.from_)
+                break
+        config = self.stored.manifest.config
+        if config is not None and config.digest:
+            read = self._decode(self.folder.blobs.path(config.digest), _Config)
+            changes |= {"renderer": read.renderer, "parser": read.parser, "requires": read.requires}
         return msgspec.structs.replace(spec, **changes)
 
+    def _decode(self, path: Path, kind: Any) -> Any:
+        try:
+            return msgspec.json.decode(read_text(path), type=kind)
+        except (ValueError, RecursionError) as error:
+            raise ModelLoadError(f"a layer of model {self.name} cannot be read: {error}") from None
 
-def _text(path: Path) -> str:
+
+def read_text(path: Path) -> str:
+    """A text layer's content, bounded."""
     with path.open("rb") as file:
         return file.read(MAX_TEXT_LAYER).decode("utf-8", "replace")
 
 
-def _blob(root: Path, digest: Any) -> Path | None:
-    match = _DIGEST.match(digest) if isinstance(digest, str) else None
-    if match is None:
-        return None
-    path = root / "blobs" / f"sha256-{match.group(1).lower()}"
-    return path if path.is_file() else None
-
-
-def _read_manifest(root: Path, path: Path) -> StoredModel | None:
-    parts = path.relative_to(root / "manifests").parts
-    if len(parts) != 4:
-        return None
-    try:
-        name = parse_name(f"{parts[0]}/{parts[1]}/{parts[2]}:{parts[3]}")
-        if path.stat().st_size > MAX_MANIFEST:
-            return None
-        raw = path.read_bytes()
-        layers = json.loads(raw)["layers"]
-        blobs: dict[str, Path] = {}
-        for layer in layers:
-            kind, blob = str(layer["mediaType"]), _blob(root, layer["digest"])
-            if blob is not None and kind.startswith(_LAYER):
-                blobs.setdefault(kind.removeprefix(_LAYER), blob)
-        modified = path.stat().st_mtime
-    except (OSError, ValueError, KeyError, TypeError, InvalidRequest) as error:
+def read_folder(folder: ModelFolder) -> list[StoredModel]:
+    """All models of the folder whose manifest parses and whose blobs are all there; the others are logged."""
+    stored, broken = folder.manifests.read_all()
+    for one in broken:
         # It may be one that is being written; the next listing reads it again.
-        log.warning("manifest %s is left out: %s", path, error)
-        return None
-    if "model" not in blobs:
-        return None
-    return StoredModel(
-        name=name,
-        digest=hashlib.sha256(raw).hexdigest(),
-        weights=blobs["model"],
-        modified_at=modified,
-        template=blobs.get("template") or blobs.get("prompt"),  # "prompt" is its name in old manifests
-        system=blobs.get("system"),
-        params=blobs.get("params"),
-        license=blobs.get("license"),
-    )
-
-
-def read_store(root: Path) -> list[StoredModel]:
-    """All models of the store at `root` whose manifest parses and whose weights are there."""
-    manifests = root / "manifests"
-    if not manifests.is_dir():
-        return []
-    found = (_read_manifest(root, path) for path in sorted(manifests.glob("*/*/*/*")) if path.is_file())
-    return [model for model in found if model is not None]
+        log.warning("manifest %s is left out: %s", one.path, one.reason)
+    models: list[StoredModel] = []
+    for manifest in stored:
+        model = StoredModel(folder, manifest)
+        missing = model.missing()
+        if missing:
+            log.warning("model %s is left out: its blob %s is missing", model.name, missing[0])
+        elif model.blobs("model"):
+            models.append(model)
+    return models

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
 from arriero.core.errors import ArrieroError, ModelNotFound
 from arriero.core.events import Accepted, Event, Finished, TextDelta, Usage
+from arriero.core.library import CreateRequest, Progress
 from arriero.core.model import ModelDetails, ModelSpec, RunningModel, ShownModel
 from arriero.core.request import GenerateRequest, LoadOptions
+from arriero.store.blobs import parse_digest
 
 USAGE = Usage(prompt_tokens=12, cached_tokens=4, completion_tokens=2, total_ns=100, prefill_ns=30, decode_ns=40)
 HELLO: tuple[Event, ...] = (
@@ -46,6 +48,11 @@ class FakeService:
         self.closed = asyncio.Event()
         self.endings: list[str] = []
         self.is_ready = True
+        self.reports: Sequence[Progress | BaseException] = (Progress(status="success"),)
+        self.created: list[CreateRequest] = []
+        self.copies: list[tuple[str, str]] = []
+        self.deleted: list[str] = []
+        self.blobs: dict[str, bytes] = {}
         self.on_yield: Callable[[int], None] = lambda index: None
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Event, None]:
@@ -90,6 +97,29 @@ class FakeService:
     async def show(self, name: str, verbose: bool) -> ShownModel:
         info = {"general.architecture": "llama", "llama.context_length": 2048}
         return ShownModel(spec=self.find(name), model_info=info)
+
+    async def create(self, request: CreateRequest) -> AsyncGenerator[Progress, None]:
+        self.created.append(request)
+        for step in self.reports:
+            if isinstance(step, BaseException):
+                raise step
+            yield step
+
+    async def copy(self, source: str, destination: str) -> None:
+        self.copies.append((source, destination))
+
+    async def delete(self, model: str) -> None:
+        self.find(model)
+        self.deleted.append(model)
+
+    async def has_blob(self, digest: str) -> bool:
+        return parse_digest(digest) in self.blobs
+
+    async def add_blob(self, digest: str, chunks: AsyncIterator[bytes]) -> bool:
+        if await self.has_blob(digest):
+            return False
+        self.blobs[digest] = b"".join([chunk async for chunk in chunks])
+        return True
 
     def running(self) -> list[RunningModel]:
         return [RunningModel(spec=DEMO, size=10, size_vram=0, expires_at=None, context_length=512)]

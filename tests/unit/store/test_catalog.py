@@ -10,6 +10,7 @@ import pytest
 
 from arriero.core.errors import InvalidRequest, ModelLoadError, ModelNotFound
 from arriero.store.catalog import Catalog, demo_path
+from arriero.store.folder import ModelFolder
 from tests.unit.store.test_gguf import write
 
 
@@ -39,7 +40,7 @@ def test_files_folders_and_stores_are_found(tmp_path: Path) -> None:
     write(folder / "Other Model.gguf")
     (folder / "broken.gguf").write_bytes(b"GGUF")
     store = ollama_store(tmp_path / "store", given.read_bytes())
-    catalog = Catalog({"mine": given}, [folder], store)
+    catalog = Catalog({"mine": given}, [folder], [ModelFolder(store)])
     names = {spec.name for spec in catalog.models()}
     assert {"mine:latest", "Other-Model:latest", "tiny:q8"} <= names
     assert not {"broken:latest", "tiny:broken"} & names

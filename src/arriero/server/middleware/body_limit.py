@@ -7,6 +7,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from arriero.server.errors import api_of, too_large
 
+STREAMED = "/api/blobs/"
+"""Bodies that go to the disk as they come; what bounds them is the disk."""
+
 
 class _TooLarge(Exception):
     """More bytes came than are allowed."""
@@ -20,7 +23,7 @@ class BodyLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on with a counting `receive`, or refuse."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["path"].startswith(STREAMED):
             await self._app(scope, receive, send)
             return
         length = Headers(scope=scope).get("content-length", "")
