@@ -19,6 +19,7 @@ from arriero.engine.stats import EngineStats
 from arriero.engine.storage import KVStorage, Match
 
 _ORDER = attrgetter("order")
+_LOOKUPS = 16  # prefix look-ups in a step at most: each walks a whole prompt, and streams wait meanwhile
 
 
 class Scheduler:
@@ -168,7 +169,9 @@ class Scheduler:
 
     def _admit(self, batch: Batch, budget: int) -> None:
         """Start waiting sequences in order, until the first that does not fit."""
-        while self._ready and budget > 0:
+        for _ in range(_LOOKUPS):
+            if not self._ready or budget <= 0:
+                return
             sequence = self._ready[0]
             if len(self._running) >= self.max_running or not self._storage.num_free_slots:
                 return
