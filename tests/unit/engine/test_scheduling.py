@@ -151,6 +151,19 @@ def test_preemption_takes_the_newest_of_the_lowest_priority(storage: str) -> Non
     assert all(len(world.records[n].tokens) == 40 for n in (old, low, new))
 
 
+def test_who_is_preempted_does_not_come_back_in_the_same_step() -> None:
+    options = EngineOptions(watermark=0, max_batch_tokens=256)
+    world = _world("sequence", options, active_blocks=10, parked_blocks=0, max_batch_tokens=256)
+    for i, length in enumerate([30, 30, 70, 10]):
+        world.add(_prompt(i, length), max_tokens=20)
+    while not world.engine.stats().preemptions:
+        world.step()
+    # the first two grew by a block each; the last made room for one, the third, with five, for the other
+    stats = world.engine.stats()
+    assert (stats.preemptions, stats.running, stats.blocks_free) == (2, 2, 4)
+    world.finish()
+
+
 @BOTH
 def test_a_pool_far_too_small_still_serves_everybody(storage: str) -> None:
     world = _world(storage, active_blocks=12, parked_blocks=20, options=EngineOptions(watermark=0))
