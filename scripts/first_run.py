@@ -140,7 +140,7 @@ def _tail(log: Path) -> str:
 
 def stream(url: str, question: str) -> str:
     """Print the answer as it comes; how fast it came."""
-    body = {"model": "demo", "messages": [{"role": "user", "content": question}], "stream": True}
+    body = {"model": "demo", "messages": [{"role": "user", "content": question}], "options": {"temperature": 0}}
     request = urllib.request.Request(
         f"{url}/api/chat", data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
     )
