@@ -15,8 +15,7 @@ import pytest
 
 from scripts import first_run
 
-STAND_IN = """#!{python}
-import json, os, sys
+STAND_IN = """import json, os, sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -57,8 +56,9 @@ class Checkout:
     def __init__(self, folder: Path, ends: bool = False, hangs: bool = False) -> None:
         self.notes = folder / "notes.json"
         self.arriero = folder / "arriero"
-        text = STAND_IN.format(python=sys.executable, notes=str(self.notes), ends=ends, hangs=hangs)
-        self.arriero.write_text(text)
+        program = folder / "stand_in.py"
+        program.write_text(STAND_IN.format(notes=str(self.notes), ends=ends, hangs=hangs))
+        self.arriero.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{program}" "$@"\n')
         self.arriero.chmod(0o755)
         self.script = (
             "import sys; from pathlib import Path; from scripts import first_run;"
@@ -126,8 +126,10 @@ def test_an_interrupted_run_stops_its_server(tmp_path: Path, number: signal.Sign
     checkout = Checkout(tmp_path, hangs=True)
     running = checkout.start()
     assert running.stdout is not None
-    while "Pa" not in running.stdout.readline() + running.stdout.read(2):
-        pass
+    said = ""
+    while not said.endswith("\nPa"):
+        assert running.poll() is None, said
+        said += running.stdout.read(1)
     running.send_signal(number)
     running.communicate(timeout=60)
     assert running.returncode in (130, 143)
