@@ -13,6 +13,7 @@ from tests.e2e.serving import Server, serve
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server in the default mode, shared."""
     with serve(tmp_path_factory.mktemp("shared server")) as running:
+        running.load()
         yield running
 
 
@@ -21,4 +22,5 @@ def exact_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server in the deterministic mode, shared."""
     environment = {"ARRIERO_DETERMINISTIC": "1"}
     with serve(tmp_path_factory.mktemp("exact server"), environment=environment) as running:
+        running.load()
         yield running

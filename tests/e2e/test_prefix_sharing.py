@@ -3,54 +3,18 @@
 from __future__ import annotations
 
 import json
-import socket
 import time
 from typing import Any
 
 import pytest
 
 from tests.e2e.asking import completion
+from tests.e2e.raw import RawRequest
 from tests.e2e.serving import Server
 
 BLOCK = 16
 CLIENTS = 16
 PREFIX = 500
-RECEIVE = 65536
-
-
-class RawRequest:
-    """A POST whose last byte can be held back, so that many arrive within a moment."""
-
-    def __init__(self, server: Server, path: str, body: dict[str, Any]) -> None:
-        raw = json.dumps(body).encode()
-        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(raw)}\r\nConnection: close\r\n\r\n"
-        self._bytes = head.encode() + raw
-        self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=110)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.first_byte = 0.0
-
-    def send_all_but_the_last(self) -> None:
-        self.socket.sendall(self._bytes[:-1])
-
-    def send_the_last(self) -> None:
-        self.socket.sendall(self._bytes[-1:])
-
-    def send(self) -> None:
-        self.socket.sendall(self._bytes)
-
-    def wait_for_answer(self) -> None:
-        self.socket.recv(1, socket.MSG_PEEK)
-        self.first_byte = time.monotonic()
-
-    def read(self) -> bytes:
-        parts = []
-        while part := self.socket.recv(RECEIVE):
-            parts.append(part)
-        self.socket.close()
-        return b"".join(parts)
-
-    def close(self) -> None:
-        self.socket.close()
 
 
 def ids(start: int, count: int) -> list[int]:
@@ -124,4 +88,3 @@ def check_counts(
     assert grown("prompt_tokens") == prompts
     assert grown("cached_tokens") == cached
     assert prompts - cached == grown("prefilled_tokens")
-    assert grown("deferrals") >= CLIENTS - 1  # they waited for the one that was computing

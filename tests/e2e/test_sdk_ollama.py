@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import ollama
 import pytest
 
-from tests.e2e.serving import Server
+from tests.e2e.serving import Server, serve
 
 WEATHER = {
     "type": "function",
@@ -178,8 +179,13 @@ def test_an_option_of_the_wrong_type_is_an_error(client: ollama.Client) -> None:
         client.generate("demo", "x", options={"num_predict": "three"})
 
 
-def test_loading_keeping_and_unloading(client: ollama.Client) -> None:
-    client.generate("demo", keep_alive=0)
+def test_loading_keeping_and_unloading(tmp_path: Path) -> None:
+    with serve(tmp_path) as own:
+        check_loading(ollama.Client(host=own.url, trust_env=False))
+
+
+def check_loading(client: ollama.Client) -> None:
+    assert client.generate("demo", keep_alive=0).done_reason == "unload"
     assert list(client.ps().models) == []
     loaded = client.generate("demo")
     assert (loaded.done, loaded.done_reason, loaded.response) == (True, "load", "")
