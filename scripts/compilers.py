@@ -52,6 +52,18 @@ def cpu_features(compiler: str) -> str:
     return _kernel_flags()
 
 
+def workarounds(compiler: str) -> tuple[str, ...]:
+    """Flags that keep this compiler from breaking llama.cpp on this CPU.
+
+    GCC's _tile_loadconfig tells the optimiser that it reads 8 of the tile configuration's 64 bytes, so the other
+    stores are dropped and ldtilecfg faults (seen with GCC 12 on a CPU with AMX). Without AMX, AVX-512 VNNI serves.
+    """
+    macros = cpu_features(compiler)
+    if "#define __AMX_TILE__" in macros and "#define __clang__" not in macros:
+        return ("-mno-amx-tile", "-mno-amx-int8", "-mno-amx-bf16")
+    return ()
+
+
 def _kernel_flags() -> str:
     if platform.system() == "Darwin":
         return _output(["sysctl", "machdep.cpu"])

@@ -119,6 +119,8 @@ def settings(backend: Backend) -> tuple[str, ...]:
 
 def _build_env(env: Mapping[str, str], chosen: compilers.Compilers, jobs: int) -> dict[str, str]:
     build = {**env, "CC": chosen.cc, "CXX": chosen.cxx, "CMAKE_BUILD_PARALLEL_LEVEL": str(jobs)}
+    for name in ("CFLAGS", "CXXFLAGS"):
+        build[name] = " ".join([*build.get(name, "").split(), *compilers.workarounds(chosen.cc)])
     if "CUDACXX" not in build and not shutil.which("nvcc", path=env.get("PATH")):
         nvcc = Path("/usr/local/cuda/bin/nvcc")
         if nvcc.exists():

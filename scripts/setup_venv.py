@@ -57,7 +57,8 @@ def _prepare(dev: bool, rebuild: bool) -> None:
     env = os.environ
     kind = backend.decide(env, backend.look(env))
     chosen = compilers.choose(env)
-    recipe = wheel_key.recipe(_llama_version(), kind, env, chosen, llama_wheel.settings(kind))
+    settings = (*llama_wheel.settings(kind), *compilers.workarounds(chosen.cc))
+    recipe = wheel_key.recipe(_llama_version(), kind, env, chosen, settings)
     cache = wheel_key.cache_folder(env)
     found = stamp.read(VENV)
     wanted = stamp.current(ROOT, recipe.key, dev or bool(found and found.dev), _what_is_installed())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import shlex
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -58,6 +59,21 @@ def test_this_machine_has_a_key_and_the_same_one_twice() -> None:
     assert found.cpu
     flagged = wheel_key.recipe("0.3.36", Backend("cpu", "a test"), {"CFLAGS": "-O1"}, chosen, ())
     assert flagged.key != found.key
+
+
+def _compiler(folder: Path, *macros: str) -> str:
+    """Stands in for a compiler that is asked which macros "native" sets."""
+    lines = "\n".join(f"echo '#define {macro} 1'" for macro in macros)
+    path = folder / "cc"
+    path.write_text(f"#!/bin/sh\n{lines}\n")
+    path.chmod(0o755)
+    return shlex.quote(str(path))
+
+
+def test_gcc_on_a_cpu_with_amx_is_kept_from_using_it(tmp_path: Path) -> None:
+    assert "-mno-amx-tile" in compilers.workarounds(_compiler(tmp_path, "__AMX_TILE__", "__GNUC__"))
+    assert compilers.workarounds(_compiler(tmp_path, "__AMX_TILE__", "__GNUC__", "__clang__")) == ()
+    assert compilers.workarounds(_compiler(tmp_path, "__AVX2__", "__GNUC__")) == ()
 
 
 def test_cc_and_cxx_are_taken_as_given() -> None:
