@@ -148,7 +148,7 @@ def test_a_broken_own_server_is_told(lonely: Shell) -> None:
 
 
 def test_a_cut_off_list_is_no_error(shell: Shell) -> None:
-    line = f"{sys.executable} -m arriero list | true"
+    line = f"'{sys.executable}' -m arriero list | true"
     done = subprocess.run(["/bin/sh", "-c", line], env=shell.environment, capture_output=True, timeout=LIMIT)
     assert (done.returncode, done.stderr) == (0, b"")
 
