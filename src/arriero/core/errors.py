@@ -11,6 +11,7 @@ ArrieroError                internal           a bug, or nothing better is known
 ├─ ModelNotFound            model_not_found
 ├─ BlobNotFound             blob_not_found     no blob of that digest is in the store
 ├─ StoreError               store_failed       the store cannot be read or written: full disk, no rights, wrong bytes
+├─ RegistryError            registry_failed    a registry or download server refuses, breaks off or cannot be reached
 ├─ ModelLoadError           model_load_failed  corrupt file, out of memory, wrong CPU
 ├─ Unauthorized             unauthorized
 ├─ Overloaded               overloaded         the queue is full; retry_after says when to come back
@@ -107,6 +108,12 @@ class StoreError(ArrieroError):
     """The store cannot be read or written."""
 
     code = "store_failed"
+
+
+class RegistryError(ArrieroError):
+    """A registry or download server refuses, breaks off or cannot be reached; the text is Ollama's where it has one."""
+
+    code = "registry_failed"
 
 
 class ModelLoadError(ArrieroError):

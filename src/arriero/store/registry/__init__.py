@@ -1,0 +1,1 @@
+"""Registries and download servers: what a name means there, and blobs to and from them. Knows no use case."""

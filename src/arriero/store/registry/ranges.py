@@ -1,0 +1,105 @@
+"""Answers to ranged requests: 206 with the right bytes, 200 with all of them, or neither. And a plain URL as a source."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import aiohttp
+from yarl import URL
+
+from arriero.store.registry.errors import AccessDenied, Broken, NotThere, Refused
+from arriero.store.registry.http import Http, error_text
+from arriero.store.registry.options import RegistryOptions
+from arriero.store.registry.reference import HUGGING_FACE
+
+_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An answer: its bytes begin at `start` and are `length` many; `whole` where the server ignored the range."""
+
+    response: aiohttp.ClientResponse
+    start: int
+    length: int
+    whole: bool
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """The bytes as they come."""
+        return self.response.content.iter_any()
+
+
+class Source(Protocol):
+    """Something that can be read in ranges. `validator` tells two versions of it apart; empty where it cannot change."""
+
+    validator: str
+
+    def open(self, start: int, end: int) -> AbstractAsyncContextManager[Opened]:
+        """Read the bytes from `start` up to `end` (exclusive)."""
+        ...
+
+
+async def answer_to_range(response: aiohttp.ClientResponse, start: int, end: int) -> Opened:
+    """Check an answer to `Range: bytes=start-(end-1)`. Refused for an error status, Broken for the wrong bytes."""
+    status, host = response.status, response.url.host
+    if status == 404:
+        raise NotThere
+    if status >= 400:
+        raise Refused(status, await error_text(response))
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise Broken(f"{host} sent compressed bytes that were not asked for")
+    if status == 200:
+        return Opened(response, 0, length_of(response), True)
+    match = _RANGE.match(response.headers.get("Content-Range", ""))
+    if status != 206 or match is None or int(match[1]) != start or int(match[2]) >= end:
+        raise Broken(f"{host} sent other bytes than those asked for")
+    return Opened(response, start, int(match[2]) + 1 - start, False)
+
+
+def length_of(response: aiohttp.ClientResponse) -> int:
+    """Content-Length, -1 where it is not said."""
+    text = response.headers.get("Content-Length", "")
+    return int(text) if text.isdigit() else -1
+
+
+class UrlFile:
+    """A file at a URL. `look` must be called first: it sets `size` and `digest` where the server tells."""
+
+    def __init__(self, http: Http, options: RegistryOptions, url: str) -> None:
+        self._http, self._options, self._url = http, options, URL(url)
+        self.size, self.digest, self.validator = -1, "", ""
+
+    async def look(self) -> None:
+        """HEAD the file. Hugging Face names the SHA-256 of a large file in X-Linked-ETag, on the way to it."""
+        async with self._http.send("HEAD", self._url, credentials=self._credentials, follow=False) as response:
+            etag = response.headers.get("X-Linked-ETag", "").strip('"')
+            if self._url.host in HUGGING_FACE and re.fullmatch(r"[0-9a-f]{64}", etag):
+                self.digest = f"sha256:{etag}"
+        async with self._http.send("HEAD", self._url, credentials=self._credentials) as response:
+            await self._check(response)
+            self.size = length_of(response) if response.status == 200 else -1
+            named = response.headers.get("ETag", "") or response.headers.get("Last-Modified", "")
+            self.validator = self.digest or f"{named} {self.size}"
+
+    @asynccontextmanager
+    async def open(self, start: int, end: int) -> AsyncIterator[Opened]:
+        """GET a range."""
+        headers = {"Range": f"bytes={start}-{end - 1}"}
+        async with self._http.send("GET", self._url, headers=headers, credentials=self._credentials) as response:
+            await self._check(response)
+            yield await answer_to_range(response, start, end)
+
+    def _credentials(self, url: URL) -> dict[str, str]:
+        if url.scheme == "https" and url.host in HUGGING_FACE and (token := self._options.token_for_hf()):
+            return {"Authorization": f"Bearer {token}"}
+        return {}
+
+    async def _check(self, response: aiohttp.ClientResponse) -> None:
+        if response.status in (401, 403):
+            raise AccessDenied("a private or gated file needs a token" if response.url.host in HUGGING_FACE else "")
+        if response.status == 404:
+            raise NotThere

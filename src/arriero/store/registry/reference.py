@@ -1,0 +1,89 @@
+"""What a name means on the network: registry, repository, tag; or the URL of one GGUF file. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+from arriero.core.errors import InvalidRequest
+from arriero.store.names import DEFAULT_NAMESPACE, DEFAULT_TAG, ModelName, name_from_file, parse_name
+
+HUGGING_FACE = frozenset({"hf.co", "huggingface.co"})
+_PATH_PART = re.compile(r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*\Z")  # distribution spec, "Pulling manifests"
+_SPLIT = re.compile(r"-\d{5}-of-\d{5}$")
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """Where a model lies in a registry. `name` is its name here; `host` may have a port; `scheme` https or http.
+
+    `ollama` says that the name is one of Ollama's; an oci:// name may lead to what Ollama does not know.
+    """
+
+    name: ModelName
+    scheme: str
+    host: str
+    path: str
+    tag: str
+    ollama: bool = True
+
+    @property
+    def base(self) -> str:
+        """The URL of the repository; manifests and blobs are below."""
+        return f"{self.scheme}://{self.host}/v2/{self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """One GGUF file at a URL, and the name that it gets here."""
+
+    name: ModelName
+    url: str
+
+
+def parse_remote(text: str, *, insecure: bool = False) -> Repository | RemoteFile:
+    """Say where `text` is: `[scheme://][host/][namespace/]model[:tag]`, `oci://host/path:tag`, or `https://….gguf`.
+
+    `insecure` speaks plain HTTP with registries, as Ollama does. InvalidRequest ("invalid model name") for anything
+    else; RegistryError is the caller's for what `insecure` would have allowed.
+    """
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        scheme, rest = "https", text
+    scheme = scheme.lower()
+    if scheme == "oci":
+        return _oci(rest, insecure)
+    if separator and scheme in ("http", "https") and urlsplit(text).path.lower().endswith(".gguf"):
+        return _file(text)
+    if scheme not in ("http", "https"):
+        raise InvalidRequest("invalid model name", param="model")
+    name = parse_name(rest)
+    scheme = "http" if insecure else scheme
+    return Repository(name, scheme, name.host, f"{name.namespace}/{name.model}", name.tag)
+
+
+def _file(url: str) -> RemoteFile:
+    parts = urlsplit(url)
+    try:
+        known = parts.hostname and (parts.port or True)
+    except ValueError:
+        known = False
+    if not known or parts.username or parts.password:
+        raise InvalidRequest("invalid model name: not a URL that can be fetched", param="model")
+    stem = unquote(parts.path.rsplit("/", 1)[-1])[: -len(".gguf")]
+    if _SPLIT.search(stem):
+        raise InvalidRequest("a GGUF that is split into several files cannot be pulled from a URL", param="model")
+    return RemoteFile(parse_name(name_from_file(stem)), parts._replace(fragment="").geturl())
+
+
+def _oci(rest: str, insecure: bool) -> Repository:
+    """`host/path:tag`; a path of several parts is one namespace here: team/llm/qwen becomes team-llm/qwen."""
+    host, _, path = rest.partition("/")
+    path, _, tag = path.partition(":")
+    if not path or "@" in rest or not all(_PATH_PART.match(part) for part in path.split("/")):
+        raise InvalidRequest("invalid model name: oci:// needs HOST/PATH[:TAG], in lower case", param="model")
+    *before, model = path.split("/")
+    namespace = "-".join(before).replace(".", "_") or DEFAULT_NAMESPACE
+    name = parse_name(f"{host}/{namespace}/{model}:{tag or DEFAULT_TAG}")
+    return Repository(name, "http" if insecure else "https", host, path, name.tag, ollama=False)

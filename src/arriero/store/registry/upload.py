@@ -1,0 +1,204 @@
+"""Sends one blob to a registry: mounted where it may be, else PATCHed in parts and closed with its digest.
+
+Source: distribution's "Pushing blobs", and Ollama's two additions: a part may be redirected to other storage
+(`X-Redirect-Uploads`), and the closing request names an `etag` made of the parts' MD5.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+from yarl import URL
+
+from arriero.core.errors import RegistryError
+from arriero.store.durable import told
+from arriero.store.manifests import Layer
+from arriero.store.registry.client import Registry, check
+from arriero.store.registry.download import in_thread
+from arriero.store.registry.errors import Broken, Refused, Stalled, Unreachable
+from arriero.store.registry.options import RegistryOptions
+from arriero.store.registry.partial import Part, plan
+
+log = logging.getLogger(__name__)
+CHUNK = 256 * 1024
+_RANGE = re.compile(r"(?:bytes=)?(\d+)-(\d+)\Z")
+
+
+class Upload:
+    """One blob on its way to a registry. `completed` may be read at any time."""
+
+    def __init__(self, registry: Registry, layer: Layer, path: Path, options: RegistryOptions) -> None:
+        self._registry, self._layer, self._path, self._options = registry, layer, path, options
+        self.completed = 0
+        self._md5: dict[int, bytes] = {}
+
+    @property
+    def total(self) -> int:
+        """The blob's size in bytes."""
+        return self._layer.size
+
+    async def run(self) -> None:
+        """Send the blob unless the registry has it. RegistryError."""
+        if await self._registry.blob_size(self._layer.digest) is None:
+            location = await self._begin()
+            if location is not None:
+                await self._send(location)
+        self.completed = self.total
+
+    async def _begin(self) -> URL | None:
+        """Open an upload; None if the blob could be mounted from where the model came from."""
+        url = self._registry.uploads_url()
+        if self._layer.from_:
+            url = url.update_query({"mount": self._layer.digest, "from": _repository(self._layer.from_)})
+
+        async def once() -> URL | None:
+            async with self._registry.request("POST", url, headers={"Content-Length": "0"}) as response:
+                await check(response)
+                return None if response.status == 201 else self._next(response)
+
+        return await self._registry.again(once)
+
+    async def _send(self, location: URL) -> None:
+        parts = plan(self.total, self._options.part_size(self.total))
+        for part in parts:
+            location = await self._part(part, location)
+        etag = hashlib.md5(b"".join(self._md5[part.offset] for part in parts), usedforsecurity=False).hexdigest()
+        closing = location.update_query({"digest": self._layer.digest, "etag": f"{etag}-{len(parts)}"})
+
+        async def once() -> None:
+            async with self._registry.request("PUT", closing, headers={"Content-Length": "0"}) as response:
+                await check(response)
+
+        await self._registry.again(once)
+
+    async def _part(self, part: Part, location: URL) -> URL:
+        """Send one part, as often as it takes; return where the next goes."""
+        tries = 0
+        while True:
+            try:
+                return await self._patch(part, location)
+            except (Broken, Refused, Unreachable) as error:
+                if isinstance(error, Refused) and error.final and error.status != 416:
+                    raise
+                tries += 1
+                if tries >= self._options.tries:
+                    raise RegistryError(f"max retries exceeded: {error}") from error
+                log.info("try %d of a part of %s: %s", tries, self._layer.digest, error)
+                await asyncio.sleep(self._options.backoff * 2 ** (tries - 1))
+                location = await self._resumed(part, location)
+
+    async def _patch(self, part: Part, location: URL) -> URL:
+        start, length = part.offset + part.completed, part.size - part.completed
+        headers = {
+            "Content-Type": "application/octet-stream",
+            "Content-Length": str(length),
+            "Content-Range": f"{start}-{start + length - 1}",
+            "X-Redirect-Uploads": "1",
+        }
+        self.completed = start
+        body = _Body(self, part)
+        async with self._watched(), self._registry.request(
+            "PATCH", location, headers=headers, data=lambda: body.read(start, length)
+        ) as response:
+            if response.status == 307:
+                following = self._next(response)
+                elsewhere = self._registry.http.redirected(location, response.headers["Location"])
+            else:
+                await check(response)
+                following, elsewhere = self._next(response), None
+        if elsewhere is not None:
+            await self._put(elsewhere, body, start, length)
+        self._md5[part.offset] = await in_thread(lambda: _md5(self._path, part))
+        self.completed = part.offset + part.size
+        return following
+
+    async def _put(self, url: URL, body: _Body, start: int, length: int) -> None:
+        """Send the part to where the registry's storage is; no token goes there."""
+        async with self._watched(), self._registry.http.send(
+            "PUT", url, headers={"Content-Length": str(length)}, data=body.read(start, length), follow=False
+        ) as response:
+            await check(response)
+
+    async def _resumed(self, part: Part, location: URL) -> URL:
+        """Ask how far the registry has got (`Range: 0-N`), and continue there; the same place if it does not say."""
+        with contextlib.suppress(RegistryError):
+            async with self._registry.request("GET", location, follow=False) as response:
+                match = _RANGE.match(response.headers.get("Range", ""))
+                if response.status in (202, 204) and match:
+                    # "0-0" may mean nothing as well as one byte: it counts as nothing.
+                    have = int(match[2]) + 1 if int(match[2]) else 0
+                    part.completed = min(max(have - part.offset, 0), part.size)
+                    return self._next(response) if "Location" in response.headers else location
+        return location
+
+    def _next(self, response: aiohttp.ClientResponse) -> URL:
+        """Where the upload goes on: Docker-Upload-Location, which Ollama's registry sends with redirects, or Location."""
+        location = response.headers.get("Docker-Upload-Location") or response.headers.get("Location")
+        if not location:
+            raise Broken(f"{response.url.host} does not say where the upload goes on")
+        return self._registry.http.redirected(response.url, location)
+
+    @contextlib.asynccontextmanager
+    async def _watched(self) -> AsyncIterator[None]:
+        """Give up a request (Stalled) that has taken no byte for `stall` seconds: aiohttp watches only reading."""
+        try:
+            async with asyncio.timeout(None) as limit:
+                loop = asyncio.get_running_loop()
+                self._moved = lambda: limit.reschedule(loop.time() + self._options.stall)
+                self._moved()
+                yield
+        except TimeoutError:
+            raise Stalled(f"{self._registry.repository.host} took nothing for {self._options.stall:g} s") from None
+
+    def sent(self, count: int) -> None:
+        """Note that bytes went out."""
+        self.completed += count
+        self._moved()
+
+
+class _Body:
+    """The bytes of a part, read as they are sent."""
+
+    def __init__(self, upload: Upload, part: Part) -> None:
+        self._upload, self._part = upload, part
+
+    async def read(self, start: int, length: int) -> AsyncIterator[bytes]:
+        """Yield `length` bytes of the blob from `start`."""
+        with told("read a blob"):
+            file = await in_thread(lambda: self._upload._path.open("rb"))
+        with file:
+            file.seek(start)
+            while length:
+                with told("read a blob"):
+                    data = await in_thread(lambda: file.read(min(CHUNK, length)))
+                if not data:
+                    raise RegistryError(f"the blob {self._upload._layer.digest} is shorter than its manifest says")
+                length -= len(data)
+                yield data
+                self._upload.sent(len(data))
+
+
+def _md5(path: Path, part: Part) -> bytes:
+    digest = hashlib.md5(usedforsecurity=False)
+    with told("read a blob"), path.open("rb") as file:
+        file.seek(part.offset)
+        left = part.size
+        while left and (data := file.read(min(1 << 20, left))):
+            digest.update(data)
+            left -= len(data)
+    return digest.digest()
+
+
+def _repository(origin: str) -> str:
+    """The repository in a layer's `from`, which is a model's name: without tag and scheme."""
+    from arriero.store.names import parse_name
+
+    name = parse_name(origin)
+    return f"{name.namespace}/{name.model}"
