@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from arriero.cli import cp, create, prune, ps, rm, run, serve, show, stop, verify
 from arriero.cli import list as list_command
-from arriero.cli import ps, run, serve, show, stop
 from arriero.cli.version import VERSION_TEXT
 
 app = typer.Typer(
@@ -43,3 +43,8 @@ app.command("ls", hidden=True)(list_command.list_models)
 app.command("show", help="Show what is known of a model.")(show.show)
 app.command("ps", help="List the models that are loaded.")(ps.ps)
 app.command("stop", help="Unload a model.")(stop.stop)
+app.command("create", help="Make a model from a Modelfile.")(create.create)
+app.command("cp", help="Give a model a second name.")(cp.cp)
+app.command("rm", help="Remove models.")(rm.rm)
+app.command("prune", help="Remove what arriero wrote and no model needs.")(prune.prune)
+app.command("verify", help="Hash the models' files again.")(verify.verify)

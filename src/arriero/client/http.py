@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -47,14 +47,18 @@ class Http:
             self._session = None
 
     @asynccontextmanager
-    async def request(self, method: str, path: str, body: Any = None) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send one request and hold its response. Leaving closes the connection unless all was read.
+    async def request(
+        self, method: str, path: str, body: Any = None, *, content: AsyncIterable[bytes] | None = None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send one request (`body` as JSON, or `content` as it comes) and hold its response.
+
+        Leaving closes the connection unless all was read.
 
         Any status is given back; `ConnectionFailed` or `DeadlineExceeded` otherwise.
         """
         url = self.address.url + path
-        data = None if body is None else msgspec.json.encode(body)
-        headers = {"Content-Type": "application/json"} if data is not None else {}
+        data = content if body is None else msgspec.json.encode(body)
+        headers = {"Content-Type": "application/json"} if body is not None else {}
         try:
             async with self._open().request(method, url, data=data, headers=headers, allow_redirects=False) as response:
                 yield response
@@ -67,13 +71,13 @@ class Http:
     async def json(self, method: str, path: str, body: Any = None) -> bytes:
         """Return the whole body of a successful response; an error status raises."""
         async with self.request(method, path, body) as response:
-            await self._check(response)
+            await self.check(response)
             return await response.read()
 
     async def lines(self, method: str, path: str, body: Any) -> AsyncGenerator[bytes, None]:
         """Yield the lines of a successful response as they come, without empty ones."""
         async with self.request(method, path, body) as response:
-            await self._check(response)
+            await self.check(response)
             held: list[bytes] = []
             size = 0
             async for piece in response.content.iter_any():
@@ -92,7 +96,8 @@ class Http:
             if last:
                 yield last
 
-    async def _check(self, response: aiohttp.ClientResponse) -> None:
+    async def check(self, response: aiohttp.ClientResponse) -> None:
+        """Raise the error that a response of status 300 or more tells of."""
         if response.status >= 300:
             raise from_response(response.status, await response.read(), response.headers)
 

@@ -1,0 +1,28 @@
+"""`arriero cp`: give a model a second name."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def cp(
+    source: Annotated[str, typer.Argument(help="The model's name.")],
+    destination: Annotated[str, typer.Argument(help="Its other name.")],
+) -> None:
+    """Copy the model; its weights are there once."""
+    import asyncio
+
+    from arriero.cli.server import connected
+    from arriero.client.address import key_from_environment
+    from arriero.client.library import AsyncLibrary
+
+    with connected() as client:
+
+        async def work() -> None:
+            async with AsyncLibrary(client.address, api_key=key_from_environment()) as library:
+                await library.copy(source, destination)
+
+        asyncio.run(work())
+    print(f"copied '{source}' to '{destination}'")

@@ -1,0 +1,88 @@
+"""`arriero create`: make a model from a Modelfile. The Modelfile is read here, and files go to the server as blobs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from arriero.cli.progress import ProgressDisplay
+    from arriero.client.library import AsyncLibrary
+    from arriero.protocols.modelfile import Modelfile
+
+NOT_FOUND = "specified Modelfile wasn't found"
+
+
+def create(
+    model: Annotated[str, typer.Argument(help="The new model's name.")],
+    file: Annotated[str, typer.Option("--file", "-f", help='The Modelfile; "-" is standard input.')] = "",
+    quantize: Annotated[str, typer.Option("--quantize", "-q", help="Quantize to this type.")] = "",
+) -> None:
+    """Make the model; without a Modelfile, of the files in this folder."""
+    import asyncio
+
+    from arriero.cli.failures import CommandFailed
+    from arriero.cli.progress import ProgressDisplay
+    from arriero.cli.server import connected
+    from arriero.client.address import key_from_environment
+    from arriero.client.library import AsyncLibrary
+    from arriero.protocols.modelfile import decode, parse
+
+    folder = Path(file).absolute().parent if file and file != "-" else Path.cwd()
+    source = Path(file) if file else folder / "Modelfile"
+    if file == "-":
+        text = decode(sys.stdin.buffer.read())
+    elif source.is_file():
+        text = decode(source.read_bytes())
+    elif file:
+        raise CommandFailed(NOT_FOUND)
+    else:
+        text = "FROM .\n"
+    modelfile = parse(text)
+    for warning in modelfile.warnings:
+        print(warning, file=sys.stderr)
+    if modelfile.adapters or modelfile.drafts:
+        raise CommandFailed("ADAPTER and DRAFT are not supported by this version of arriero")
+    with connected() as client, ProgressDisplay(sys.stderr) as display:
+
+        async def work() -> None:
+            async with AsyncLibrary(client.address, api_key=key_from_environment()) as library:
+                body = await gathered(modelfile, folder, library, display)
+                body |= {"model": model} | ({"quantize": quantize} if quantize else {})
+                async for report in library.progress("/api/create", body):
+                    display.update(report)
+
+        asyncio.run(work())
+
+
+async def gathered(
+    modelfile: Modelfile, folder: Path, library: AsyncLibrary, display: ProgressDisplay
+) -> dict[str, Any]:
+    """Return the body of /api/create; the files that FROM names are on the server then."""
+    from arriero.cli.model_files import content_of, digest_of, expand, files_of
+    from arriero.core.library import Progress
+
+    display.update(Progress(status="gathering model components"))
+    body: dict[str, Any] = dict(modelfile.fields)
+    for base in modelfile.bases:
+        path = expand(base, folder)
+        if not path.exists():
+            body["from"] = base
+            continue
+        for file in files_of(path):
+            size = file.stat().st_size
+
+            def report(status: str, done: int, total: int = size) -> None:
+                display.update(Progress(status=status, total=total, completed=done))
+
+            status = f"reading {file.name}"
+            digest = digest_of(file, lambda done, status=status, report=report: report(status, done))  # type: ignore[misc]
+            status = f"copying file {digest}"
+            if not await library.has_blob(digest):
+                content = content_of(file, lambda done, status=status, report=report: report(status, done))  # type: ignore[misc]
+                await library.upload(digest, content)
+            body.setdefault("files", {})[file.name] = digest
+    return body

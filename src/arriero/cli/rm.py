@@ -1,0 +1,26 @@
+"""`arriero rm`: remove models."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def rm(models: Annotated[list[str], typer.Argument(help="The models' names.")]) -> None:
+    """Unload and remove the models, one after the other; the first that cannot be removed ends it."""
+    import asyncio
+
+    from arriero.cli.server import connected
+    from arriero.client.address import key_from_environment
+    from arriero.client.library import AsyncLibrary
+
+    with connected() as client:
+
+        async def work() -> None:
+            async with AsyncLibrary(client.address, api_key=key_from_environment()) as library:
+                for model in models:
+                    await library.delete(model)
+                    print(f"deleted '{model}'")
+
+        asyncio.run(work())
