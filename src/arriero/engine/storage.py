@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
@@ -133,22 +134,22 @@ class PrefixRules:
 
 
 class Slots:
-    """The runner's places for running sequences, by number."""
+    """The runner's places for running sequences, by number. The least go first: runners like neighbours."""
 
     def __init__(self, count: int) -> None:
-        self._free = list(range(count - 1, -1, -1))
+        self._free = list(range(count))  # a heap
         self._count = count
 
     def __len__(self) -> int:
         return len(self._free)
 
     def take(self) -> int:
-        """Return a free slot; IndexError if there is none."""
-        return self._free.pop()
+        """Return the least free slot; IndexError if there is none."""
+        return heapq.heappop(self._free)
 
     def give(self, slot: int) -> None:
         """Take `slot` back."""
-        self._free.append(slot)
+        heapq.heappush(self._free, slot)
 
     def agree(self, used: Iterable[int]) -> bool:
         """Whether exactly `used` slots are taken, none twice."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from arriero.core.runner import Batch, RunnerInfo, Span, StepOutput
@@ -30,19 +30,34 @@ def make_info(**changes: Any) -> RunnerInfo:
     return RunnerInfo(**(facts | changes))
 
 
-@cache
+class _Alone:
+    """One prompt on a fake runner of its own, computed token by token."""
+
+    def __init__(self, prompt: tuple[int, ...]) -> None:
+        self._runner = FakeRunner(
+            make_info(max_sequences=1, max_batch_tokens=4096, active_blocks=4096, storage="paged")
+        )
+        self._tokens, self._start, self._prompt_len = list(prompt), 0, len(prompt)
+
+    def answer(self, count: int) -> tuple[int, ...]:
+        """Return the first `count` tokens."""
+        while len(self._tokens) < self._prompt_len + count:
+            end = len(self._tokens)
+            table = list(range(end // 16 + 1))
+            span = Span(0, self._tokens, self._start, end, self._prompt_len, table, SAMPLER)
+            choice = self._runner.execute(Batch(spans=[span])).choices[0]
+            assert choice is not None
+            self._start = end
+            self._tokens.append(choice.token)
+        return tuple(self._tokens[self._prompt_len : self._prompt_len + count])
+
+
+_alone = lru_cache(maxsize=2000)(_Alone)
+
+
 def alone(prompt: tuple[int, ...], count: int) -> tuple[int, ...]:
-    """Return the first `count` tokens that the fake runner answers to `prompt`, computed token by token, by itself."""
-    runner = FakeRunner(make_info(max_sequences=1, max_batch_tokens=4096, active_blocks=4096, storage="paged"))
-    tokens, table = list(prompt), list(range((len(prompt) + count) // 16 + 1))
-    start = 0
-    for _ in range(count):
-        span = Span(0, tokens, start, len(tokens), len(prompt), table, SAMPLER)
-        choice = runner.execute(Batch(spans=[span])).choices[0]
-        assert choice is not None
-        start = len(tokens)
-        tokens.append(choice.token)
-    return tuple(tokens[len(prompt) :])
+    """Return the first `count` tokens that the fake runner answers to `prompt` when there is nobody else."""
+    return _alone(prompt).answer(count)
 
 
 @dataclass

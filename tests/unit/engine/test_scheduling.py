@@ -133,6 +133,18 @@ def test_who_found_no_room_is_tried_again_when_somebody_leaves(storage: str) -> 
     assert world.records[waits].ended[0].reason == "length"
 
 
+def test_the_least_free_slot_is_taken() -> None:
+    world = _world("sequence")
+    numbers = [world.add(_prompt(i, 5), max_tokens=30) for i in range(5)]
+    world.step()
+    for number in (numbers[3], numbers[1]):
+        world.engine.abort(number)
+    world.add(_prompt(7, 5), max_tokens=30)
+    world.step()
+    assert world.runner.used_slots() == {0, 1, 2, 4}
+    world.finish()
+
+
 @BOTH
 def test_preemption_takes_the_newest_of_the_lowest_priority(storage: str) -> None:
     world = _world(storage, active_blocks=9, parked_blocks=0, options=EngineOptions(watermark=0))
@@ -279,6 +291,8 @@ def test_a_failed_step_ends_its_sequences_and_nobody_else(storage: str, kind: st
     assert reasons[0].error is not None
     assert "broken on purpose" in reasons[0].error.message
     assert world.engine.stats().failed_steps == 1
+    # what a failed step leaves in a slot is not kept
+    assert world.engine.stats().parks == (1 if storage == "sequence" else 0)
 
 
 def test_a_runner_that_answers_too_little_fails_the_step() -> None:
