@@ -18,7 +18,7 @@ test: setup-dev  ## run the whole suite
 check: setup-dev  ## lint, types, import rules, file sizes
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
-	@.venv/bin/mypy src scripts
+	@.venv/bin/mypy src scripts benchmarks
 	@.venv/bin/lint-imports
 	@.venv/bin/python -m scripts.check_file_size
 

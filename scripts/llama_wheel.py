@@ -41,14 +41,18 @@ def obtain(
     cache: Path,
 ) -> Path:
     """The wheel for `recipe`: the cached one, else one compiled by `python`'s pip and put into the cache."""
+    found = cached(cache / recipe.key)
+    if found:
+        return found
     try:
         cache.mkdir(parents=True, exist_ok=True)
+        (cache / f"{recipe.key}.lock").touch()
     except OSError as error:
         cache = Path(tempfile.mkdtemp(prefix="arriero-wheel-"))
         print(f"The cache for compiled wheels cannot be written ({error}): this build will not be kept.")
     folder = cache / recipe.key
     with _locked(cache / f"{recipe.key}.lock"):
-        found = cached(folder)
+        found = cached(folder)  # another make may just have put it there
         if found:
             return found
         for stale in cache.glob(f".building-{recipe.key}-*"):
