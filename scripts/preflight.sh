@@ -105,7 +105,10 @@ hint=""
 case "$system: $ID $ID_LIKE" in
     Darwin:*)
         if has cc || has cxx; then line="xcode-select --install"; fi
-        if has python || has venv; then line="${line:+$line && }brew install python@3.13"; fi ;;
+        if has python || has venv; then
+            line="${line:+$line && }brew install python@3.13"
+            command -v brew >/dev/null 2>&1 || hint="Without Homebrew: the installer from https://www.python.org/downloads/ does as well."
+        fi ;;
     *debian*|*ubuntu*)
         # The venv package belongs to one Python; Ubuntu 22.04 has 3.11 beside its default 3.10.
         case "$ID $VERSION_ID" in "ubuntu 22.04") default=python3.11 ;; *) default=python3 ;; esac
