@@ -19,7 +19,7 @@ from tests.e2e.serving import Server, serve
 
 OLLAMA = ["/api/generate", "/api/chat", "/api/show"]
 OPENAI = ["/v1/chat/completions", "/v1/completions"]
-PATHS = "{demo} ../../etc/passwd /etc/passwd file://{demo} ./demo.gguf demo\x00 .. C:\\x".split() + ["a" * 5000]
+PATHS = [*"{demo} ../../etc/passwd /etc/passwd file://{demo} ./demo.gguf demo\x00 .. C:\\x".split(), "a" * 5000]
 TOO_LARGE = 200 * 1024 * 1024
 
 
