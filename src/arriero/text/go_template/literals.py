@@ -22,10 +22,8 @@ def number(text: str) -> int | float:
         raise InvalidLiteral(f"complex constants are not supported: {quote(text)}")
     if _INT.match(text) and len(text) <= _MAX_DIGITS:
         value = _integer(text)
-        if -(2**63) <= value < 2**63:
-            return value
-        if value < 2**64 and not text.startswith(("+", "-")):
-            raise InvalidLiteral(f"{text} overflows int")
+        if -(2**63) <= value < (2**63 if text[0] in "+-" else 2**64):
+            return value  # from 2**63 on it overflows where it is used
     return _float(text)
 
 

@@ -15,7 +15,10 @@ _HEX = frozenset("0123456789abcdefABCDEF")
 
 def to_bytes(text: str) -> bytes:
     """The bytes that a string stands for."""
-    return text.encode("utf-8", "surrogateescape")
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a UTF-16 pair, which no bytes stand for
+        return text.encode("utf-8", "replace")
 
 
 def from_bytes(raw: bytes) -> str:
