@@ -16,8 +16,10 @@ from urllib.parse import urlsplit
 
 from arriero.core.errors import InvalidRequest
 from arriero.protocols.go_duration import parse_duration
+from arriero.protocols.ollama_models import OLLAMA_VERSION
 from arriero.server.options import ServerOptions
 from arriero.service.options import ServiceOptions
+from arriero.store.registry.options import RegistryOptions, user_agent
 
 DEFAULT_PORT = 11434
 FILE_KEYS = {"models": dict, "models_dirs": list}
@@ -167,6 +169,21 @@ def _worker(environ: Mapping[str, str]) -> dict[str, Any]:
     return options
 
 
+def _registry(environ: Mapping[str, str]) -> RegistryOptions:
+    """How models are pulled and pushed. Tokens are only read, here and by those who made them (huggingface_hub)."""
+    user = Path(environ.get("HOME") or Path.home())
+    cache = Path(environ.get("XDG_CACHE_HOME") or user / ".cache")
+    hub = Path(environ.get("HF_HOME") or cache / "huggingface").expanduser()
+    private = environ.get("ARRIERO_PRIVATE_REGISTRIES", "").split(",")
+    return RegistryOptions(
+        agent=user_agent(OLLAMA_VERSION),
+        private=tuple(one.strip() for one in private if one.strip()),
+        hf_token=environ.get("HF_TOKEN", "").strip(),
+        hf_token_file=Path(environ.get("HF_TOKEN_PATH") or hub / "token").expanduser(),
+        key=user / ".ollama" / "id_ed25519",
+    )
+
+
 def _models(given: Sequence[str], configured: Mapping[str, Any], base: Path) -> dict[str, Path]:
     models = {}
     for name, path in configured.items():
@@ -222,6 +239,7 @@ def load_config(
             max_loaded_models=_number(environ, "OLLAMA_MAX_LOADED_MODELS", 0) or 3,
             context_length=context or None,
             worker=_worker(environ),
+            registry=_registry(environ),
         ),
         models=_models(models, content.get("models", {}), path.parent),
         folders=tuple(path.parent / Path(str(folder)).expanduser() for folder in folder_list),

@@ -22,12 +22,13 @@ from arriero.server.routes_library import LibraryRoutes
 from arriero.server.routes_missing import MISSING, missing
 from arriero.server.routes_ollama import OllamaRoutes
 from arriero.server.routes_openai import OpenAIRoutes
+from arriero.server.routes_transfer import TransferRoutes
 
 
 def routes(context: Context) -> list[Route]:
     """Every route there is. A GET route answers HEAD too."""
     ollama, openai, health = OllamaRoutes(context), OpenAIRoutes(context), HealthRoutes(context)
-    library = LibraryRoutes(context)
+    library, transfer = LibraryRoutes(context), TransferRoutes(context)
     return [
         Route("/", ollama.root, methods=["GET"]),
         Route("/api/version", ollama.version, methods=["GET"]),
@@ -37,6 +38,8 @@ def routes(context: Context) -> list[Route]:
         Route("/api/generate", ollama.generate, methods=["POST"]),
         Route("/api/chat", ollama.chat, methods=["POST"]),
         Route("/api/create", library.create, methods=["POST"]),
+        Route("/api/pull", transfer.pull, methods=["POST"]),
+        Route("/api/push", transfer.push, methods=["POST"]),
         Route("/api/copy", library.copy, methods=["POST"]),
         Route("/api/delete", library.delete, methods=["DELETE"]),
         Route("/api/blobs/{digest}", library.head_blob, methods=["HEAD"]),

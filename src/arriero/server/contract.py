@@ -35,6 +35,12 @@ class Service(Protocol):
     def create(self, request: CreateRequest) -> AsyncGenerator[Progress, None]:
         """Make a model; the last report is `success`. Closing it gives up."""
 
+    def pull(self, model: str, insecure: bool) -> AsyncGenerator[Progress, None]:
+        """Fetch a model; the last report is `success`. Closing it gives up, and keeps what has come."""
+
+    def push(self, model: str, insecure: bool) -> AsyncGenerator[Progress, None]:
+        """Send a model to a registry; the last report is `success`."""
+
     async def copy(self, source: str, destination: str) -> None:
         """Give a model a second name."""
 

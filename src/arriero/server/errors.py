@@ -27,6 +27,7 @@ STATUS: Mapping[str, int] = {
     "internal": 500,
     "model_load_failed": 500,
     "store_failed": 500,
+    "registry_failed": 500,
     "worker_died": 500,
     "not_implemented": 501,
     "overloaded": 503,

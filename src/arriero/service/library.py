@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -36,7 +37,7 @@ class Library:
     async def create(self, request: CreateRequest) -> AsyncGenerator[Progress, None]:
         """Make a model; yields Ollama's reports, `success` last. Closing it gives up, and nothing stays behind."""
         name = parse_name(request.model)
-        self._check_free(name)
+        self.check_free(name)
         if not request.base and request.files is None:
             raise InvalidRequest("neither 'from' or 'files' was specified")
         if request.template is not None and self._check_template is not None:
@@ -45,8 +46,12 @@ class Library:
         target = await asyncio.to_thread(self._target, name)
         if target.note:
             yield Progress(status=target.note)
-        async for progress in in_thread(lambda report: create(target.folder, request, base, report)):
-            yield progress
+        others = [folder for folder in self._stores.folders if folder is not target.folder]
+        async with contextlib.aclosing(
+            in_thread(lambda report: create(target.folder, request, base, report, others))
+        ) as reports:
+            async for progress in reports:
+                yield progress
 
     async def copy(self, source: str, destination: str) -> None:
         """Give a model a second name; ModelNotFound with Ollama's text for copies."""
@@ -56,7 +61,7 @@ class Library:
             _, entry = self._catalog.locate(source)
         except ModelNotFound:
             raise ModelNotFound(f'model "{source}" not found', model=source) from None
-        self._check_free(name)
+        self.check_free(name)
         target = await asyncio.to_thread(self._target, name)
         await asyncio.to_thread(copy, target.folder, entry, destination, source)
 
@@ -106,8 +111,8 @@ class Library:
             log.warning("%s", target.note)
         return target
 
-    def _check_free(self, name: ModelName) -> None:
-        """A file served in place wins over the store: a model of its name there would never be seen."""
+    def check_free(self, name: ModelName) -> None:
+        """InvalidRequest for the name of a file served in place: it wins, and a stored model would never be seen."""
         place = self._catalog.in_place(name)
         if place is not None:
             raise InvalidRequest(f"'{place[0]}' is served in place from {place[1]}; choose another name")

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from arriero.store.registry.options import RegistryOptions
+
 
 @dataclass(frozen=True, slots=True)
 class ServiceOptions:
@@ -19,6 +21,7 @@ class ServiceOptions:
     tenant_queue: requests of one tenant that may wait or run at once; None for no such limit.
     worker: the runner's and engine's own settings, passed to every worker.
     worker_environment: variables set for every worker.
+    registry: how models are pulled and pushed.
     """
 
     keep_alive: float = 300.0
@@ -29,3 +32,4 @@ class ServiceOptions:
     tenant_queue: int | None = None
     worker: Mapping[str, Any] = field(default_factory=dict)
     worker_environment: Mapping[str, str] = field(default_factory=dict)
+    registry: RegistryOptions = field(default_factory=RegistryOptions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from typing import TYPE_CHECKING
 
 from arriero.backends.local import LocalBackend
 from arriero.core.events import Event
@@ -19,6 +20,9 @@ from arriero.store.catalog import Catalog
 from arriero.store.describe import shown
 from arriero.store.places import Stores
 
+if TYPE_CHECKING:
+    from arriero.service.transfers import Transfers
+
 
 class Service:
     """Everything a route may ask for. Methods raise ArrieroError; the server turns codes into statuses."""
@@ -32,7 +36,9 @@ class Service:
             self._make_backend, keep_alive=options.keep_alive, max_loaded=options.max_loaded_models
         )
         self._generator = Generator(catalog, self._admission, self._lifecycle, metrics, options.context_length)
-        self._library = Library(catalog, stores or Stores(None), self._lifecycle.unload)
+        self._stores = stores or Stores(None)
+        self._library = Library(catalog, self._stores, self._lifecycle.unload)
+        self._transfers: Transfers | None = None
         self._closed = False
 
     def generate(self, request: GenerateRequest) -> AsyncGenerator[Event, None]:
@@ -81,6 +87,14 @@ class Service:
         """Store a blob; False if it was there."""
         return await self._library.add_blob(digest, chunks)
 
+    def pull(self, model: str, insecure: bool) -> AsyncGenerator[Progress, None]:
+        """Fetch a model from a registry or a URL; the last report is `success`. Closing it keeps what has come."""
+        return self._transferring().pull(model, insecure)
+
+    def push(self, model: str, insecure: bool) -> AsyncGenerator[Progress, None]:
+        """Send a model to a registry; the last report is `success`."""
+        return self._transferring().push(model, insecure)
+
     def running(self) -> list[RunningModel]:
         """The loaded models."""
         return self._lifecycle.running()
@@ -97,7 +111,17 @@ class Service:
     async def close(self) -> None:
         """End every worker."""
         self._closed = True
+        if self._transfers is not None:
+            await self._transfers.close()
         await self._lifecycle.close()
+
+    def _transferring(self) -> Transfers:
+        """Made on first use: what it needs of HTTP clients costs a quarter of a second that a start can spare."""
+        if self._transfers is None:
+            from arriero.service.transfers import Transfers
+
+            self._transfers = Transfers(self._stores, self._options.registry, self._library)
+        return self._transfers
 
     def _make_backend(self, spec: ModelSpec, load: LoadOptions) -> LocalBackend:
         return LocalBackend(

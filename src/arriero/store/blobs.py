@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -35,10 +36,15 @@ def parse_digest(text: str) -> str:
     return f"sha256:{match.group(1).lower()}"
 
 
-def hash_file(path: Path) -> str:
-    """Return the digest of a file's content."""
+def hash_file(path: Path, watch: Callable[[int], None] | None = None) -> str:
+    """Return the digest of a file's content; `watch` hears how many bytes were read, and may raise to give up."""
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+        while data := file.read(CHUNK):
+            digest.update(data)
+            if watch is not None:
+                watch(len(data))
+    return f"sha256:{digest.hexdigest()}"
 
 
 class BlobWriter:
@@ -137,14 +143,15 @@ class BlobStore:
         with told("write to the store"):
             return private_folder(self.root, "partial") / parse_digest(digest).replace(":", "-")
 
-    def commit(self, temporary: Path, digest: str) -> bool:
+    def commit(self, temporary: Path, digest: str, watch: Callable[[int], None] | None = None) -> bool:
         """Check a finished file (on this file system) against `digest` and put it in place; say whether it is new.
 
         DigestMismatch deletes the file: its bytes are worth nothing. Reads the whole file: not for an event loop.
+        `watch` as in hash_file.
         """
         wanted = parse_digest(digest)
         with told(f"read {temporary.name}"):
-            got = hash_file(temporary)
+            got = hash_file(temporary, watch)
         if got != wanted:
             with contextlib.suppress(OSError):
                 temporary.unlink()

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import shutil
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from arriero.core.errors import ArrieroError, RegistryError, StoreError
@@ -54,8 +55,9 @@ class Download:
         """
         saver: asyncio.Task[None] | None = None
         try:
-            while not await in_thread(self._partial.acquire):
-                await asyncio.sleep(LOCK_POLL_S)  # another process fetches it; it may finish or end
+            # Another process may be fetching it, or be killed doing so: there is no event to wait for.
+            while not await in_thread(self._partial.acquire):  # noqa: ASYNC110
+                await asyncio.sleep(LOCK_POLL_S)
             self._check_space()
             saver = asyncio.create_task(self._save_often())
             try:
@@ -137,14 +139,13 @@ class Download:
                 left -= len(taken)
                 if size >= BUFFER or not left or _now() - written_at >= self._options.save_every:
                     data, held, size = b"".join(held), [], 0
-                    await in_thread(lambda data=data: self._partial.write(part, data))  # type: ignore[misc]
+                    await in_thread(partial(self._partial.write, part, data))
                     written_at = _now()
                 if not left:
                     return
         finally:
             if held:
-                data = b"".join(held)
-                await in_thread(lambda: self._partial.write(part, data))
+                await in_thread(partial(self._partial.write, part, b"".join(held)))
 
     async def _save_often(self) -> None:
         """Keep the state no older than `save_every`, so that a kill costs no more than that."""
@@ -169,9 +170,7 @@ def _now() -> float:
 
 def _foremost(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The one error to tell of several: first what cannot be helped by asking in another way."""
-    leaves: list[BaseException] = []
-    for error in group.exceptions:
-        leaves.append(_foremost(error) if isinstance(error, BaseExceptionGroup) else error)
+    leaves = [_foremost(one) if isinstance(one, BaseExceptionGroup) else one for one in group.exceptions]
     for kind in (StoreError, ArrieroError, _NoRanges):
         for error in leaves:
             if isinstance(error, kind):

@@ -141,6 +141,7 @@ class Partial:
         state = self._read()
         if state is not None and os.fstat(file).st_size == self.total:
             self.parts = state.parts
+            self._saved = msgspec.json.encode(state)
             return
         os.ftruncate(file, 0)
         os.ftruncate(file, self.total)

@@ -1,4 +1,4 @@
-"""Answers to ranged requests: 206 with the right bytes, 200 with all of them, or neither. And a plain URL as a source."""
+"""Answers to ranged requests: 206 with the right bytes, 200 with all of them, or neither. And a URL as a source."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Opened:
 
 
 class Source(Protocol):
-    """Something that can be read in ranges. `validator` tells two versions of it apart; empty where it cannot change."""
+    """Something that can be read in ranges. `validator` tells versions of it apart; empty where it cannot change."""
 
     validator: str
 
@@ -72,6 +72,7 @@ class UrlFile:
     def __init__(self, http: Http, options: RegistryOptions, url: str) -> None:
         self._http, self._options, self._url = http, options, URL(url)
         self.size, self.digest, self.validator = -1, "", ""
+        self._etag = ""
 
     async def look(self) -> None:
         """HEAD the file. Hugging Face names the SHA-256 of a large file in X-Linked-ETag, on the way to it."""
@@ -81,14 +82,28 @@ class UrlFile:
                 self.digest = f"sha256:{etag}"
         async with self._http.send("HEAD", self._url, credentials=self._credentials) as response:
             await self._check(response)
-            self.size = length_of(response) if response.status == 200 else -1
-            named = response.headers.get("ETag", "") or response.headers.get("Last-Modified", "")
-            self.validator = self.digest or f"{named} {self.size}"
+            known = response.status == 200
+            self.size = length_of(response) if known else -1
+            etag = response.headers.get("ETag", "") if known else ""
+            changed = response.headers.get("Last-Modified", "")
+        if self.size < 0:  # HEAD is not for all of them
+            async with self._http.send(
+                "GET", self._url, headers={"Range": "bytes=0-0"}, credentials=self._credentials
+            ) as response:
+                await self._check(response)
+                match = _RANGE.match(response.headers.get("Content-Range", ""))
+                self.size = int(match[3]) if match and match[3] != "*" else -1
+                if response.status == 200:
+                    self.size = length_of(response)
+        self._etag = "" if etag.startswith("W/") else etag
+        self.validator = self.digest or f"{etag or changed} {self.size}"
 
     @asynccontextmanager
     async def open(self, start: int, end: int) -> AsyncIterator[Opened]:
         """GET a range."""
         headers = {"Range": f"bytes={start}-{end - 1}"}
+        if self._etag:  # should the file change meanwhile, all of the new one comes, and is seen to differ in size
+            headers["If-Range"] = self._etag
         async with self._http.send("GET", self._url, headers=headers, credentials=self._credentials) as response:
             await self._check(response)
             yield await answer_to_range(response, start, end)
@@ -103,3 +118,5 @@ class UrlFile:
             raise AccessDenied("a private or gated file needs a token" if response.url.host in HUGGING_FACE else "")
         if response.status == 404:
             raise NotThere
+        if response.status >= 400 and response.method != "HEAD":
+            raise Refused(response.status, await error_text(response))

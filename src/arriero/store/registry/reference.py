@@ -60,7 +60,18 @@ def parse_remote(text: str, *, insecure: bool = False) -> Repository | RemoteFil
         raise InvalidRequest("invalid model name", param="model")
     name = parse_name(rest)
     scheme = "http" if insecure else scheme
+    _check_port(name.host)
     return Repository(name, scheme, name.host, f"{name.namespace}/{name.model}", name.tag)
+
+
+def _check_port(host: str) -> None:
+    """InvalidRequest for a host that is one to Ollama's grammar, but of which no URL can be made."""
+    try:
+        good = bool(urlsplit(f"//{host}").hostname) and urlsplit(f"//{host}").port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise InvalidRequest("invalid model name", param="model")
 
 
 def _file(url: str) -> RemoteFile:
@@ -86,4 +97,5 @@ def _oci(rest: str, insecure: bool) -> Repository:
     *before, model = path.split("/")
     namespace = "-".join(before).replace(".", "_") or DEFAULT_NAMESPACE
     name = parse_name(f"{host}/{namespace}/{model}:{tag or DEFAULT_TAG}")
+    _check_port(host)
     return Repository(name, "http" if insecure else "https", host, path, name.tag, ollama=False)

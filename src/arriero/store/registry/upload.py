@@ -12,6 +12,7 @@ import hashlib
 import logging
 import re
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -20,6 +21,7 @@ from yarl import URL
 from arriero.core.errors import RegistryError
 from arriero.store.durable import told
 from arriero.store.manifests import Layer
+from arriero.store.names import parse_name
 from arriero.store.registry.client import Registry, check
 from arriero.store.registry.download import in_thread
 from arriero.store.registry.errors import Broken, Refused, Stalled, Unreachable
@@ -32,17 +34,12 @@ _RANGE = re.compile(r"(?:bytes=)?(\d+)-(\d+)\Z")
 
 
 class Upload:
-    """One blob on its way to a registry. `completed` may be read at any time."""
+    """One blob on its way to a registry, from the file at `path` with `total` bytes. `completed` is how far it is."""
 
-    def __init__(self, registry: Registry, layer: Layer, path: Path, options: RegistryOptions) -> None:
+    def __init__(self, registry: Registry, layer: Layer, path: Path, total: int, options: RegistryOptions) -> None:
         self._registry, self._layer, self._path, self._options = registry, layer, path, options
-        self.completed = 0
-        self._md5: dict[int, bytes] = {}
-
-    @property
-    def total(self) -> int:
-        """The blob's size in bytes."""
-        return self._layer.size
+        self.total, self.completed = total, 0
+        self._limit: asyncio.Timeout | None = None
 
     async def run(self) -> None:
         """Send the blob unless the registry has it. RegistryError."""
@@ -67,9 +64,11 @@ class Upload:
 
     async def _send(self, location: URL) -> None:
         parts = plan(self.total, self._options.part_size(self.total))
+        sums = []
         for part in parts:
             location = await self._part(part, location)
-        etag = hashlib.md5(b"".join(self._md5[part.offset] for part in parts), usedforsecurity=False).hexdigest()
+            sums.append(await in_thread(partial(_md5, self._path, part)))
+        etag = hashlib.md5(b"".join(sums), usedforsecurity=False).hexdigest()
         closing = location.update_query({"digest": self._layer.digest, "etag": f"{etag}-{len(parts)}"})
 
         async def once() -> None:
@@ -81,9 +80,10 @@ class Upload:
     async def _part(self, part: Part, location: URL) -> URL:
         """Send one part, as often as it takes; return where the next goes."""
         tries = 0
-        while True:
+        while not part.done:
             try:
-                return await self._patch(part, location)
+                location = await self._patch(part, location)
+                part.completed = part.size
             except (Broken, Refused, Unreachable) as error:
                 if isinstance(error, Refused) and error.final and error.status != 416:
                     raise
@@ -93,6 +93,7 @@ class Upload:
                 log.info("try %d of a part of %s: %s", tries, self._layer.digest, error)
                 await asyncio.sleep(self._options.backoff * 2 ** (tries - 1))
                 location = await self._resumed(part, location)
+        return location
 
     async def _patch(self, part: Part, location: URL) -> URL:
         start, length = part.offset + part.completed, part.size - part.completed
@@ -103,10 +104,12 @@ class Upload:
             "X-Redirect-Uploads": "1",
         }
         self.completed = start
-        body = _Body(self, part)
-        async with self._watched(), self._registry.request(
-            "PATCH", location, headers=headers, data=lambda: body.read(start, length)
-        ) as response:
+        async with (
+            self._watched(),
+            self._registry.request(
+                "PATCH", location, headers=headers, data=lambda: self._read(start, length)
+            ) as response,
+        ):
             if response.status == 307:
                 following = self._next(response)
                 elsewhere = self._registry.http.redirected(location, response.headers["Location"])
@@ -114,16 +117,18 @@ class Upload:
                 await check(response)
                 following, elsewhere = self._next(response), None
         if elsewhere is not None:
-            await self._put(elsewhere, body, start, length)
-        self._md5[part.offset] = await in_thread(lambda: _md5(self._path, part))
+            await self._put(elsewhere, start, length)
         self.completed = part.offset + part.size
         return following
 
-    async def _put(self, url: URL, body: _Body, start: int, length: int) -> None:
+    async def _put(self, url: URL, start: int, length: int) -> None:
         """Send the part to where the registry's storage is; no token goes there."""
-        async with self._watched(), self._registry.http.send(
-            "PUT", url, headers={"Content-Length": str(length)}, data=body.read(start, length), follow=False
-        ) as response:
+        async with (
+            self._watched(),
+            self._registry.http.send(
+                "PUT", url, headers={"Content-Length": str(length)}, data=self._read(start, length), follow=False
+            ) as response,
+        ):
             await check(response)
 
     async def _resumed(self, part: Part, location: URL) -> URL:
@@ -139,7 +144,7 @@ class Upload:
         return location
 
     def _next(self, response: aiohttp.ClientResponse) -> URL:
-        """Where the upload goes on: Docker-Upload-Location, which Ollama's registry sends with redirects, or Location."""
+        """Where the upload goes on: Docker-Upload-Location (Ollama's registry, beside a redirect), or Location."""
         location = response.headers.get("Docker-Upload-Location") or response.headers.get("Location")
         if not location:
             raise Broken(f"{response.url.host} does not say where the upload goes on")
@@ -149,40 +154,26 @@ class Upload:
     async def _watched(self) -> AsyncIterator[None]:
         """Give up a request (Stalled) that has taken no byte for `stall` seconds: aiohttp watches only reading."""
         try:
-            async with asyncio.timeout(None) as limit:
-                loop = asyncio.get_running_loop()
-                self._moved = lambda: limit.reschedule(loop.time() + self._options.stall)
-                self._moved()
+            async with asyncio.timeout(self._options.stall) as self._limit:
                 yield
         except TimeoutError:
             raise Stalled(f"{self._registry.repository.host} took nothing for {self._options.stall:g} s") from None
+        finally:
+            self._limit = None
 
-    def sent(self, count: int) -> None:
-        """Note that bytes went out."""
-        self.completed += count
-        self._moved()
-
-
-class _Body:
-    """The bytes of a part, read as they are sent."""
-
-    def __init__(self, upload: Upload, part: Part) -> None:
-        self._upload, self._part = upload, part
-
-    async def read(self, start: int, length: int) -> AsyncIterator[bytes]:
-        """Yield `length` bytes of the blob from `start`."""
-        with told("read a blob"):
-            file = await in_thread(lambda: self._upload._path.open("rb"))
-        with file:
+    async def _read(self, start: int, length: int) -> AsyncIterator[bytes]:
+        """Yield `length` bytes of the blob from `start`, and note that they went out."""
+        with told("read a blob"), self._path.open("rb") as file:
             file.seek(start)
             while length:
-                with told("read a blob"):
-                    data = await in_thread(lambda: file.read(min(CHUNK, length)))
+                data = await in_thread(partial(file.read, min(CHUNK, length)))
                 if not data:
-                    raise RegistryError(f"the blob {self._upload._layer.digest} is shorter than its manifest says")
+                    raise RegistryError(f"the blob {self._layer.digest} is shorter than its manifest says")
                 length -= len(data)
                 yield data
-                self._upload.sent(len(data))
+                self.completed += len(data)
+                if self._limit is not None:
+                    self._limit.reschedule(asyncio.get_running_loop().time() + self._options.stall)
 
 
 def _md5(path: Path, part: Part) -> bytes:
@@ -198,7 +189,5 @@ def _md5(path: Path, part: Part) -> bytes:
 
 def _repository(origin: str) -> str:
     """The repository in a layer's `from`, which is a model's name: without tag and scheme."""
-    from arriero.store.names import parse_name
-
     name = parse_name(origin)
     return f"{name.namespace}/{name.model}"
