@@ -140,8 +140,9 @@ class BlobStore:
 
     def partial(self, digest: str) -> Path:
         """Where an unfinished download of `digest` lies, for resuming; its state may lie beside it."""
+        name = parse_digest(digest).replace(":", "-")
         with told("write to the store"):
-            return private_folder(self.root, "partial") / parse_digest(digest).replace(":", "-")
+            return private_folder(self.root, "partial") / name
 
     def commit(self, temporary: Path, digest: str, watch: Callable[[int], None] | None = None) -> bool:
         """Check a finished file (on this file system) against `digest` and put it in place; say whether it is new.
@@ -165,10 +166,13 @@ class BlobStore:
 
     def hold(self, digest: str) -> Path | None:
         """Keep a second link to a blob while a manifest that names it is written; None where that cannot be had."""
+        held: Path | None = None
         try:
             held = Path(tempfile.mkdtemp(prefix="hold-", dir=private_folder(self.root, "tmp"))) / "blob"
             os.link(self.path(digest), held)
         except OSError:
+            if held is not None:
+                self.let_go(held)
             return None
         return held
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from arriero.core.errors import BlobNotFound, InvalidRequest, NotImplementedYet
+from arriero.core.errors import BlobNotFound, InvalidRequest, ModelLoadError, NotImplementedYet, StoreError
 from arriero.core.library import CreateRequest, Progress
 from arriero.store.blobs import CHUNK, parse_digest
 from arriero.store.describe import details
@@ -97,17 +97,24 @@ class _Draft:
         return {**stated, **kept}
 
 
-def create(folder: ModelFolder, request: CreateRequest, base: Path | StoredModel | None, report: Report) -> None:
+def create(
+    folder: ModelFolder,
+    request: CreateRequest,
+    base: Path | StoredModel | None,
+    report: Report,
+    others: Sequence[ModelFolder] = (),
+) -> None:
     """Make `request.model` in `folder`. `base` is what `request.base` names: a file served in place or a stored model.
 
-    InvalidRequest with Ollama's texts for what cannot be made; BlobNotFound; StoreError.
+    Uploaded blobs may lie in `others`, too. InvalidRequest with Ollama's texts for what cannot be made; BlobNotFound;
+    StoreError.
     """
     name = parse_name(request.model)
     draft = _Draft(folder, report)
     if base is not None:
         _from_model(draft, base, request.base)
     elif request.files is not None:
-        _from_files(draft, request.files)
+        _from_files(draft, request.files, (folder, *others))
     else:
         raise InvalidRequest("neither 'from' or 'files' was specified")
     _change(draft, request)
@@ -141,7 +148,7 @@ def _from_model(draft: _Draft, base: Path | StoredModel, named: str) -> None:
         return
     config = base.stored.manifest.config
     if config is not None and config.digest:
-        draft.config = msgspec.json.decode(read_text(base.folder.blobs.path(config.digest)), type=dict[str, Any])
+        draft.config = _object(base.folder.blobs.path(config.digest))
     for layer in base.stored.manifest.layers:
         digest = parse_digest(layer.digest)
         if base.folder is draft.folder and not draft.folder.blobs.has(digest):
@@ -152,29 +159,36 @@ def _from_model(draft: _Draft, base: Path | StoredModel, named: str) -> None:
             draft.file(layer.kind, base.folder.blobs.path(digest), origin=origin, expected=digest)
 
 
-def _from_files(draft: _Draft, files: dict[str, str]) -> None:
+def _from_files(draft: _Draft, files: dict[str, str], folders: Sequence[ModelFolder]) -> None:
     if not files:
         raise InvalidRequest("no files provided to convert")
-    blobs = draft.folder.blobs
+    found: dict[str, Path] = {}
     for name, digest in files.items():
         check_relative(name)
-        if not blobs.has(digest):
+        places = [folder.blobs.path(digest) for folder in folders if folder.blobs.has(digest)]
+        if not places:
             raise BlobNotFound(f'blob "{digest}" not found', digest=digest)
+        found[name] = places[0]
     if any(name.endswith((".safetensors", ".bin", ".pth")) for name in files):
         raise NotImplementedYet("safetensors and PyTorch files cannot be converted by this version; give a GGUF file")
     draft.report(Progress(status="parsing GGUF"))
     for name in sorted(files):
-        path = blobs.path(files[name])
+        path = found[name]
         with path.open("rb") as file:
             if file.read(len(MAGIC)) != MAGIC:
                 known = name.endswith(".gguf") or len(files) > 1
                 raise InvalidRequest("supplied file was not in GGUF format" if known else "unknown type")
-        kind = kind_of(read_header(path))
+        try:
+            kind = kind_of(read_header(path))
+        except ModelLoadError as error:
+            raise InvalidRequest(f"{name}: {error.message}") from error
         if kind == "adapter":
             raise NotImplementedYet("LoRA adapters are not supported by this version of arriero")
-        draft.blob(
-            Layer(media_type=LAYER_TYPE + kind, digest=parse_digest(files[name]), size=path.stat().st_size),
-        )
+        digest = parse_digest(files[name])
+        if draft.folder.blobs.has(digest):
+            draft.blob(Layer(media_type=LAYER_TYPE + kind, digest=digest, size=path.stat().st_size))
+        else:
+            draft.file(kind, path, expected=digest)
     if not any(layer.kind == "model" for layer in draft.layers):
         raise InvalidRequest("none of the files holds a model's weights")
     if sum(layer.kind == "model" for layer in draft.layers) > 1:
@@ -218,9 +232,15 @@ def _change(draft: _Draft, request: CreateRequest) -> None:
 def _parameters(draft: _Draft) -> dict[str, Any]:
     for layer in draft.layers:
         if layer.kind == "params":
-            with told("read the base's parameters"):
-                found: dict[str, Any] = msgspec.json.decode(
-                    read_text(draft.folder.blobs.path(layer.digest)), type=dict[str, Any]
-                )
-            return found
+            return _object(draft.folder.blobs.path(layer.digest))
     return {}
+
+
+def _object(path: Path) -> dict[str, Any]:
+    """The JSON object in one of the base's layers."""
+    try:
+        with told("read a layer of the base"):
+            found: dict[str, Any] = msgspec.json.decode(read_text(path), type=dict[str, Any])
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"a layer of the base cannot be read: {error}") from None
+    return found
