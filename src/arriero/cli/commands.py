@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from arriero.cli import cp, create, prune, ps, rm, run, serve, show, stop, verify
+from arriero.cli import cp, create, prune, ps, pull, push, rm, run, serve, show, stop, verify
 from arriero.cli import list as list_command
 from arriero.cli.version import VERSION_TEXT
 
@@ -43,6 +43,8 @@ app.command("ls", hidden=True)(list_command.list_models)
 app.command("show", help="Show what is known of a model.")(show.show)
 app.command("ps", help="List the models that are loaded.")(ps.ps)
 app.command("stop", help="Unload a model.")(stop.stop)
+app.command("pull", help="Fetch a model.")(pull.pull)
+app.command("push", help="Send a model to a registry.")(push.push)
 app.command("create", help="Make a model from a Modelfile.")(create.create)
 app.command("cp", help="Give a model a second name.")(cp.cp)
 app.command("rm", help="Remove models.")(rm.rm)

@@ -26,10 +26,13 @@ def run(
     ] = None,
     hidethinking: Annotated[bool, typer.Option("--hidethinking", help="Do not print the thinking.")] = False,
     system: Annotated[str | None, typer.Option("--system", help="The system prompt.")] = None,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Pull over plain HTTP, if pulled.")] = False,
 ) -> None:
-    """Answer PROMPT, after what is piped in; without either, chat in the terminal."""
+    """Answer PROMPT, after what is piped in; without either, chat in the terminal. Pulls a model that is not there."""
     from arriero.cli.server import connected
     from arriero.cli.settings import Settings, read_think
+    from arriero.cli.transfer import pull_absent
+    from arriero.core.errors import ModelNotFound
 
     settings = Settings(
         model=model,
@@ -47,10 +50,19 @@ def run(
         question = f"{piped.rstrip()}\n\n{question}" if question else piped.rstrip()
     with connected() as client:
         if question:
-            _once(client, settings, question)
+            try:
+                _once(client, settings, question)
+            except ModelNotFound:  # then nothing was printed
+                if not pull_absent(client, model, insecure=insecure):
+                    raise
+                _once(client, settings, question)
         elif sys.stdin.isatty():
             from arriero.cli.chat import chat
 
+            try:
+                client.show(model)
+            except ModelNotFound:
+                pull_absent(client, model, insecure=insecure)
             chat(client, settings)
         else:
             from arriero.cli.failures import CommandFailed
