@@ -53,7 +53,8 @@ class RawRequest:
         headers: Mapping[str, str] | None = None,
     ) -> None:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        fields = {"Host": "localhost", "Content-Length": str(len(raw)), "Connection": "close", **(headers or {})}
+        own = {"Host": f"127.0.0.1:{server.port}", "Content-Length": str(len(raw)), "Connection": "close"}
+        fields = {**own, **(headers or {})}
         head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         self._bytes = f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + raw
         self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=110)
