@@ -1,0 +1,73 @@
+"""Names on the network."""
+
+from __future__ import annotations
+
+import pytest
+
+from arriero.core.errors import InvalidRequest
+from arriero.store.registry.reference import RemoteFile, Repository, parse_remote
+
+
+@pytest.mark.parametrize(
+    ("text", "base", "tag", "name"),
+    [
+        ("qwen3", "https://registry.ollama.ai/v2/library/qwen3", "latest", "qwen3:latest"),
+        ("me/qwen3:8b", "https://registry.ollama.ai/v2/me/qwen3", "8b", "me/qwen3:8b"),
+        ("hf.co/U/Repo-GGUF:Q4_0", "https://hf.co/v2/U/Repo-GGUF", "Q4_0", "hf.co/U/Repo-GGUF:Q4_0"),
+        ("https://hf.co/U/Repo", "https://hf.co/v2/U/Repo", "latest", "hf.co/U/Repo:latest"),
+        ("http://box:5000/n/m", "http://box:5000/v2/n/m", "latest", "box:5000/n/m:latest"),
+        ("oci://ghcr.io/a/b/c/m:v1", "https://ghcr.io/v2/a/b/c/m", "v1", "ghcr.io/a-b-c/m:v1"),
+        ("oci://ghcr.io/m", "https://ghcr.io/v2/m", "latest", "ghcr.io/library/m:latest"),
+        ("oci://box:5000/a.b/m", "https://box:5000/v2/a.b/m", "latest", "box:5000/a_b/m:latest"),
+    ],
+)
+def test_repositories(text: str, base: str, tag: str, name: str) -> None:
+    found = parse_remote(text)
+    assert isinstance(found, Repository)
+    assert (found.base, found.tag, str(found.name)) == (base, tag, name)
+    assert found.ollama is not text.startswith("oci")
+
+
+def test_insecure_is_plain_http_for_registries_only() -> None:
+    found = parse_remote("https://box/n/m", insecure=True)
+    assert isinstance(found, Repository)
+    assert found.base == "http://box/v2/n/m"
+    file = parse_remote("https://box/m.gguf", insecure=True)
+    assert isinstance(file, RemoteFile)
+    assert file.url == "https://box/m.gguf"
+
+
+def test_files() -> None:
+    found = parse_remote("https://huggingface.co/U/R/resolve/main/My%20Model.Q4_K_M.gguf?download=true#x")
+    assert found == RemoteFile(
+        found.name, "https://huggingface.co/U/R/resolve/main/My%20Model.Q4_K_M.gguf?download=true"
+    )
+    assert str(found.name) == "My-Model.Q4_K_M:latest"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ":x",
+        "a b",
+        "../x",
+        "ftp://box/m.gguf",
+        "file:///etc/passwd.gguf",
+        "https:///m.gguf",
+        "https://user:pw@box/m.gguf",
+        "https://box:x/m.gguf",
+        "box:notaport/n/m",
+        "a:b:c/n/m",
+        "oci://box",
+        "oci://box/",
+        "oci://box/../m",
+        "oci://box/a//m",
+        "oci://box/Upper",
+        "oci://box/m@sha256:00",
+        "https://box/m-00001-of-00002.gguf",
+    ],
+)
+def test_what_is_no_name(text: str) -> None:
+    with pytest.raises(InvalidRequest):
+        parse_remote(text)
