@@ -17,12 +17,9 @@ from tests.e2e.serving import Server, clean_environment, free_port
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 PYTHON = [text for language, text in BLOCKS if language == "python"]
-COMMANDS = [
-    lines
-    for language, text in BLOCKS
-    if language in ("console", "text", "sh", "bash")
-    and (lines := re.findall(r"^[ $]*(\.venv/bin/arriero .*)$", text, re.M))
-]
+SHELL = [text for language, text in BLOCKS if language in ("console", "text", "sh", "bash")]
+LINES = [re.findall(r"^[ $]*(\.venv/bin/arriero .*)$", text, re.MULTILINE) for text in SHELL]
+COMMANDS = [lines for lines in LINES if lines]
 MODEL_FILE = re.compile(r"/path/to/\S+\.gguf")
 DEFAULT = "http://127.0.0.1:11434"
 LIMIT = 100
@@ -78,12 +75,13 @@ def test_a_block_of_commands_runs(tmp_path: Path, lines: list[str]) -> None:
         assert server.wait(20) == 0
 
 
-def wait_until_it_answers(environment: dict[str, str], server: subprocess.Popen[bytes], log: Path) -> None:
-    """Until `arriero list` finds it."""
+def start(command: list[str], environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """Start a server and wait until it says that it listens."""
+    with log.open("wb") as output:
+        server = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
     until = time.monotonic() + LIMIT
-    command = [sys.executable, "-m", "arriero", "list"]
     while "listening" not in log.read_text():
         assert server.poll() is None, log.read_text()
         assert time.monotonic() < until, log.read_text()
         time.sleep(0.05)
-    subprocess.run(command, env=environment, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=LIMIT)
+    return server
