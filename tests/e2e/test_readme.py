@@ -59,11 +59,7 @@ def test_a_block_of_commands_runs(tmp_path: Path, lines: list[str]) -> None:
         words = shlex.split(MODEL_FILE.sub(lambda _: str(demo_path()), line), comments=True)
         command = [sys.executable, "-m", "arriero", *words[1:]]
         if words[1] == "serve":
-            with (tmp_path / "serve.log").open("ab") as log:
-                servers.append(
-                    subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stderr=log, stdout=log)
-                )
-            wait_until_it_answers(environment, servers[-1], tmp_path / "serve.log")
+            servers.append(start(command, environment, tmp_path / "serve.log"))
             continue
         done = subprocess.run(
             command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT
