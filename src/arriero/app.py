@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from functools import partial
 from pathlib import Path
 
 import uvloop
@@ -16,6 +17,7 @@ from arriero.observe.metrics import Metrics
 from arriero.server.asgi import create_app
 from arriero.server.run import run_server
 from arriero.service.service import Service
+from arriero.service.templates import choose_template
 from arriero.store.catalog import Catalog
 from arriero.store.places import Stores
 
@@ -33,7 +35,8 @@ def build(config: Config) -> tuple[ASGIApp, Service]:
     """The application and its service, ready to be served."""
     metrics = Metrics()
     stores = Stores(config.ollama_models, config.home / "models")
-    catalog = Catalog(config.models, config.folders, stores.folders)
+    refine = partial(choose_template, forced=config.service.go_template)
+    catalog = Catalog(config.models, config.folders, stores.folders, refine)
     service = Service(catalog, config.service, metrics, stores)
     return create_app(service, config.server, metrics), service
 

@@ -239,6 +239,7 @@ def load_config(
             max_loaded_models=_number(environ, "OLLAMA_MAX_LOADED_MODELS", 0) or 3,
             context_length=context or None,
             worker=_worker(environ),
+            go_template=truthy(environ, "OLLAMA_GO_TEMPLATE") if environ.get("OLLAMA_GO_TEMPLATE") else None,
             registry=_registry(environ),
         ),
         models=_models(models, content.get("models", {}), path.parent),

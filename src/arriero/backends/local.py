@@ -15,7 +15,7 @@ from arriero.core.backend import Permit
 from arriero.core.errors import ArrieroError, ErrorInfo, ModelLoadError, WorkerDied, from_info
 from arriero.core.events import Accepted, Event, Failed, Finished, TextDelta
 from arriero.core.model import ModelSpec
-from arriero.core.request import GenerateRequest, LoadOptions, Message, ToolSpec
+from arriero.core.request import GenerateRequest, LoadOptions
 
 log = logging.getLogger(__name__)
 Reply = Event | wire.Tokens | wire.Text
@@ -191,10 +191,10 @@ class LocalBackend:
         assert isinstance(reply, wire.Text)
         return reply.text
 
-    async def render(self, messages: tuple[Message, ...], tools: tuple[ToolSpec, ...] = ()) -> str:
-        """What the chat template makes of `messages`."""
+    async def render(self, request: GenerateRequest) -> str:
+        """The prompt that `request` makes, cut as it would be; TemplateError and its kin."""
         number = next(self._numbers)
-        reply = await self._ask(wire.Render(id=number, messages=messages, tools=tools), number)
+        reply = await self._ask(wire.Render(id=number, request=request), number)
         assert isinstance(reply, wire.Text)
         return reply.text
 

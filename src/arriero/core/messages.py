@@ -13,7 +13,7 @@ import msgspec
 from arriero.core.errors import ErrorInfo
 from arriero.core.events import TextDelta, Usage
 from arriero.core.model import ModelSpec
-from arriero.core.request import GenerateRequest, LoadOptions, Message, ToolSpec
+from arriero.core.request import GenerateRequest, LoadOptions
 
 MAX_FRAME = 256 * 1024 * 1024
 
@@ -59,12 +59,10 @@ class Detokenize(_Command, frozen=True, kw_only=True):
 
 
 class Render(_Command, frozen=True, kw_only=True):
-    """Render the chat template without generating; answered by Text."""
+    """Render a request's prompt without generating; answered by Text (or RequestFailed)."""
 
     id: int
-    messages: tuple[Message, ...]
-    tools: tuple[ToolSpec, ...] = ()
-    think: bool | str | None = None
+    request: GenerateRequest
 
 
 class Shutdown(_Command, frozen=True, kw_only=True):

@@ -77,12 +77,16 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
     `prompt` with `raw` goes to the tokenizer as it is (special tokens in it are parsed); without `raw` it becomes a
     user message after `system`. `context` (Ollama) is a token list that stands before the prompt. `keep_alive` is in
     seconds, negative for ever, None the server's default. `truncate` may drop the oldest messages of a prompt that does
-    not fit; `shift` may drop the older half behind the first `num_keep` tokens when the context is full, and go on. `deadline` is in seconds from arrival.
+    not fit; `shift` may drop the older half behind the first `num_keep` tokens when the context is full, and go on.
+    `template` is a Go template that stands in for the model's. `suffix` asks for what comes between it and `prompt`.
+    `deadline` is in seconds from arrival.
     """
 
     model: str
     messages: tuple[Message, ...] | None = None
     prompt: str | None = None
+    suffix: str | None = None
+    template: str | None = None
     prompt_tokens: tuple[int, ...] | None = None
     raw: bool = False
     system: str | None = None

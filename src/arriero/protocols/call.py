@@ -18,13 +18,14 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """A decoded generation request.
 
     `model` is the name as the client wrote it, which replies echo. `action` load and unload (Ollama's empty prompts)
-    generate nothing. `ignored` names fields and options that were accepted and not honoured.
+    generate nothing; render (its `_debug_render_only`) shows the prompt. `ignored` names fields and options that were
+    accepted and not honoured.
     """
 
     request: GenerateRequest
     model: str
     stream: bool
     chat: bool
-    action: Literal["generate", "load", "unload"] = "generate"
+    action: Literal["generate", "load", "unload", "render"] = "generate"
     include_usage: bool = False
     ignored: tuple[str, ...] = ()

@@ -90,7 +90,7 @@ def encode_show(shown: ShownModel, verbose: bool) -> bytes:
         "license": spec.license,
         "modelfile": _modelfile(spec),
         "parameters": _parameters(spec.options),
-        "template": spec.chat_template or "" if spec.go_template is None else spec.go_template,
+        "template": (spec.go_template if spec.uses_go_template else spec.chat_template) or "",
         "system": spec.system or "",
         "details": _details(spec.details),
         "messages": [{"role": message.role, "content": message.content} for message in spec.messages],

@@ -70,6 +70,12 @@ class OllamaReply:
             return encode_error(event.error) + b"\n"
         return b""
 
+    def rendered(self, prompt: str, now_ns: int) -> bytes:
+        """Return the JSON of `_debug_render_only`; it is not part of a stream even where one was asked for."""
+        out: dict[str, Any] = {"model": self._model, "created_at": rfc3339(now_ns)}
+        out |= {"message": {"role": "", "content": ""}} if self._chat else {"response": ""}
+        return _encode({**out, "done": False, "_debug_info": {"rendered_template": prompt}})
+
     def whole(self, events: Iterable[Event], now_ns: int) -> bytes:
         """Return one JSON with all texts joined."""
         answer = Answer(events)

@@ -113,12 +113,16 @@ def decode_generate(body: bytes, find: Find) -> Call:
     think = _check_shared(wire, spec, "generate")
     if wire.raw and (wire.template or wire.system or wire.context):
         raise InvalidRequest("raw mode does not support template, system, or context")
-    _refuse_absent({"suffix": wire.suffix, "images": wire.images, "template": wire.template})
+    _refuse_absent({"images": wire.images})
+    if wire.suffix and "insert" not in spec.capabilities:
+        raise UnsupportedFeature(f"{_full_name(spec.name)} does not support insert", param="suffix")
     sampling, load, ignored = _options(wire, spec)
     keep_alive = read_keep_alive(wire.keep_alive)
     request = GenerateRequest(
         model=spec.name,
         prompt=wire.prompt,
+        suffix=(wire.suffix or None) if not wire.raw else None,
+        template=wire.template or None,
         raw=wire.raw,
         system=wire.system or None,
         context=_tokens(wire.context),
@@ -135,7 +139,7 @@ def decode_generate(body: bytes, find: Find) -> Call:
         model=wire.model,
         stream=wire.stream,
         chat=False,
-        action=_action(bool(wire.prompt), keep_alive),
+        action=_action(bool(wire.prompt), keep_alive, wire.debug_render_only),
         ignored=(*_unknown(fields, wire), *ignored),
     )
 
@@ -178,7 +182,7 @@ def decode_chat(body: bytes, find: Find) -> Call:
         model=wire.model,
         stream=wire.stream,
         chat=True,
-        action=_action(bool(wire.messages), keep_alive),
+        action=_action(bool(wire.messages), keep_alive, wire.debug_render_only),
         ignored=(*_unknown(fields, wire), *ignored),
     )
 
@@ -254,7 +258,7 @@ def _check_shared(wire: _Shared, spec: ModelSpec, verb: str) -> bool | str | Non
         shown = msgspec.json.encode(msgspec.json.encode(wire.format).decode()).decode()
         # Ollama answers this one like an option of the wrong type.
         raise InvalidOption(f'invalid format: {shown}; expected "json" or a valid JSON Schema object', param="format")
-    _refuse_absent({"format": wire.format, "_debug_render_only": wire.debug_render_only})
+    _refuse_absent({"format": wire.format})
     return think
 
 
@@ -283,9 +287,9 @@ def _tokens(ids: list[int]) -> tuple[int, ...]:
     return tuple(ids)
 
 
-def _action(asks: bool, keep_alive: float | None) -> Literal["generate", "load", "unload"]:
+def _action(asks: bool, keep_alive: float | None, render_only: bool) -> Literal["generate", "load", "unload", "render"]:
     if asks:
-        return "generate"
+        return "render" if render_only else "generate"
     return "unload" if keep_alive == 0 else "load"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from arriero.core.events import (
     Event,
@@ -28,6 +28,14 @@ class ReplyEncoder(Protocol):
 
     def whole(self, events: Iterable[Event], now_ns: int) -> bytes:
         """Return the one JSON of a reply that is not streamed; `events` end in Finished."""
+
+
+@runtime_checkable
+class PromptEncoder(Protocol):
+    """What the encoder of an API can do whose calls may have the action `render`."""
+
+    def rendered(self, prompt: str, now_ns: int) -> bytes:
+        """Return the JSON that shows a prompt in place of an answer."""
 
 
 class Answer:

@@ -17,6 +17,9 @@ class Service(Protocol):
     def generate(self, request: GenerateRequest) -> AsyncGenerator[Event, None]:
         """Accepted, deltas, then Finished or Failed; raises before the first event. Closing it frees the work."""
 
+    async def render(self, request: GenerateRequest) -> str:
+        """The prompt that a request makes; nothing is generated."""
+
     async def load(self, model: str, load: LoadOptions, keep_alive: float | None) -> None:
         """Load a model now."""
 

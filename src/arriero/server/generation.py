@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from arriero.core.errors import ArrieroError, ErrorInfo, from_info
 from arriero.core.events import Accepted, Event, Failed, Finished, Usage
 from arriero.protocols.call import Call
-from arriero.protocols.reply import ReplyEncoder
+from arriero.protocols.reply import PromptEncoder, ReplyEncoder
 from arriero.server.contract import HttpMetrics, Service
 from arriero.server.disconnect import while_connected
 from arriero.server.errors import JSON, OK, Api, error_response
@@ -39,7 +39,9 @@ class Generation:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer; errors before the first event become an error response of their own status."""
         try:
-            if self._call.action != "generate":
+            if self._call.action == "render":
+                response = await while_connected(receive, self._render())
+            elif self._call.action != "generate":
                 response = await while_connected(receive, self._load())
             elif self._call.stream:
                 await while_connected(receive, self._stream(scope, send))
@@ -62,6 +64,12 @@ class Generation:
         else:
             await self._service.unload(request.model)
         return self._json([Finished(reason=action, usage=Usage())])
+
+    async def _render(self) -> Response:
+        """Show the prompt in place of an answer."""
+        prompt = await self._service.render(self._call.request)
+        assert isinstance(self._encoder, PromptEncoder)  # who decodes this action can encode it
+        return Response(self._encoder.rendered(prompt, time.time_ns()), OK, media_type=JSON)
 
     async def _whole(self) -> Response:
         events: list[Event] = []

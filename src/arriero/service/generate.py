@@ -27,15 +27,21 @@ from arriero.store.catalog import Catalog
 from arriero.store.names import parse_name
 
 
+def full_name(spec: ModelSpec) -> str:
+    """The name with registry and namespace, as Ollama's capability errors print it."""
+    name = parse_name(spec.name)
+    return f"{name.host}/{name.namespace}/{name.model}:{name.tag}"
+
+
 def check_abilities(spec: ModelSpec, request: GenerateRequest) -> None:
     """Refuse what the model cannot do, with Ollama's texts."""
     if "completion" not in spec.capabilities:
         what = "chat" if request.messages is not None else "generate"
         raise UnsupportedFeature(f'"{request.model}" does not support {what}')
     if request.tools and "tools" not in spec.capabilities:
-        name = parse_name(spec.name)
-        full = f"{name.host}/{name.namespace}/{name.model}:{name.tag}"
-        raise UnsupportedFeature(f"{full} does not support tools", param="tools")
+        raise UnsupportedFeature(f"{full_name(spec)} does not support tools", param="tools")
+    if request.suffix and "insert" not in spec.capabilities:
+        raise UnsupportedFeature(f"{full_name(spec)} does not support insert", param="suffix")
     if request.think and "thinking" not in spec.capabilities:
         raise UnsupportedFeature(f'"{request.model}" does not support thinking', param="think")
 
@@ -53,6 +59,15 @@ class Generator:
     ) -> None:
         self._catalog, self._admission, self._lifecycle = catalog, admission, lifecycle
         self._metrics, self._context_length = metrics, context_length
+
+    async def render(self, request: GenerateRequest) -> str:
+        """The prompt that `request` makes, on its model; raises what a generation would raise before it begins."""
+        spec = self._catalog.find(request.model)
+        check_abilities(spec, request)
+        request = with_model_turns(spec, request)
+        load = with_defaults(request.load, self._context_length)
+        async with self._lifecycle.lease(spec, load, request.keep_alive) as backend:
+            return await backend.render(request)
 
     async def run(self, request: GenerateRequest) -> AsyncGenerator[Event, None]:
         """Yield Accepted, deltas, then Finished or Failed; raises ArrieroError before the first event."""

@@ -12,7 +12,8 @@ def with_model_turns(spec: ModelSpec, request: GenerateRequest) -> GenerateReque
     """Put the model's messages before the request's, and its system prompt where the request brings none.
 
     As Ollama does: a conversation brings one if its first message is a system message; a prompt with `context` has
-    the model's messages in it already; raw prompts and token ids stay as they are.
+    the model's messages in it already, and one with a suffix is no conversation; raw prompts and token ids stay as they
+    are.
     """
     if request.raw or request.prompt_tokens is not None:
         return request
@@ -21,7 +22,7 @@ def with_model_turns(spec: ModelSpec, request: GenerateRequest) -> GenerateReque
         system = None if own else request.system or spec.system
         return msgspec.structs.replace(request, messages=(*spec.messages, *request.messages), system=system)
     system = request.system or spec.system
-    if spec.messages and not request.context:
+    if spec.messages and not request.context and not request.suffix:
         turns = (*spec.messages, Message(role="user", content=request.prompt or ""))
         return msgspec.structs.replace(request, messages=turns, prompt=None, system=system)
     return msgspec.structs.replace(request, system=system)

@@ -21,6 +21,7 @@ class ServiceOptions:
     tenant_queue: requests of one tenant that may wait or run at once; None for no such limit.
     worker: the runner's and engine's own settings, passed to every worker.
     worker_environment: variables set for every worker.
+    go_template: whether models with a TEMPLATE of their own use it; None chooses as Ollama does (OLLAMA_GO_TEMPLATE).
     registry: how models are pulled and pushed.
     """
 
@@ -32,4 +33,5 @@ class ServiceOptions:
     tenant_queue: int | None = None
     worker: Mapping[str, Any] = field(default_factory=dict)
     worker_environment: Mapping[str, str] = field(default_factory=dict)
+    go_template: bool | None = None
     registry: RegistryOptions = field(default_factory=RegistryOptions)

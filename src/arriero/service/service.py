@@ -16,6 +16,7 @@ from arriero.service.generate import Generator
 from arriero.service.library import Library
 from arriero.service.lifecycle import Lifecycle, with_defaults
 from arriero.service.options import ServiceOptions
+from arriero.service.templates import check_template
 from arriero.store.catalog import Catalog
 from arriero.store.describe import shown
 from arriero.store.places import Stores
@@ -37,13 +38,17 @@ class Service:
         )
         self._generator = Generator(catalog, self._admission, self._lifecycle, metrics, options.context_length)
         self._stores = stores or Stores(None)
-        self._library = Library(catalog, self._stores, self._lifecycle.unload)
+        self._library = Library(catalog, self._stores, self._lifecycle.unload, check_template)
         self._transfers: Transfers | None = None
         self._closed = False
 
     def generate(self, request: GenerateRequest) -> AsyncGenerator[Event, None]:
         """Accepted, deltas, then Finished or Failed; raises before the first event. Closing it frees the work."""
         return self._generator.run(request)
+
+    async def render(self, request: GenerateRequest) -> str:
+        """The prompt that a request makes; nothing is generated."""
+        return await self._generator.render(request)
 
     async def load(self, model: str, load: LoadOptions, keep_alive: float | None) -> None:
         """Load `model` now; ModelNotFound or ModelLoadError if that cannot be."""

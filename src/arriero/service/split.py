@@ -6,11 +6,15 @@ import secrets
 
 import msgspec
 
+from arriero.core.errors import TemplateError
 from arriero.core.events import Accepted, Event, Failed, Finished, TextDelta, ThinkingDelta, TokenLogprob, ToolCallDelta
 from arriero.core.model import ModelSpec
 from arriero.core.request import GenerateRequest, ToolCall
-from arriero.text.thinking import ThinkingSplitter
-from arriero.text.tool_calls import choose
+from arriero.text.go_template.parser import parse
+from arriero.text.template_traits import ThinkingTags, thinking_tags, tool_call_tag
+from arriero.text.thinking import CLOSE, OPEN, ThinkingSplitter
+from arriero.text.tool_calls import ToolCallParser, choose
+from arriero.text.tool_calls.tagged import TaggedParser
 
 
 def new_call_id() -> str:
@@ -18,27 +22,55 @@ def new_call_id() -> str:
     return f"call_{secrets.token_hex(12)}"
 
 
+def _tags(spec: ModelSpec, request: GenerateRequest) -> ThinkingTags:
+    """What stands around the thinking in the answer; none where nothing is split."""
+    if request.raw or request.prompt_tokens is not None or "thinking" not in spec.capabilities:
+        return ThinkingTags()
+    if not spec.uses_go_template and request.template is None:
+        return ThinkingTags(OPEN, CLOSE)
+    if request.think is False:  # as Ollama has it: what then looks like thinking is answer
+        return ThinkingTags()
+    own = spec.go_template if spec.uses_go_template else None
+    found = (_thinking_tags(source) for source in (request.template, own) if source is not None)
+    return next((tags for tags in found if tags), ThinkingTags())
+
+
+def _thinking_tags(source: str) -> ThinkingTags:
+    try:
+        return thinking_tags(parse(source))
+    except TemplateError:  # the worker says so
+        return ThinkingTags()
+
+
+def _call_parser(spec: ModelSpec, request: GenerateRequest) -> ToolCallParser | None:
+    """What finds the calls in the answer, by the template that asked for them."""
+    if request.raw or request.prompt_tokens is not None or not request.tools:
+        return None
+    if spec.uses_go_template:
+        return TaggedParser(tool_call_tag(parse(spec.go_template or "")), [tool.name for tool in request.tools])
+    make = choose(spec.chat_template or "")
+    return None if make is None else make()
+
+
 class Splitter:
-    """One answer's splitter. The parsers are chosen from the model's chat template, not by a flag.
+    """One answer's splitter. The parsers are chosen from the model's template, not by a flag.
 
     Raw completions pass unchanged. Token counts and log probabilities of text that is held travel with the next
     event that is let out.
     """
 
     def __init__(self, spec: ModelSpec, request: GenerateRequest) -> None:
-        templated = not request.raw and request.prompt_tokens is None
-        self._thinks = templated and "thinking" in spec.capabilities
-        self._thinking = ThinkingSplitter() if self._thinks else None
-        make = choose(spec.chat_template or "") if templated and request.tools else None
-        self._calls = make() if make is not None else None
+        self._tags = _tags(spec, request)
+        self._thinking = self._new_thinking(False) if self._tags else None
+        self._calls = _call_parser(spec, request)
         self._count = 0
         self._tokens = 0
         self._logprobs: tuple[TokenLogprob, ...] = ()
 
     def feed(self, event: Event) -> list[Event]:
         """What `event` becomes: none, one or several."""
-        if isinstance(event, Accepted) and self._thinks:
-            self._thinking = ThinkingSplitter(opened=event.opens_thinking)
+        if isinstance(event, Accepted) and self._thinking is not None:
+            self._thinking = self._new_thinking(event.opens_thinking)
         if self._thinking is None and self._calls is None:
             return [event]
         if isinstance(event, TextDelta):
@@ -51,6 +83,9 @@ class Splitter:
                 event = msgspec.structs.replace(event, reason="tool_calls")
             return [*rest, event]
         return [event]
+
+    def _new_thinking(self, opened: bool) -> ThinkingSplitter:
+        return ThinkingSplitter(opened=opened, opens=self._tags.opens, closes=self._tags.closes)
 
     def _parts(self, text: str) -> list[Event]:
         if self._thinking is None:

@@ -6,7 +6,7 @@ Files are served in place and never written. Earlier sources win over later ones
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -28,14 +28,19 @@ def demo_path() -> Path:
 
 
 class Catalog:
-    """Resolves names to specs. Headers are read once per (path, size, mtime)."""
+    """Resolves names to specs. Headers are read once per (path, size, mtime). `refine` adds what others decide."""
 
     def __init__(
-        self, files: Mapping[str, Path], folders: Sequence[Path] = (), stores: Sequence[ModelFolder] = ()
+        self,
+        files: Mapping[str, Path],
+        folders: Sequence[Path] = (),
+        stores: Sequence[ModelFolder] = (),
+        refine: Callable[[ModelSpec], ModelSpec] = lambda spec: spec,
     ) -> None:
         self._files = {str(parse_name(name)): path for name, path in files.items()}
         self._folders = tuple(folders)
         self._stores = tuple(stores)
+        self._refine = refine
         self._specs: dict[tuple[str, str, int, int | str], ModelSpec] = {}
 
     def models(self) -> list[ModelSpec]:
@@ -109,7 +114,7 @@ class Catalog:
             if isinstance(entry, Path):
                 spec = describe(name, path.resolve(), source=source)
             else:
-                spec = entry.apply(describe(name, path, source="ollama", digest=entry.digest))
+                spec = self._refine(entry.apply(describe(name, path, source="ollama", digest=entry.digest)))
             self._specs[key] = spec
         elif isinstance(entry, StoredModel) and spec.modified_at != entry.stored.modified_at:
             spec = self._specs[key] = entry.apply(spec)

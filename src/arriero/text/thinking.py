@@ -1,4 +1,5 @@
-"""Splits a model's thinking from its answer while both stream: `<think>…</think>` at the start of the text.
+"""Splits a model's thinking from its answer while both stream: `<think>…</think>` at the start of the text, or what a
+model has for these tags.
 
 For models whose template has the tags; it looks at text only and never drops any but the tags and the white space
 around them.
@@ -21,9 +22,9 @@ class Part(NamedTuple):
     text: str
 
 
-def opens_thinking(prompt: str) -> bool:
+def opens_thinking(prompt: str, opens: str = OPEN) -> bool:
     """Tell whether a rendered prompt ends inside a thinking block, so that the answer begins in it."""
-    return prompt.rstrip().endswith(OPEN)
+    return prompt.rstrip().endswith(opens)
 
 
 class ThinkingSplitter:
@@ -33,7 +34,8 @@ class ThinkingSplitter:
     tag is dropped, and white space before the closing one.
     """
 
-    def __init__(self, *, opened: bool = False) -> None:
+    def __init__(self, *, opened: bool = False, opens: str = OPEN, closes: str = CLOSE) -> None:
+        self._opens, self._closes = opens, closes
         self._state: Literal["start", "open", "thinking", "close", "text"] = "open" if opened else "start"
         self._held = ""
 
@@ -72,24 +74,24 @@ class ThinkingSplitter:
 
     def _look_for_open(self) -> bool:
         seen = self._held.lstrip()
-        if seen.startswith(OPEN):
-            self._held = seen[len(OPEN) :]
+        if seen.startswith(self._opens):
+            self._held = seen[len(self._opens) :]
             self._state = "open"
             return True
-        if OPEN.startswith(seen):  # nothing yet, or the beginning of the tag
+        if self._opens.startswith(seen):  # nothing yet, or the beginning of the tag
             return False
         self._state = "text"
         return True
 
     def _think(self, parts: list[Part]) -> bool:
-        inside, found, after = self._held.partition(CLOSE)
+        inside, found, after = self._held.partition(self._closes)
         if found:
             if inside.rstrip():
                 parts.append(Part("thinking", inside.rstrip()))
             self._held = after
             self._state = "close"
             return True
-        certain = inside[: len(inside) - held_back(inside, CLOSE)].rstrip()
+        certain = inside[: len(inside) - held_back(inside, self._closes)].rstrip()
         if certain:
             parts.append(Part("thinking", certain))
             self._held = inside[len(certain) :]

@@ -26,6 +26,7 @@ from arriero.worker.connection import Connection
 from arriero.worker.loading import engine_options, load_model
 from arriero.worker.prompt import PromptBuilder
 from arriero.worker.stream import RequestStream
+from arriero.worker.templates import Templates
 
 STATS_INTERVAL = 0.1  # seconds; idle and every end flush at once
 CRASHED = 70  # exit status, sysexits' EX_SOFTWARE
@@ -111,9 +112,8 @@ class Host:
         return wire.Text(id=number, text=raw.decode("utf-8", "replace"))
 
     def _rendered(self, command: wire.Render) -> wire.Text | wire.RequestFailed:
-        request = GenerateRequest(model="", messages=command.messages, tools=command.tools, think=command.think)
         try:
-            return wire.Text(id=command.id, text=self._prompts.render(request))
+            return wire.Text(id=command.id, text=self._prompts.render(command.request))
         except ArrieroError as error:
             return wire.RequestFailed(id=command.id, error=error.info())
 
@@ -134,7 +134,8 @@ class Host:
         model = load_model(command.spec, command.load, command.options, self._progress)
         info = model.runner.info
         self._model = model
-        self._prompts = PromptBuilder(model.tokenizer, model.chat_template, info.max_sequence_tokens)
+        templates = Templates(command.spec, model.chat_template, model.tokenizer)
+        self._prompts = PromptBuilder(model.tokenizer, templates, info.max_sequence_tokens)
         self._engine = Engine(model.runner, engine_options(command.options))
         self._loop = Loop(self._engine, self._sink, self._on_step, self._crash)
         ready = wire.Ready(
@@ -145,7 +146,7 @@ class Host:
             layers_total=info.layers_total,
             layers_gpu=info.layers_gpu,
             load_ns=int((time.monotonic() - started) * 1e9),
-            capabilities=self._prompts.template.capabilities,
+            capabilities=templates.capabilities,
         )
         self._connection.send([self._stats(), ready])
         self._loaded.set()

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from arriero.core.errors import ContextLengthExceeded, InvalidRequest, UnsupportedFeature
+from arriero.core.errors import ContextLengthExceeded, InvalidRequest
 from arriero.core.request import GenerateRequest, Message
 from arriero.core.tokenizer import Tokenizer
-from arriero.text.chat_template import ChatTemplate
-from arriero.text.thinking import opens_thinking
+from arriero.worker.templates import Rendered, Templates
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Token ids, how many messages were dropped to make them fit, and whether the prompt ends inside `<think>`."""
+    """Token ids, how many messages were dropped to make them fit, and whether the prompt ends inside a thinking block.
+
+    `text` is what was tokenized, empty where token ids were given.
+    """
 
     tokens: list[int]
     dropped_messages: int = 0
     opens_thinking: bool = False
+    text: str = ""
 
 
 def too_long(prompt_tokens: int, context_length: int) -> ContextLengthExceeded:
@@ -34,29 +37,36 @@ def too_long(prompt_tokens: int, context_length: int) -> ContextLengthExceeded:
 class PromptBuilder:
     """Builds prompts for one loaded model. `context_length` in tokens; a prompt must leave room for one more."""
 
-    def __init__(self, tokenizer: Tokenizer, chat_template: str | None, context_length: int) -> None:
-        self._tokenizer, self._context_length = tokenizer, context_length
-        self.template = ChatTemplate(chat_template, bos_token=tokenizer.bos_text, eos_token=tokenizer.eos_text)
+    def __init__(self, tokenizer: Tokenizer, templates: Templates, context_length: int) -> None:
+        self._tokenizer, self._templates, self._context_length = tokenizer, templates, context_length
 
     def build(self, request: GenerateRequest) -> Prompt:
-        """Return the prompt's tokens; InvalidRequest or one of its kinds when it cannot be built or does not fit."""
-        if request.prompt_tokens is not None:
-            return self._checked(self._given(request.prompt_tokens))
-        if request.raw:
-            return self._checked(self._tokenizer.encode(request.prompt or "", add_special=True, parse_special=True))
-        messages = self._messages(request)
-        text = self._render(request, messages)
-        tokens = self._encode(request, text)
-        prompt = self._checked_length(tokens)
-        if prompt is not None:
-            return replace(prompt, opens_thinking=opens_thinking(text))
-        if request.truncate and request.messages is not None:
+        """Return the prompt; InvalidRequest or one of its kinds when it cannot be built or does not fit."""
+        prompt, messages = self._whole(request)
+        if not prompt.tokens:
+            raise InvalidRequest("the prompt is empty")
+        if len(prompt.tokens) < self._context_length:
+            return prompt
+        if messages is not None and request.truncate and request.messages is not None:
             return self._truncated(request, messages)
-        raise too_long(len(tokens), self._context_length)
+        raise too_long(len(prompt.tokens), self._context_length)
 
     def render(self, request: GenerateRequest) -> str:
-        """What the chat template makes of the request, before it is tokenized."""
-        return self._render(request, self._messages(request))
+        """The text that the model would see, cut as `build` would cut it; what is too long for it is no error."""
+        prompt, messages = self._whole(request)
+        if len(prompt.tokens) < self._context_length or not (messages and request.truncate and request.messages):
+            return prompt.text
+        return self._truncated(request, messages).text
+
+    def _whole(self, request: GenerateRequest) -> tuple[Prompt, list[Message] | None]:
+        """The prompt with nothing left out, and the messages it was made of."""
+        if request.prompt_tokens is not None:
+            return Prompt(self._given(request.prompt_tokens)), None
+        if request.raw:
+            text = request.prompt or ""
+            return Prompt(self._tokenizer.encode(text, add_special=True, parse_special=True), text=text), None
+        messages = self._messages(request)
+        return self._prompt(request, self._templates.render(request, messages)), messages
 
     def _messages(self, request: GenerateRequest) -> list[Message]:
         messages = list(request.messages or ())
@@ -68,10 +78,8 @@ class PromptBuilder:
             raise InvalidRequest("the request has neither messages nor a prompt")
         return messages
 
-    def _render(self, request: GenerateRequest, messages: Sequence[Message]) -> str:
-        if request.tools and "tools" not in self.template.capabilities:
-            raise UnsupportedFeature(f"{request.model} does not support tools", param="tools")
-        return self.template.render(messages, request.tools, think=request.think)
+    def _prompt(self, request: GenerateRequest, rendered: Rendered, dropped: int = 0) -> Prompt:
+        return Prompt(self._encode(request, rendered.text), dropped, rendered.opens_thinking, rendered.text)
 
     def _encode(self, request: GenerateRequest, text: str) -> list[int]:
         bos = self._tokenizer.bos_text
@@ -91,15 +99,14 @@ class PromptBuilder:
             count = (low + high) // 2
             gone = set(droppable[:count])
             kept = [message for i, message in enumerate(messages) if i not in gone]
-            text = self._render(request, kept)
-            tokens = self._encode(request, text)
-            if len(tokens) < self._context_length:
-                best, high = Prompt(tokens, count, opens_thinking(text)), count - 1
+            prompt = self._prompt(request, self._templates.render(request, kept), count)
+            if len(prompt.tokens) < self._context_length:
+                best, high = prompt, count - 1
             else:
                 low = count + 1
         if best is None:
             kept = [message for i, message in enumerate(messages) if i not in set(droppable)]
-            tokens = self._encode(request, self._render(request, kept))
+            tokens = self._encode(request, self._templates.render(request, kept).text)
             raise too_long(len(tokens), self._context_length)
         return best
 
@@ -109,14 +116,3 @@ class PromptBuilder:
             if not 0 <= token < n_vocab:
                 raise InvalidRequest(f"token {token} is not in the model's vocabulary of {n_vocab}")
         return list(tokens)
-
-    def _checked_length(self, tokens: list[int]) -> Prompt | None:
-        if not tokens:
-            raise InvalidRequest("the prompt is empty")
-        return Prompt(tokens) if len(tokens) < self._context_length else None
-
-    def _checked(self, tokens: list[int]) -> Prompt:
-        prompt = self._checked_length(tokens)
-        if prompt is None:
-            raise too_long(len(tokens), self._context_length)
-        return prompt

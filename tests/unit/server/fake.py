@@ -80,6 +80,10 @@ class FakeService:
             self.endings.append(ending)
             self.closed.set()
 
+    async def render(self, request: GenerateRequest) -> str:
+        self.requests.append(request)
+        return f"<{request.prompt}>"
+
     async def load(self, model: str, load: LoadOptions, keep_alive: float | None) -> None:
         self.loads.append((model, load, keep_alive))
 

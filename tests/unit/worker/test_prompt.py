@@ -5,15 +5,21 @@ from __future__ import annotations
 import pytest
 
 from arriero.core.errors import ContextLengthExceeded, InvalidRequest, TemplateError, UnsupportedFeature
+from arriero.core.model import ModelSpec
 from arriero.core.request import GenerateRequest, Message, ToolSpec
 from arriero.worker.prompt import PromptBuilder
+from arriero.worker.templates import Templates
 from tests.unit.worker.letters import Letters
 
 TEMPLATE = "{% for m in messages %}[{{ m.role }}:{{ m.content }}]{% endfor %}"
 
 
-def builder(template: str = TEMPLATE, context: int = 1000) -> PromptBuilder:
-    return PromptBuilder(Letters(), template, context)
+def spec(**changes: object) -> ModelSpec:
+    return ModelSpec(name="m:latest", path="/m.gguf", digest="", size=1, modified_at=0.0, **changes)  # type: ignore[arg-type]
+
+
+def builder(template: str | None = TEMPLATE, context: int = 1000, **changes: object) -> PromptBuilder:
+    return PromptBuilder(Letters(), Templates(spec(**changes), template, Letters()), context)
 
 
 def text_of(tokens: list[int]) -> str:
