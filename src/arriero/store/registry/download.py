@@ -130,22 +130,32 @@ class Download:
         held: list[bytes] = []
         size = 0
         left = part.size - part.completed
-        written_at = _now()
         try:
-            async for piece in opened.pieces():
-                taken = piece[:left]
-                held.append(taken)
-                size += len(taken)
-                left -= len(taken)
-                if size >= BUFFER or not left or _now() - written_at >= self._options.save_every:
+            while left:
+                piece = await self._next(opened, waiting=bool(held))
+                if piece == b"":
+                    return
+                if piece is not None:
+                    held.append(piece[:left])
+                    size += len(held[-1])
+                    left -= len(held[-1])
+                if piece is None or size >= BUFFER:
                     data, held, size = b"".join(held), [], 0
                     await in_thread(partial(self._partial.write, part, data))
-                    written_at = _now()
-                if not left:
-                    return
         finally:
             if held:
                 await in_thread(partial(self._partial.write, part, b"".join(held)))
+
+    async def _next(self, opened: Opened, *, waiting: bool) -> bytes | None:
+        """The next piece, empty at the end; None if something is `waiting` to be written and nothing comes soon."""
+        soon: asyncio.Timeout | None = None
+        try:
+            async with asyncio.timeout(self._options.save_every if waiting else None) as soon:
+                return await opened.read()
+        except TimeoutError:
+            if soon is not None and soon.expired():
+                return None
+            raise
 
     async def _save_often(self) -> None:
         """Keep the state no older than `save_every`, so that a kill costs no more than that."""
@@ -162,10 +172,6 @@ class Download:
             return
         if missing > free:
             raise StoreError(f"cannot write to the store: the disk is full ({missing} bytes to come, {free} free)")
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 def _foremost(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -28,9 +28,9 @@ class Opened:
     length: int
     whole: bool
 
-    def pieces(self) -> AsyncIterator[bytes]:
-        """The bytes as they come."""
-        return self.response.content.iter_any()
+    async def read(self) -> bytes:
+        """What has come, or comes next; empty at the end. Cancelling it loses nothing."""
+        return await self.response.content.readany()
 
 
 class Source(Protocol):

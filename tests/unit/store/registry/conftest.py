@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -30,7 +29,7 @@ def options() -> RegistryOptions:
 @pytest.fixture
 def impatient() -> RegistryOptions:
     """A stall is noticed at once: only for tests in which nothing else takes time."""
-    return dataclasses.replace(OPTIONS, stall=0.3)
+    return dataclasses.replace(OPTIONS, stall=1.0)
 
 
 @pytest.fixture

@@ -186,7 +186,7 @@ async def test_stalls_cost_no_tries_but_are_not_endless(
 
     registry.blob_hook = stalls
     async with downloading(registry, tmp_path / "blob", few) as download:
-        with pytest.raises(RegistryError, match="sent nothing for 0.02 s"):
+        with pytest.raises(RegistryError, match="sent nothing for"):
             await download.run()
     assert sum(one.method == "GET" for one in registry.asked) == 8
 

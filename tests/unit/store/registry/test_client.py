@@ -1,0 +1,314 @@
+"""The registry protocol: manifests, tokens, redirects, refusals. Who got to see which credentials is asserted."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from yarl import URL
+
+from arriero.core.errors import RegistryError
+from arriero.store.manifests import MANIFEST_TYPE
+from arriero.store.registry.auth import Tokens, parse_challenge
+from arriero.store.registry.client import Registry
+from arriero.store.registry.errors import AccessDenied, Broken, NotAllowed, NotThere, Refused, Unreachable
+from arriero.store.registry.http import Http, proxy_for
+from arriero.store.registry.options import RegistryOptions, user_agent
+from arriero.store.registry.reference import Repository, parse_remote
+from arriero.store.registry.signing import public_key, sign
+from tests.unit.store.registry.scripted_registry import ScriptedRegistry
+from tests.unit.store.registry.test_signing import openssh
+
+SEED = bytes(range(32))
+
+
+def named(text: str) -> Repository:
+    found = parse_remote(text, insecure=True)
+    assert isinstance(found, Repository)
+    return found
+
+
+async def manifest(registry: ScriptedRegistry, options: RegistryOptions, name: str = "n/m", **more: bool) -> bytes:
+    async with Registry(named(f"{registry.host}/{name}"), options, **{"insecure": True, **more}) as client:
+        return await client.manifest()
+
+
+async def test_a_manifest_as_it_is(registry: ScriptedRegistry, options: RegistryOptions) -> None:
+    raw = registry.model("n/m", "latest", ("model", b"GGUF"))
+    assert await manifest(registry, options) == raw
+    asked = registry.asked[0]
+    assert (asked.method, asked.path) == ("GET", "/v2/n/m/manifests/latest")
+    assert asked.headers["Accept"] == MANIFEST_TYPE
+    assert asked.headers["User-Agent"] == options.agent
+    assert "Authorization" not in asked.headers
+
+
+def test_the_user_agent_begins_as_ollamas() -> None:
+    assert user_agent("0.33.0").startswith("ollama/0.33.0 (")
+    assert "arriero/" in user_agent("0.33.0")
+
+
+async def test_what_is_not_there(registry: ScriptedRegistry, options: RegistryOptions) -> None:
+    with pytest.raises(NotThere, match=r"^file does not exist$"):
+        await manifest(registry, options)
+
+
+async def test_a_refusal_has_the_registrys_text(registry: ScriptedRegistry, options: RegistryOptions) -> None:
+    text = "\n\nThe model you are trying to pull requires a newer version of Ollama.\n"
+
+    async def too_old(request: web.Request) -> web.StreamResponse:
+        version = request.headers["User-Agent"].removeprefix("ollama/").partition(" ")[0]
+        return web.Response(status=412, text=text) if version < "0.40" else web.Response(text="{}")
+
+    registry.before = too_old
+    with pytest.raises(Refused, match="412: The model you are trying to pull requires a newer version") as refused:
+        await manifest(registry, options)
+    assert refused.value.status == 412
+    assert len(registry.asked) == 1
+    assert await manifest(registry, dataclasses.replace(options, agent="ollama/0.41.0 (amd64 linux)")) == b"{}"
+
+
+async def test_errors_of_the_server_and_lost_connections_are_tried_again(
+    registry: ScriptedRegistry, options: RegistryOptions
+) -> None:
+    raw = registry.model("n/m", "latest", ("model", b"GGUF"))
+
+    async def twice(request: web.Request) -> web.StreamResponse | None:
+        if len(registry.asked) == 1:
+            return web.Response(status=502, text="bad gateway")
+        if len(registry.asked) == 2:
+            assert request.transport is not None
+            request.transport.abort()
+            return web.Response()
+        return None
+
+    registry.before = twice
+    assert await manifest(registry, options) == raw
+
+    async def always(request: web.Request) -> web.StreamResponse | None:
+        return web.Response(status=500, text="broken")
+
+    registry.before, registry.asked = always, []
+    with pytest.raises(Refused, match="500: broken"):
+        await manifest(registry, options)
+    assert len(registry.asked) == 3
+
+
+async def test_a_manifest_has_a_limit(
+    registry: ScriptedRegistry, options: RegistryOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("arriero.store.registry.client.MAX_MANIFEST", 1000)
+    registry.manifests["n/m:latest"] = b" " * 1001
+    with pytest.raises(Refused, match="larger than 1000 bytes"):
+        await manifest(registry, options)
+
+
+async def test_private_addresses_need_leave(registry: ScriptedRegistry, options: RegistryOptions) -> None:
+    registry.model("n/m", "latest", ("model", b"GGUF"))
+    with pytest.raises(NotAllowed, match="not a public address"):
+        await manifest(registry, options, insecure=False)
+    assert registry.asked == []
+    named_one = dataclasses.replace(options, private=(registry.host,))
+    assert await manifest(registry, named_one, insecure=False)
+    assert await manifest(registry, dataclasses.replace(options, private=("127.0.0.0/8",)), insecure=False)
+
+
+async def test_a_redirect_to_a_private_address_is_not_followed(
+    registry: ScriptedRegistry, elsewhere: ScriptedRegistry, options: RegistryOptions
+) -> None:
+    async def away(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=307, headers={"Location": f"http://{elsewhere.host}/secrets"})
+
+    registry.before = away
+    with pytest.raises(NotAllowed, match="not a public address"):
+        await manifest(registry, dataclasses.replace(options, private=(registry.host,)), insecure=False)
+    assert elsewhere.asked == []
+
+
+@pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://x/y", "http://[::1", "gopher://x"])
+async def test_redirects_that_lead_astray(registry: ScriptedRegistry, options: RegistryOptions, location: str) -> None:
+    async def away(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=302, headers={"Location": location})
+
+    registry.before = away
+    with pytest.raises((NotAllowed, Broken)):
+        await manifest(registry, options)
+
+
+async def test_redirects_end(registry: ScriptedRegistry, options: RegistryOptions) -> None:
+    async def around(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=301, headers={"Location": request.path + "x"})
+
+    registry.before = around
+    with pytest.raises(Broken, match="redirects more than 10 times"):
+        await manifest(registry, options)
+
+
+async def test_no_redirect_from_https_to_http(options: RegistryOptions) -> None:
+    async with Http(options) as http:
+        with pytest.raises(NotAllowed, match="without encryption"):
+            http.redirected(URL("https://a.example/x"), "http://a.example/y")
+        assert str(http.redirected(URL("https://a.example/x"), "/y?a=%2F")) == "https://a.example/y?a=%2F"
+    async with Http(options, insecure=True) as http:
+        assert http.redirected(URL("https://a.example/x"), "http://a.example/y").scheme == "http"
+
+
+async def test_nobody_answers(options: RegistryOptions, registry: ScriptedRegistry) -> None:
+    await registry.stop()
+    with pytest.raises(Unreachable, match="cannot reach 127.0.0.1: "):
+        await manifest(registry, options)
+
+
+def challenge(registry: ScriptedRegistry, realm: str = "") -> str:
+    realm = realm or f"http://{registry.host}/token"
+    return f'Bearer realm="{realm}",service="the service",scope="repository:n/m:pull"'
+
+
+def guarded(registry: ScriptedRegistry, give: Callable[[web.Request], str], realm: str = "") -> None:
+    """Make the registry demand the token `good` and `give` tokens."""
+
+    async def before(request: web.Request) -> web.StreamResponse | None:
+        if request.path == "/token":
+            token = give(request)
+            return web.json_response({"token": token}) if token else web.Response(status=401)
+        if request.headers.get("Authorization") == "Bearer good":
+            return None
+        return web.Response(status=401, headers={"WWW-Authenticate": challenge(registry, realm)})
+
+    registry.before = before
+
+
+async def test_a_token_without_a_name(registry: ScriptedRegistry, options: RegistryOptions) -> None:
+    raw = registry.model("n/m", "latest", ("model", b"GGUF"))
+    guarded(registry, lambda request: "good")
+    assert await manifest(registry, options) == raw
+    asked = next(one for one in registry.asked if one.path == "/token")
+    assert asked.query == {"service": "the service", "scope": "repository:n/m:pull"}
+    assert "Authorization" not in asked.headers
+
+
+async def test_a_signed_challenge(registry: ScriptedRegistry, options: RegistryOptions, tmp_path: Path) -> None:
+    raw = registry.model("n/m", "latest", ("model", b"GGUF"))
+    key = tmp_path / "id_ed25519"
+    key.write_text(openssh(SEED))
+    before = key.stat().st_mtime_ns
+
+    def give(request: web.Request) -> str:
+        """As Ollama's token server checks it."""
+        public, _, signature = request.headers.get("Authorization", "").partition(":")
+        body = base64.b64encode(b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855").decode()
+        message = f"GET,{request.url},{body}".encode()
+        fresh = request.query.get("ts", "").isdigit() and len(request.query.get("nonce", "")) >= 16
+        known = base64.b64decode(public).endswith(public_key(SEED)) if public else False
+        return "good" if fresh and known and base64.b64decode(signature) == sign(SEED, message) else ""
+
+    guarded(registry, give)
+    assert await manifest(registry, dataclasses.replace(options, key=key)) == raw
+    assert [one.path for one in registry.asked].count("/token") == 2
+    assert key.stat().st_mtime_ns == before
+    with pytest.raises(AccessDenied, match="wants a key, and there is none to sign with"):
+        await manifest(registry, dataclasses.replace(options, key=tmp_path / "absent"))
+
+
+async def test_a_token_that_does_not_help(registry: ScriptedRegistry, options: RegistryOptions) -> None:
+    guarded(registry, lambda request: "bad")
+    with pytest.raises(AccessDenied, match=r"^unauthorized: access denied"):
+        await manifest(registry, options)
+    assert [one.path for one in registry.asked].count("/token") == 1
+
+
+@pytest.mark.parametrize("header", ["", "Basic realm=x", "Bearer", 'Bearer service="x"'])
+async def test_challenges_that_cannot_be_met(registry: ScriptedRegistry, options: RegistryOptions, header: str) -> None:
+    async def before(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=401, headers={"WWW-Authenticate": header} if header else {})
+
+    registry.before = before
+    with pytest.raises(AccessDenied):
+        await manifest(registry, options)
+
+
+async def test_the_realm_must_be_the_registrys(registry: ScriptedRegistry, options: RegistryOptions) -> None:
+    port = registry.host.partition(":")[2]
+    guarded(registry, lambda request: "good", realm=f"http://localhost:{port}/token")
+    with pytest.raises(AccessDenied, match=r"the realm localhost is not the registry 127\.0\.0\.1"):
+        await manifest(registry, options)
+    assert all(one.path != "/token" for one in registry.asked)
+
+
+def test_parsing_challenges() -> None:
+    text = 'bearer realm="https://r/t?a=b,c" , service=plain,scope="a b",x="\\"y"'
+    assert parse_challenge(text) == {"realm": "https://r/t?a=b,c", "service": "plain", "scope": "a b", "x": '\\"y'}
+    assert parse_challenge("Basic realm=x") == {}
+
+
+async def test_hugging_faces_token_goes_to_hugging_face_over_https_alone(
+    options: RegistryOptions, tmp_path: Path
+) -> None:
+    file = tmp_path / "token"
+    file.write_text("hf_secret\n")
+    for given in (
+        dataclasses.replace(options, hf_token="hf_secret"),
+        dataclasses.replace(options, hf_token_file=file),
+    ):
+        async with Http(given) as http:
+            tokens = Tokens(http, given, URL("https://hf.co/v2/u/r"))
+            for url in ("https://hf.co/v2/u/r/manifests/x", "https://huggingface.co/v2/u/r/manifests/x"):
+                assert tokens.headers(URL(url)) == {"Authorization": "Bearer hf_secret"}
+            for url in (
+                "http://hf.co/x",
+                "https://cdn.hf.co/x",
+                "https://hf.co.evil.example/x",
+                "https://evil.example/",
+            ):
+                assert tokens.headers(URL(url)) == {}
+            assert "HF_TOKEN" in tokens.hint()
+    assert dataclasses.replace(options, hf_token_file=tmp_path / "absent").token_for_hf() == ""
+
+
+async def test_hugging_faces_tags(registry: ScriptedRegistry, options: RegistryOptions) -> None:
+    """The registry chooses the file by the tag: ours is to ask for the tag as it was written, or for latest."""
+    by_quant = {tag: registry.model("U/R-GGUF", tag, ("model", tag.encode())) for tag in ("latest", "Q8_0")}
+    assert await manifest(registry, options, "U/R-GGUF") == by_quant["latest"]
+    assert await manifest(registry, options, "U/R-GGUF:Q8_0") == by_quant["Q8_0"]
+
+    async def unknown_quant(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=400, text='{"error":"The specified tag is not available in the repository."}')
+
+    registry.before = unknown_quant
+    with pytest.raises(RegistryError, match="400: .*The specified tag is not available"):
+        await manifest(registry, options, "U/R-GGUF:Q9_9")
+
+
+def test_proxies_of_the_environment_but_never_for_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
+    monkeypatch.setenv("no_proxy", "internal.example")
+    assert proxy_for(URL("https://registry.ollama.ai/v2/")) == "http://proxy.example:3128"
+    assert proxy_for(URL("http://registry.ollama.ai/v2/")) is None
+    for host in ("localhost", "127.0.0.1", "127.1.2.3", "[::1]", "internal.example", "a.internal.example"):
+        assert proxy_for(URL(f"https://{host}/")) is None
+
+
+async def test_through_a_proxy(
+    registry: ScriptedRegistry,
+    elsewhere: ScriptedRegistry,
+    options: RegistryOptions,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A proxy on a private address is the user's own; what it is asked for is still checked."""
+    monkeypatch.setenv("http_proxy", f"http://{elsewhere.host}")
+    monkeypatch.delenv("no_proxy", raising=False)
+
+    async def proxied(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=b"through the proxy")
+
+    elsewhere.before = proxied
+    async with Registry(named("models.example/n/m"), options) as client:
+        assert await client.manifest() == b"through the proxy"
+    assert elsewhere.asked[0].headers["Host"] == "models.example"
+    async with Registry(named("10.0.0.1/n/m"), options) as client:
+        with pytest.raises(NotAllowed):
+            await client.manifest()
