@@ -22,7 +22,7 @@ from arriero.store.names import ModelName
 log = logging.getLogger(__name__)
 YOUNG_S = 3600.0
 """A blob younger than this may belong to a manifest that somebody is about to write."""
-SETTLE_S = 0.05
+SETTLE_S = 0.1
 """How long after a manifest the last look at its blobs is: longer than Ollama takes from listing to deleting."""
 
 
