@@ -159,7 +159,7 @@ async def test_no_redirect_from_https_to_http(options: RegistryOptions) -> None:
 
 async def test_nobody_answers(options: RegistryOptions, registry: ScriptedRegistry) -> None:
     await registry.stop()
-    with pytest.raises(Unreachable, match="cannot reach 127.0.0.1: "):
+    with pytest.raises(Unreachable, match=r"cannot reach 127\.0\.0\.1: "):
         await manifest(registry, options)
 
 
@@ -279,7 +279,7 @@ async def test_hugging_faces_tags(registry: ScriptedRegistry, options: RegistryO
         return web.Response(status=400, text='{"error":"The specified tag is not available in the repository."}')
 
     registry.before = unknown_quant
-    with pytest.raises(RegistryError, match="400: .*The specified tag is not available"):
+    with pytest.raises(RegistryError, match=r"400: .*The specified tag is not available"):
         await manifest(registry, options, "U/R-GGUF:Q9_9")
 
 
