@@ -68,6 +68,6 @@ async def serve(config: Config, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     log.info("listening on http://%s:%s", f"[{host}]" if ":" in host else host, port)
     try:
-        await run_server(app, config.server, listener)
+        await run_server(app, config.server, listener, service.close)
     finally:
         await service.close()

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -17,6 +17,7 @@ from arriero.server.options import ServerOptions
 
 KEEP_ALIVE = 75  # seconds an idle connection stays open; proxies commonly keep theirs for 60
 GRACE = 5  # seconds that running answers get at shutdown
+LAST_WORDS = 4  # seconds after that, for the errors that cut answers end with
 
 
 def uvicorn_config(app: ASGIApp, options: ServerOptions) -> uvicorn.Config:
@@ -36,21 +37,44 @@ def uvicorn_config(app: ASGIApp, options: ServerOptions) -> uvicorn.Config:
         http=BoundedHttp,
         ws="none",
         timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=GRACE,
+        timeout_graceful_shutdown=GRACE + LAST_WORDS,
     )
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to run_server: uvicorn raises them again when it is done, before our workers are ended."""
+    """Leaves signals to run_server: uvicorn raises them again when it is done, before our workers are ended.
+
+    `end_work` is called when the grace is over: an answer that still runs then ends with an error in its API's form.
+    """
+
+    def __init__(self, config: uvicorn.Config, end_work: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(config)
+        self._end_work = end_work
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        ending = asyncio.create_task(self._end_after_grace())
+        try:
+            await super().shutdown(sockets)
+        finally:
+            ending.cancel()
+
+    async def _end_after_grace(self) -> None:
+        await asyncio.sleep(GRACE)
+        await self._end_work()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         yield
 
 
-async def run_server(app: ASGIApp, options: ServerOptions, listener: socket.socket) -> None:
-    """Serve on `listener` until SIGINT or SIGTERM; a second signal cuts running answers off. Returns, never raises."""
-    server = _Server(uvicorn_config(app, options))
+async def run_server(
+    app: ASGIApp, options: ServerOptions, listener: socket.socket, end_work: Callable[[], Awaitable[None]]
+) -> None:
+    """Serve on `listener` until SIGINT or SIGTERM; a second signal cuts running answers off. Returns, never raises.
+
+    `end_work` ends what generates; it must bear being called again afterwards.
+    """
+    server = _Server(uvicorn_config(app, options), end_work)
     loop = asyncio.get_running_loop()
 
     def ask() -> None:
