@@ -19,6 +19,8 @@ from arriero.store.places import Stores, Target
 log = logging.getLogger(__name__)
 CheckTemplate = Callable[[str], None]
 """Raises TemplateError for a text that is no Go template."""
+Pull = Callable[[str], AsyncGenerator[Progress, None]]
+"""Fetches a model that is not here, as Ollama's create does."""
 
 
 class Library:
@@ -30,9 +32,10 @@ class Library:
         stores: Stores,
         unload: Callable[[str], Awaitable[object]],
         check_template: CheckTemplate | None = None,
+        pull: Pull | None = None,
     ) -> None:
         self._catalog, self._stores, self._unload = catalog, stores, unload
-        self._check_template = check_template
+        self._check_template, self._pull = check_template, pull
 
     async def create(self, request: CreateRequest) -> AsyncGenerator[Progress, None]:
         """Make a model; yields Ollama's reports, `success` last. Closing it gives up, and nothing stays behind."""
@@ -42,6 +45,11 @@ class Library:
             raise InvalidRequest("neither 'from' or 'files' was specified")
         if request.template is not None and self._check_template is not None:
             self._check_template(request.template)
+        if request.base and not self._known(request.base) and self._pull is not None:
+            async with contextlib.aclosing(self._pull(request.base)) as reports:
+                async for progress in reports:
+                    if progress.status != "success":
+                        yield progress
         base = self._catalog.locate(request.base)[1] if request.base else None
         target = await asyncio.to_thread(self._target, name)
         if target.note:
@@ -103,6 +111,13 @@ class Library:
             await asyncio.to_thread(writer.commit, digest)
         finally:
             writer.close()
+        return True
+
+    def _known(self, name: str) -> bool:
+        try:
+            self._catalog.locate(name)
+        except ModelNotFound:
+            return False
         return True
 
     def _target(self, name: ModelName | None) -> Target:

@@ -38,7 +38,9 @@ class Service:
         )
         self._generator = Generator(catalog, self._admission, self._lifecycle, metrics, options.context_length)
         self._stores = stores or Stores(None)
-        self._library = Library(catalog, self._stores, self._lifecycle.unload, check_template)
+        self._library = Library(
+            catalog, self._stores, self._lifecycle.unload, check_template, lambda model: self.pull(model, False)
+        )
         self._transfers: Transfers | None = None
         self._closed = False
 
