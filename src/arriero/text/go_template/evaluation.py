@@ -39,12 +39,13 @@ class Variables:
         """Add one; it hides another of its name."""
         self._stack.append((name, value))
 
-    def assign(self, name: str, value: Any) -> None:
-        """Change the innermost of that name; the parser has seen that there is one."""
+    def assign(self, name: str, value: Any) -> bool:
+        """Change the innermost of that name; False if there is none."""
         for index in range(len(self._stack) - 1, -1, -1):
             if self._stack[index][0] == name:
                 self._stack[index] = (name, value)
-                return
+                return True
+        return False
 
     def value(self, name: str) -> Any:
         """The value of the innermost of that name."""
@@ -67,11 +68,15 @@ class Evaluator:
         for command in pipe.commands:
             value = unboxed(self._command(command, dot, value))
         for variable in pipe.declared:
-            if pipe.assigns:
-                self._variables.assign(variable.names[0], value)
-            else:
-                self._variables.declare(variable.names[0], value)
+            self.keep(variable.names[0], value, assigns=pipe.assigns)
         return value
+
+    def keep(self, name: str, value: Any, *, assigns: bool) -> None:
+        """Put a value into a variable, which `=` must find declared."""
+        if not assigns:
+            self._variables.declare(name, value)
+        elif not self._variables.assign(name, value):
+            self.fail(f"undefined variable: {name}")
 
     def fail(self, text: str) -> NoReturn:
         """Raise Go's error for what is being evaluated."""

@@ -142,10 +142,7 @@ class _Walker:
             return
         values = [value] if len(names) == 1 else [key, value]
         for name, one in zip(names, values, strict=True):
-            if pipe.assigns:
-                self.variables.assign(name, one)
-            else:
-                self.variables.declare(name, one)
+            self.values.keep(name, one, assigns=pipe.assigns)
 
     def _call(self, node: nodes.Call, dot: Any) -> None:
         self.values.place = node
