@@ -19,6 +19,11 @@ def orthogonalized(grad: Tensor, steps: int = 5) -> Tensor:
     return (x.T if tall else x).float()
 
 
+FLOOR = 0.3
+"""Added to Adam's root, as a share of its mean over the matrix: rows of rare tokens, whose gradients are tiny but
+steady, would otherwise drift as fast as those of common ones, and a copied rare word would no longer be itself."""
+
+
 class Optimizer:
     """Steps a model whose weights may be bfloat16; masters and moments are float32."""
 
@@ -57,7 +62,8 @@ class Optimizer:
         first = self.momentum[name].lerp_(grad, 0.1)
         second = self.second[name].lerp_(grad.square(), 0.02)
         hat = first / (1 - 0.9**self.count)
-        root = (second / (1 - 0.98**self.count)).sqrt_().add_(1e-8)
+        root = (second / (1 - 0.98**self.count)).sqrt_()
+        root.add_(FLOOR * root.square().mean().sqrt() + 1e-8)
         master.addcdiv_(hat, root, value=-self.adam_rate(name) * scale)
 
     def adam_rate(self, name: str) -> float:

@@ -23,15 +23,15 @@ from training.workers import Workers
 
 
 def rate(progress: float) -> float:
-    """Warm up over the first fiftieth, hold, then fall linearly from 40 % on."""
+    """Warm up over the first fiftieth, hold, then fall linearly from 30 % on."""
     if progress < 0.02:
         return max(progress / 0.02, 0.05)
-    return 1.0 if progress < 0.4 else max((1 - progress) / 0.6, 0.02)
+    return 1.0 if progress < 0.3 else max((1 - progress) / 0.7, 0.02)
 
 
 def copying_share(progress: float, first: float) -> float:
     """All copying at first, then a little of it."""
-    return 1.0 if progress < first else 0.06
+    return 1.0 if progress < first else 0.08
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--micro-tokens", type=int, default=1536)
     parser.add_argument("--copying", type=float, default=0.1, help="share of the time given to copying alone")
     parser.add_argument("--muon-lr", type=float, default=0.02)
-    parser.add_argument("--adam-lr", type=float, default=0.02)
+    parser.add_argument("--adam-lr", type=float, default=0.01)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--resume", type=Path)

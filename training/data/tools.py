@@ -122,7 +122,7 @@ def make_tool(lexicon: Lexicon, rng: random.Random) -> Tool:
             name = f"{name}_{pick(lexicon.params, lexicon, rng)}"
         if name not in names:
             names.append(name)
-    described = rng.random() < 0.6
+    described = rng.random() < 0.4
     schemas = {}
     for name in names:
         schema = make_schema(lexicon, rng)
@@ -214,7 +214,7 @@ def result(rng: random.Random, words: list[str] | None = None) -> tuple[str, str
 
 def rounds(lexicon: Lexicon, rng: random.Random, words: list[str] | None = None) -> tuple[list[Message], list[Tool]]:
     """A request, its call, the tool's result and the answer, among one to three tools."""
-    tools = [make_tool(lexicon, rng) for _ in range(rng.choice((1, 1, 2, 2, 3)))]
+    tools = [make_tool(lexicon, rng) for _ in range(rng.choice((1, 1, 1, 2, 2, 3)))]
     if len({tool.name for tool in tools}) < len(tools):
         tools = tools[:1]
     tool = rng.choice(tools)
