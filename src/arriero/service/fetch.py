@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -59,7 +60,8 @@ class BlobFetch:
             size = self._layer.size if size < 0 else size
             path = self._blobs.partial(self._layer.digest)
             self.partial = Partial(path, size, self._options.part_size(size))
-            self._download = Download(registry.blob(self._layer.digest), self.partial, self._options)
+            there = partial(self._blobs.has, self._layer.digest)
+            self._download = Download(registry.blob(self._layer.digest), self.partial, self._options, there)
             await self._download.run()
 
 
@@ -101,8 +103,8 @@ class FileFetch:
 class BlobCommit:
     """Checks a fetched blob and puts it in place."""
 
-    def __init__(self, blobs: BlobStore, partial: Partial, digest: str) -> None:
-        self._blobs, self._partial, self._digest = blobs, partial, digest
+    def __init__(self, blobs: BlobStore, fetched: Partial, digest: str) -> None:
+        self._blobs, self._partial, self._digest = blobs, fetched, digest
 
     async def run(self) -> None:
         """Do it. RegistryError, in Ollama's words, if the bytes are not those of the digest; they are gone then."""

@@ -32,10 +32,19 @@ class _NoRanges(Exception):
 
 
 class Download:
-    """One blob on its way from `source` to `partial`. `completed` and `total` may be read at any time."""
+    """One blob on its way from `source` to `partial`. `completed` and `total` may be read at any time.
 
-    def __init__(self, source: Source, partial: Partial, options: RegistryOptions) -> None:
-        self._source, self._partial, self._options = source, partial, options
+    `there` says that somebody else has brought the blob meanwhile: then nothing is left to do.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        partial: Partial,
+        options: RegistryOptions,
+        there: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._source, self._partial, self._options, self._there = source, partial, options, there
         self._ranged = True
 
     @property
@@ -46,7 +55,7 @@ class Download:
     @property
     def completed(self) -> int:
         """Bytes that are on disk."""
-        return self._partial.completed
+        return self.total if self._there() else self._partial.completed
 
     async def run(self) -> None:
         """Fetch what is missing; the partial file is whole when this returns. StoreError, RegistryError.
@@ -56,8 +65,11 @@ class Download:
         saver: asyncio.Task[None] | None = None
         try:
             # Another process may be fetching it, or be killed doing so: there is no event to wait for.
-            while not await in_thread(self._partial.acquire):  # noqa: ASYNC110
+            while not self._there() and not await in_thread(self._partial.acquire):  # noqa: ASYNC110
                 await asyncio.sleep(LOCK_POLL_S)
+            if self._there():
+                self._partial.discard()
+                return
             self._check_space()
             saver = asyncio.create_task(self._save_often())
             try:
@@ -71,6 +83,8 @@ class Download:
             if saver is not None:
                 saver.cancel()
                 await asyncio.wait([saver])
+                with contextlib.suppress(StoreError):
+                    self._partial.save()
             self._partial.release()
 
     async def _fetch_all(self) -> None:
@@ -165,9 +179,8 @@ class Download:
                 await in_thread(self._partial.save)
 
     def _check_space(self) -> None:
-        missing = self.total - self.completed
         try:
-            free = shutil.disk_usage(self._partial.path.parent).free
+            missing, free = self._partial.room, shutil.disk_usage(self._partial.path.parent).free
         except OSError:
             return
         if missing > free:
@@ -191,4 +204,6 @@ async def in_thread(work: Callable[[], T]) -> T:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
         await asyncio.wait([future])
+        if not future.cancelled():
+            future.exception()  # looked at: nobody is left to hear of it
         raise

@@ -1,6 +1,8 @@
 """An unfinished blob on disk: the sparse file, and beside it which parts have come. Survives a kill at any moment.
 
 One process at a time writes it (a lock that a killed one lets go). Knows no network.
+The state is a line of JSON and then, for each part, how many bytes of it have come (64 bits, little-endian), changed
+in place: a full disk does not hinder that, and a write that is cut off leaves older numbers, which are true too.
 """
 
 from __future__ import annotations
@@ -8,16 +10,19 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import threading
+import struct
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from arriero.core.errors import StoreError
 from arriero.store.durable import told
 
+MAX_STATE = 16 * 1024 * 1024
 
-class Part(msgspec.Struct):
+
+@dataclass(slots=True)
+class Part:
     """`size` bytes from `offset`, of which the first `completed` have come."""
 
     offset: int
@@ -30,10 +35,10 @@ class Part(msgspec.Struct):
         return self.completed >= self.size
 
 
-class _State(msgspec.Struct):
+class _Head(msgspec.Struct):
     total: int
+    part_size: int
     validator: str
-    parts: list[Part]
 
 
 def plan(total: int, size: int) -> list[Part]:
@@ -48,10 +53,9 @@ class Partial:
         self.path, self.total, self.validator = path, total, validator
         self.parts: list[Part] = []
         self._part_size = part_size
-        self._state = path.with_name(path.name + ".json")
-        self._file = -1
-        self._saved = b""
-        self._saving = threading.Lock()
+        self._state = path.with_name(path.name + ".state")
+        self._file = self._notes = -1
+        self._numbers_at = 0
 
     @property
     def completed(self) -> int:
@@ -63,32 +67,32 @@ class Partial:
         """Whether all bytes have come."""
         return all(part.done for part in self.parts)
 
+    @property
+    def room(self) -> int:
+        """Bytes that the disk must still give."""
+        return max(self.total - os.fstat(self._file).st_blocks * 512, 0)
+
     def acquire(self) -> bool:
         """Open the file and read its state; False if another process is writing it. StoreError. Blocks shortly."""
         with told("write to the store"):
             file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
+                if not _locked(file) or not self._still_there(file):
                     os.close(file)
                     return False
-                except OSError:
-                    pass  # a file system without locks
-                if not self._still_there(file):
-                    os.close(file)
-                    return False
-                self._resume(file)
+                self._notes = os.open(self._state, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                self._file = file
+                self._resume()
             except OSError:
-                os.close(file)
+                self.release()
                 raise
-        self._file = file
         return True
 
     def restart(self) -> None:
         """Forget what has come: one part, from the beginning."""
-        self.parts = [Part(0, self.total)]
-        self.save()
+        self._part_size = max(self.total, 1)
+        with told("write to the store"):
+            self._begin()
 
     def write(self, part: Part, data: bytes) -> None:
         """Write what comes next of `part`; StoreError when the disk takes no more. Blocks."""
@@ -100,28 +104,21 @@ class Partial:
                 view = view[written:]
 
     def save(self) -> None:
-        """Write down which parts have come, whole or not at all; nothing happens if nothing changed. Blocks."""
-        with self._saving, told("write to the store"):
-            raw = msgspec.json.encode(_State(self.total, self.validator, self.parts))
-            if raw == self._saved:
-                return
-            draft = self._state.with_name(self._state.name + ".new")
-            draft.write_bytes(raw)
-            os.replace(draft, self._state)
-            self._saved = raw
+        """Write down which parts have come. Blocks shortly."""
+        numbers = struct.pack(f"<{len(self.parts)}Q", *(part.completed for part in self.parts))
+        with told("write to the store"):
+            os.pwrite(self._notes, numbers, self._numbers_at)
 
     def release(self) -> None:
-        """Note what has come and let others write. Nothing is raised: the state is only a help."""
-        if self._file < 0:
-            return
-        with contextlib.suppress(StoreError):
-            self.save()
-        os.close(self._file)
-        self._file = -1
+        """Let others write."""
+        for descriptor in (self._file, self._notes):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._file = self._notes = -1
 
     def discard(self) -> None:
         """Delete the file and its state, be they held or not."""
-        for path in (self.path, self._state, self._state.with_name(self._state.name + ".new")):
+        for path in (self.path, self._state):
             with contextlib.suppress(OSError):
                 path.unlink()
 
@@ -137,28 +134,45 @@ class Partial:
         except FileNotFoundError:
             return False
 
-    def _resume(self, file: int) -> None:
-        state = self._read()
-        if state is not None and os.fstat(file).st_size == self.total:
-            self.parts = state.parts
-            self._saved = msgspec.json.encode(state)
-            return
-        os.ftruncate(file, 0)
-        os.ftruncate(file, self.total)
-        self.parts = plan(self.total, self._part_size)
-        self.save()
+    def _resume(self) -> None:
+        if os.fstat(self._file).st_size != self.total or not self._read():
+            os.ftruncate(self._file, 0)
+            os.ftruncate(self._file, self.total)
+            self._begin()
 
-    def _read(self) -> _State | None:
-        """The state, if it is one of this blob and makes sense."""
+    def _begin(self) -> None:
+        self.parts = plan(self.total, self._part_size)
+        head = msgspec.json.encode(_Head(self.total, self._part_size, self.validator)) + b"\n"
+        os.ftruncate(self._notes, 0)
+        os.pwrite(self._notes, head + bytes(8 * len(self.parts)), 0)
+        self._numbers_at = len(head)
+
+    def _read(self) -> bool:
+        """Take over the state, if it is one of this blob and makes sense."""
+        raw = os.pread(self._notes, MAX_STATE, 0)
+        line, _, numbers = raw.partition(b"\n")
         try:
-            state = msgspec.json.decode(self._state.read_bytes(), type=_State)
-        except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
-            return None
-        if state.total != self.total or state.validator != self.validator:
-            return None
-        at = 0
-        for part in state.parts:
-            if part.offset != at or part.size <= 0 or not 0 <= part.completed <= part.size:
-                return None
-            at += part.size
-        return state if at == self.total else None
+            head = msgspec.json.decode(line, type=_Head)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return False
+        if (head.total, head.validator) != (self.total, self.validator) or head.part_size <= 0:
+            return False
+        parts = plan(self.total, head.part_size) if self.total // head.part_size < MAX_STATE else []
+        if len(numbers) != 8 * len(parts):
+            return False
+        for part, completed in zip(parts, struct.unpack(f"<{len(parts)}Q", numbers), strict=True):
+            if completed > part.size:
+                return False
+            part.completed = completed
+        self.parts, self._numbers_at = parts, len(line) + 1
+        return True
+
+
+def _locked(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # a file system without locks
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import msgspec
@@ -25,6 +26,7 @@ def test_the_plan() -> None:
 def test_what_was_written_is_there_after_a_release(tmp_path: Path) -> None:
     first = opened(tmp_path / "x")
     first.write(first.parts[1], b"abc")
+    first.save()
     first.release()
     second = opened(tmp_path / "x")
     assert second.parts == [Part(0, 40), Part(40, 40, 3), Part(80, 20)]
@@ -42,32 +44,45 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
     assert Partial(tmp_path / "x", 100, 40).acquire()
 
 
+def test_a_state_that_is_believed(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(bytes(100))
+    (tmp_path / "x.state").write_bytes(state(100, 50, 7, 50))
+    assert opened(tmp_path / "x").parts == [Part(0, 50, 7), Part(50, 50, 50)]
+
+
+def state(total: int, size: int, *numbers: int, validator: str = "") -> bytes:
+    head = msgspec.json.encode({"total": total, "part_size": size, "validator": validator})
+    return head + b"\n" + struct.pack(f"<{len(numbers)}Q", *numbers)
+
+
 @pytest.mark.parametrize(
-    "state",
+    "raw",
     [
         b"",
-        b"[]",
+        b"[]\n",
         b"{",
-        b"\xff",
-        {"total": 99, "validator": "", "parts": [{"offset": 0, "size": 99}]},
-        {"total": 100, "validator": "other", "parts": [{"offset": 0, "size": 100}]},
-        {"total": 100, "validator": "", "parts": [{"offset": 0, "size": 99, "completed": 99}]},
-        {"total": 100, "validator": "", "parts": [{"offset": 0, "size": 100, "completed": 101}]},
-        {"total": 100, "validator": "", "parts": [{"offset": 0, "size": 100, "completed": -1}]},
-        {"total": 100, "validator": "", "parts": [{"offset": 1, "size": 99}]},
-        {"total": 100, "validator": "", "parts": [{"offset": 0, "size": 200}, {"offset": 200, "size": -100}]},
+        b"\xff\n",
+        state(99, 40, 0, 0, 0),
+        state(100, 40, 0, 0, 0, validator="other"),
+        state(100, 40, 0, 0),
+        state(100, 40, 0, 0, 0, 0),
+        state(100, 40, 0, 0, 21),
+        state(100, 40, 0, 0, 0)[:-1],
+        state(100, 0),
+        state(100, -1),
+        state(100, 2**70),
     ],
 )
-def test_a_state_that_makes_no_sense_is_not_believed(tmp_path: Path, state: object) -> None:
+def test_a_state_that_makes_no_sense_is_not_believed(tmp_path: Path, raw: bytes) -> None:
     (tmp_path / "x").write_bytes(bytes(100))
-    raw = state if isinstance(state, bytes) else msgspec.json.encode(state)
-    (tmp_path / "x.json").write_bytes(raw)
+    (tmp_path / "x.state").write_bytes(raw)
     assert opened(tmp_path / "x").parts == plan(100, 40)
 
 
 def test_a_state_whose_file_is_gone_or_changed_is_not_believed(tmp_path: Path) -> None:
     first = opened(tmp_path / "x")
     first.write(first.parts[0], bytes(40))
+    first.save()
     first.release()
     (tmp_path / "x").write_bytes(b"short")
     again = opened(tmp_path / "x")
@@ -80,6 +95,7 @@ def test_a_state_whose_file_is_gone_or_changed_is_not_believed(tmp_path: Path) -
 def test_another_version_begins_anew(tmp_path: Path) -> None:
     first = opened(tmp_path / "x", validator="etag 1")
     first.write(first.parts[0], bytes(40))
+    first.save()
     first.release()
     assert opened(tmp_path / "x", validator="etag 2").completed == 0
 
