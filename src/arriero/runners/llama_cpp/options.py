@@ -36,7 +36,7 @@ class LlamaCppOptions:
     layout: Layout = "auto"
     """Where KV lives: "unified", one pool in which sequences share cells; "streams", one area a sequence."""
     flash_attn: FlashAttention = "auto"
-    """Fused attention. "auto": on for a GPU, off on a CPU, where it makes batched decoding up to 7 times slower."""
+    """Fused attention. "auto": llama.cpp's choice on a GPU, off on a CPU, where it makes decoding slower (plan.py)."""
     deterministic: bool = False
     """A sequence's logits do not depend on its neighbours: streams, no flash attention, calls of a fixed shape."""
     repack: bool | None = None

@@ -33,10 +33,10 @@ class LlamaCppRunner:
         self._batch = TokenBatch(self.plan.num_batch)
         # A row more can be taken back only where KV can be cut, and helps only where slots are streams.
         self._fills = not (self.plan.unified or model.recurrent)
-        deterministic = self.plan.deterministic and self._fills
-        self._row_floor = row_floor(self.context, self._batch) if deterministic else 1
+        exact = self.plan.deterministic and self._fills
+        self._row_floor = row_floor(self.context, self._batch) if exact else 1
         self.context.reset_counters()
-        self._info = _describe(model, self.plan, self.context)
+        self._info = _describe(model, self.plan, self.context, exact)
 
     @property
     def info(self) -> RunnerInfo:
@@ -54,7 +54,8 @@ class LlamaCppRunner:
         output = StepOutput()
         for park in batch.parks:
             held = self.context.positions(park.slot)[1] + 1
-            state = self.context.state(park.slot) if held >= park.num_tokens else None
+            usable = self._info.prefix_sharing != "none" and held >= park.num_tokens
+            state = self.context.state(park.slot) if usable else None
             if state is None:
                 output.failed_parks.append(park.parked)
             else:
@@ -81,7 +82,9 @@ class LlamaCppRunner:
         for restore in restores:
             slot, source = restore.slot, restore.from_slot
             self.context.clear(slot)
-            if source is not None and self.plan.unified:
+            if self._info.prefix_sharing == "none":
+                done = False
+            elif source is not None and self.plan.unified:
                 self.context.copy_cells(source, slot, restore.num_tokens)
                 done = True
             else:
@@ -143,7 +146,7 @@ class LlamaCppRunner:
         return rows
 
 
-def _describe(model: Model, plan: Plan, context: Context) -> RunnerInfo:
+def _describe(model: Model, plan: Plan, context: Context, exact: bool) -> RunnerInfo:
     blocks_each = -(-plan.num_ctx // BLOCK)
     per_block = max(1, model.facts().kv_bytes_per_token * BLOCK)
     # A window's layers keep only the window in a parked state, a recurrent state is one lump: neither can be cut.
@@ -161,8 +164,8 @@ def _describe(model: Model, plan: Plan, context: Context) -> RunnerInfo:
         storage="sequence",
         prefix_sharing="any" if sharing else "none",
         layout=plan.layout,
-        deterministic=plan.deterministic,
-        chunk_align=DETERMINISTIC_CHUNK if plan.deterministic else 0,
+        deterministic=exact,
+        chunk_align=DETERMINISTIC_CHUNK if exact else 0,
         memory={
             "weights": model.size,
             "kv": kv or plan.cells * per_block // BLOCK,
