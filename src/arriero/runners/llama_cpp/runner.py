@@ -123,9 +123,11 @@ class LlamaCppRunner:
                 self._batch.add_filler(slot, self.context.positions(slot)[1] + 1, output=self._row_floor > 1)
             else:
                 self._batch.add(slot, spans[piece.index].tokens, piece.start, piece.end, output=piece.output)
-        logits = iter(self.context.decode(self._batch))
-        for slot, length in self._batch.fillers:
-            self.context.cut(slot, length)
+        try:
+            logits = iter(self.context.decode(self._batch))
+        finally:
+            for slot, length in self._batch.fillers:
+                self.context.cut(slot, length)
         for _, piece in rows:
             if piece is None:
                 if self._row_floor > 1:
@@ -133,7 +135,8 @@ class LlamaCppRunner:
             elif piece.output:
                 span = spans[piece.index]
                 assert span.sampler is not None
-                choices[piece.index] = span.sampler.sample(next(logits), span.tokens[: span.end], span.prompt_len)
+                tokens = span.tokens if len(span.tokens) == span.end else span.tokens[: span.end]
+                choices[piece.index] = span.sampler.sample(next(logits), tokens, span.prompt_len)
 
     def _rows_of(self, call: list[Piece]) -> list[tuple[int, Piece | None]]:
         """Return what the call computes, in order of slots; None for a row that only fills a gap."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from arriero.core.runner import Batch, Park, Restore, Span
+from arriero.runners.llama_cpp.batch import TokenBatch
 from arriero.runners.llama_cpp.context import DecodeError
 from arriero.runners.llama_cpp.runner import LlamaCppRunner
 from tests.unit.runners.llama_cpp.conftest import MakeRunner
@@ -204,3 +205,29 @@ def test_a_full_sequence_is_no_filler(make_runner: MakeRunner) -> None:
     run(runner, streams)
     assert run(runner, streams).counters["filler_rows"] == 0
     assert runner.positions(1) == (0, 255)
+
+
+def test_a_failed_call_takes_its_fillers_back(make_runner: MakeRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = make_runner(layout="streams")
+    streams, waiting = [Stream(0, prompt(0, 12)), Stream(2, prompt(2, 12))], Stream(1, prompt(5, 60))
+    run(runner, [*streams, waiting], [None, None, 30])
+    decode = runner.context.decode
+
+    def fail_late(batch: TokenBatch) -> None:
+        decode(batch)
+        raise DecodeError("llama_decode: computing failed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runner.context, "decode", fail_late)
+        output = runner.execute(Batch(spans=[stream.span() for stream in streams]))
+    assert output.error is not None
+    assert [runner.positions(slot) for slot in range(4)] == [(-1, -1), (0, 29), (-1, -1), (-1, -1)]
+
+
+def test_numbers_that_are_none_are_an_error(runner: LlamaCppRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = np.full((1, runner.info.n_vocab), np.nan, np.float32)
+    monkeypatch.setattr("numpy.ctypeslib.as_array", lambda *_: broken)
+    output = runner.execute(Batch(spans=[Stream(0, prompt(1, 8)).span()]))
+    assert output.error is not None
+    assert "NaN" in output.error
+    assert runner.positions(0) == (-1, -1)
