@@ -12,7 +12,6 @@ from arriero.core.library import CreateRequest, Progress
 from arriero.core.request import Message
 from arriero.protocols import ollama_library as wire
 
-
 SUPPORTED = "supported types are F32, F16, Q4_K_S, Q4_K_M, Q8_0"
 NOT_YET = "create with {} is not supported by this version of arriero"
 BAD_ROLE = 'message role must be one of "system", "user", or "assistant"'
