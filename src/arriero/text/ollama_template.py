@@ -6,21 +6,21 @@ once a turn with `.System`, `.Prompt` and `.Response`, the last time up to `.Res
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 import msgspec
 
-from arriero.core.errors import TemplateError
 from arriero.core.request import Message, ToolSpec
 from arriero.text.go_template import nodes
-from arriero.text.go_template.execution import RENDER_S, execute
+from arriero.text.go_template.execution import RENDER_S, bounded_run, execute, run
 from arriero.text.go_template.parser import parse
+from arriero.text.limits import bounded
 from arriero.text.ollama_values import message_values, tool_values
 from arriero.text.template_traits import ThinkingTags, capabilities, thinking_tags, variables
 
+_PARTS = {"system": "System", "user": "Prompt", "assistant": "Response"}
 _RESPONSE = nodes.Field(0, ("Response",))
 _RESPONSE_ACTION = nodes.Action(0, nodes.Pipe(0, (), False, (nodes.Command(0, (_RESPONSE,)),)))
 
@@ -94,28 +94,25 @@ class OllamaTemplate:
 
     def _turn_by_turn(self, messages: Sequence[Message], thinking: dict[str, Any], deadline_s: float) -> str:
         pieces: list[str] = []
-        ends = time.monotonic() + deadline_s
+        size = 0
         turn = {"System": "", "Prompt": "", "Response": ""}
 
-        def run(template: nodes.Template) -> None:
-            left = ends - time.monotonic()
-            if left <= 0:
-                raise TemplateError(f"template: the template took longer than {deadline_s:g} s")
-            pieces.append(execute(template, {**turn, **thinking}, deadline_s=left))
+        def go_on(template: nodes.Template) -> None:
+            nonlocal size
+            pieces.append(run(template, {**turn, **thinking}))
+            size += len(pieces[-1])
+            bounded(size)
             turn.update(System="", Prompt="", Response="")
 
-        for message in messages:
-            if message.role == "system":
-                if turn["Prompt"] or turn["Response"]:
-                    run(self._template)
-                turn["System"] = message.content
-            elif message.role == "user":
-                if turn["Response"]:
-                    run(self._template)
-                turn["Prompt"] = message.content
-            elif message.role == "assistant":
-                turn["Response"] = message.content
-        run(self._until_response)
+        with bounded_run(deadline_s):
+            for message in messages:
+                begins = {"system": ("Prompt", "Response"), "user": ("Response",)}.get(message.role, ())
+                if any(turn[part] for part in begins):
+                    go_on(self._template)
+                part = _PARTS.get(message.role)
+                if part is not None:
+                    turn[part] = message.content
+            go_on(self._until_response)
         return "".join(pieces)
 
     @cached_property

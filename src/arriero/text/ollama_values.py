@@ -34,8 +34,15 @@ _TYPESCRIPT = {
 }
 
 
+def _json_text(value: Any) -> str:
+    try:
+        return marshal(value)
+    except ValueError:  # Ollama leaves the error aside
+        return ""
+
+
 def _map_text(entries: Map) -> str:
-    return "{}" if entries.is_nil else marshal(entries)
+    return "{}" if entries.is_nil else _json_text(entries)
 
 
 def _type_text(names: Slice) -> str:
@@ -65,7 +72,7 @@ def _text(name: str, json: str = "", *, omit_empty: bool = False) -> StructField
 
 ANY_SLICE = Type("[]interface {}")
 PROPERTY_TYPE = Type("api.PropertyType", element=str, text=_type_text, to_json=_type_json)
-PROPERTIES = Type("api.ToolPropertiesMap", to_json=lambda value: json_object(value.values), text=marshal)
+PROPERTIES = Type("api.ToolPropertiesMap", to_json=lambda value: json_object(value.values), text=_json_text)
 PROPERTY_SLICE = Type("[]api.ToolProperty", element=lambda: _property({}))
 PROPERTY = Type(
     "api.ToolProperty",
@@ -90,12 +97,12 @@ PARAMETERS = Type(
         StructField("Required", "required", True, zero=_nil_slice(STRINGS)),
         StructField("Properties", "properties", zero=lambda: Map(PROPERTY_MAP, is_nil=True)),
     ),
-    text=marshal,
+    text=_json_text,
 )
 FUNCTION = Type(
     "template.templateToolFunction",
     fields=(_text("Name", "name"), _text("Description", "description"), StructField("Parameters", "parameters")),
-    text=marshal,
+    text=_json_text,
 )
 TOOL = Type(
     "template.templateTool",
@@ -104,9 +111,9 @@ TOOL = Type(
         StructField("Items", "items", True, boxed=True),
         StructField("Function", "function"),
     ),
-    text=marshal,
+    text=_json_text,
 )
-TOOLS = Type("template.templateTools", element=dict, text=marshal)
+TOOLS = Type("template.templateTools", element=dict, text=_json_text)
 ARGUMENTS = Type("template.templateArgs", text=_map_text)
 CALL_FUNCTION = Type(
     "template.templateToolCallFunction",

@@ -5,6 +5,8 @@ Go writes what came before an error; here there is the whole text or an error.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -24,11 +26,16 @@ _Signal = Literal["break", "continue"] | None
 
 def execute(template: nodes.Template, data: dict[str, Any], *, deadline_s: float = RENDER_S) -> str:
     """Return the text; TemplateError with Go's words, or when it takes too long or makes too much."""
-    output = _Output()
+    with bounded_run(deadline_s):
+        return run(template, data)
+
+
+@contextmanager
+def bounded_run(deadline_s: float) -> Iterator[None]:
+    """Bound the steps and the time of every `run` inside together; what they exceed is a TemplateError."""
     try:
         with time_limit(deadline_s):
-            _Walker(template, "", output, Variables(data)).run(template.root, data)
-            return output.text()
+            yield
     except TimeUp:
         raise TemplateError(f"template: the template took longer than {deadline_s:g} s") from None
     except LimitExceeded as limit:
@@ -37,6 +44,13 @@ def execute(template: nodes.Template, data: dict[str, Any], *, deadline_s: float
         raise TemplateError("template: the template is nested too deep") from None
     except MemoryError:
         raise TemplateError("template: the template needs too much memory") from None
+
+
+def run(template: nodes.Template, data: dict[str, Any]) -> str:
+    """Return the text; only inside `bounded_run`."""
+    output = _Output()
+    _Walker(template, "", output, Variables(data)).run(template.root, data)
+    return output.text()
 
 
 class _Output:

@@ -19,7 +19,7 @@ MAX_CALL = 256 * 1024  # characters; what is longer stays text
 _PAIRS = {"{": "}", "[": "]"}
 _TOKEN = re.compile(r'\\.|["{}]|\\\Z', re.DOTALL)
 # What may stand behind the last call: closing brackets, `</tool_call>`, `[/TOOL_CALLS]`, `<|eot_id|>`.
-_CLOSERS = re.compile(r"(?:[\s\]}),;`]|</?[^<>]*>|\[/?[A-Z_]+\])*\Z")
+_CLOSERS = re.compile(r"(?:[\s\]}),;`]|</[^<>]*>|<\|[^<>|]*\|>|\[/[A-Z_]+\])*")
 
 
 def find_arguments(found: dict[str, Any], tool: str) -> dict[str, Any]:
@@ -90,7 +90,10 @@ class TaggedParser:
         out: list[str | ToolCall] = []
         while self._state == "calls" and self._step(out, final=True):
             pass
-        if self._held and not (self._count and _CLOSERS.match(self._held)):
+        if self._count and self._state == "calls":
+            closers = _CLOSERS.match(self._held)
+            self._held = self._held[closers.end() if closers else 0 :]
+        if self._held:
             out.append(self._held)
         self._held = ""
         return out
