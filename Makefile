@@ -16,11 +16,13 @@ test: setup-dev  ## run the whole suite
 	@.venv/bin/python -m pytest -q
 
 check: setup-dev  ## lint, types, import rules, file sizes
-	@.venv/bin/ruff check .
-	@.venv/bin/ruff format --check .
-	@.venv/bin/mypy src scripts benchmarks
-	@.venv/bin/lint-imports
-	@.venv/bin/python -m scripts.check_file_size
+	@failed=""; \
+	.venv/bin/ruff check . || failed="$$failed ruff"; \
+	.venv/bin/ruff format --check . || failed="$$failed format"; \
+	.venv/bin/mypy src scripts benchmarks || failed="$$failed mypy"; \
+	.venv/bin/lint-imports || failed="$$failed lint-imports"; \
+	.venv/bin/python -m scripts.check_file_size || failed="$$failed file-size"; \
+	if [ -n "$$failed" ]; then echo "Not passed:$$failed"; exit 1; fi
 
 soak: setup-dev  ## the long tests, 10 minutes; the result is written to benchmarks/results
 	@ARRIERO_SOAK_SECONDS="$${ARRIERO_SOAK_SECONDS:-600}" .venv/bin/python -m scripts.soak
