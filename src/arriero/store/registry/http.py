@@ -6,6 +6,7 @@ Proxies come from the environment (never for loopback). Neither cookies nor ~/.n
 from __future__ import annotations
 
 import asyncio
+import os
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -100,8 +101,7 @@ class Http:
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, PrivateAddress):
                 raise NotAllowed(str(error.os_error)) from None
-            reason = error.os_error.strerror or str(error.os_error) or "no connection"
-            raise Unreachable(f"cannot reach {url.host}: {reason}") from error
+            raise Unreachable(f"cannot reach {url.host}: {_reason(error.os_error)}") from error
         except aiohttp.InvalidURL:
             raise NotAllowed("invalid model name: not a URL that can be fetched") from None
         except (aiohttp.ClientError, ConnectionError, asyncio.IncompleteReadError) as error:
@@ -125,6 +125,13 @@ class Http:
             trust_env=False,
             requote_redirect_url=False,
         )
+
+
+def _reason(error: OSError) -> str:
+    """The system's words: asyncio puts the address in their place, and name errors have numbers of their own."""
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error) or "no connection"
 
 
 def _nothing(url: URL) -> Mapping[str, str]:
