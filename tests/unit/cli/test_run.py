@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from tests.unit.cli.conftest import Arriero
 from tests.unit.client.scripted import Reply, Scripted, document, ndjson, stream
@@ -99,3 +100,47 @@ def test_an_unknown_model(arriero: Arriero, ollama: Ollama) -> None:
     ran = arriero("run", "x", "Hi")
     assert ran.status == 1
     assert ran.err.startswith("Error: model 'x' not found. `arriero list` names")
+
+
+def test_an_unknown_model_is_pulled_and_then_asked(arriero: Arriero, ollama: Ollama) -> None:
+    server = ollama({"/api/generate": document({"error": "model 'x' not found"}, 404)})
+
+    async def pulled(request: web.Request) -> web.StreamResponse:
+        server.replies["/api/generate"] = stream(ANSWER)
+        return await stream(ndjson({"status": "pulling manifest"}, {"status": "success"}))(request)
+
+    server.replies["/api/pull"] = pulled
+    ran = arriero("run", "x", "Hi", "--insecure", "--hidethinking")
+    assert ran == (0, "Hello there\n", "pulling manifest\nsuccess\n")
+    bodies = [one.body for one in server.asked if one.path == "/api/pull"]
+    assert bodies == [{"model": "x", "insecure": True, "stream": True}]
+    assert [one.path for one in server.asked].count("/api/generate") == 2
+
+
+def test_an_unknown_model_that_cannot_be_pulled(arriero: Arriero, ollama: Ollama) -> None:
+    failure = "pull model manifest: cannot reach registry.ollama.ai: Name or service not known"
+    ollama(
+        {
+            "/api/generate": document({"error": "model 'x' not found"}, 404),
+            "/api/pull": stream(ndjson({"status": "pulling manifest"}, {"error": failure})),
+        }
+    )
+    ran = arriero("run", "x", "Hi")
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err.splitlines()[-1] == (
+        f"Error: model 'x' not found, and it cannot be pulled: {failure}. `arriero list` names the models there are"
+    )
+
+
+def test_a_chat_pulls_an_unknown_model_first(arriero: Arriero, ollama: Ollama) -> None:
+    failure = "pull model manifest: file does not exist"
+    server = ollama(
+        {
+            "/api/show": document({"error": "model 'x' not found"}, 404),
+            "/api/pull": stream(ndjson({"status": "pulling manifest"}, {"error": failure})),
+        }
+    )
+    ran = arriero("run", "x")
+    assert ran.status == 1
+    assert failure in ran.err
+    assert [one.path for one in server.asked][-2:] == ["/api/show", "/api/pull"]

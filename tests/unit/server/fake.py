@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
 from arriero.core.errors import ArrieroError, ModelNotFound
@@ -42,6 +43,7 @@ class FakeService:
         self.requests: list[GenerateRequest] = []
         self.loads: list[tuple[str, LoadOptions, float | None]] = []
         self.unloads: list[str] = []
+        self.transfers: list[tuple[str, str, bool]] = []
         self.go = asyncio.Event()
         self.opened = asyncio.Event()
         self.waiting = asyncio.Event()
@@ -108,6 +110,30 @@ class FakeService:
             if isinstance(step, BaseException):
                 raise step
             yield step
+
+    async def pull(self, model: str, insecure: bool) -> AsyncGenerator[Progress, None]:
+        self.transfers.append(("pull", model, insecure))
+        async with contextlib.aclosing(self._report()) as reports:
+            async for report in reports:
+                yield report
+
+    async def push(self, model: str, insecure: bool) -> AsyncGenerator[Progress, None]:
+        self.transfers.append(("push", model, insecure))
+        async with contextlib.aclosing(self._report()) as reports:
+            async for report in reports:
+                yield report
+
+    async def _report(self) -> AsyncGenerator[Progress, None]:
+        """Yield `reports`; an exception among them is raised, WAIT waits for `go`. `closed` says that it is over."""
+        try:
+            for step in self.reports:
+                if isinstance(step, BaseException):
+                    raise step
+                yield step
+                if step.status == WAIT:
+                    await self.go.wait()
+        finally:
+            self.closed.set()
 
     async def copy(self, source: str, destination: str) -> None:
         self.copies.append((source, destination))
