@@ -58,6 +58,8 @@ class BlobFetch:
             if size is None:
                 raise NotThere
             size = self._layer.size if size < 0 else size
+            if size < 0:
+                raise RegistryError(f"the registry does not say how large {self._layer.digest} is")
             path = self._blobs.partial(self._layer.digest)
             self.partial = Partial(path, size, self._options.part_size(size))
             there = partial(self._blobs.has, self._layer.digest)

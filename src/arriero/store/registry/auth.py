@@ -59,7 +59,7 @@ class Tokens:
         realm = URL(fields["realm"])
         if realm.host != self._origin.host or realm.scheme not in ("http", "https"):
             # As Ollama: whoever answers for the registry must be the registry.
-            raise AccessDenied(f"the realm {realm.host} is not the registry {self._origin.host}")
+            raise AccessDenied(self.hint() or f"the realm {realm.host} is not the registry {self._origin.host}")
         if self._origin.scheme == "https" and realm.scheme != "https":
             raise NotAllowed(f"the realm of {realm.host} is without encryption")
         query = [("service", fields.get("service", ""))]

@@ -63,6 +63,7 @@ class Download:
         Cancelling it stops at once; what has come stays for the next time.
         """
         saver: asyncio.Task[None] | None = None
+        self._check_space()  # before anything is made for a size that somebody made up
         try:
             # Another process may be fetching it, or be killed doing so: there is no event to wait for.
             while not self._there() and not await in_thread(self._partial.acquire):  # noqa: ASYNC110
@@ -70,7 +71,6 @@ class Download:
             if self._there():
                 self._partial.discard()
                 return
-            self._check_space()
             saver = asyncio.create_task(self._save_often())
             try:
                 await self._fetch_all()

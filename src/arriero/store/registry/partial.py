@@ -69,8 +69,11 @@ class Partial:
 
     @property
     def room(self) -> int:
-        """Bytes that the disk must still give."""
-        return max(self.total - os.fstat(self._file).st_blocks * 512, 0)
+        """Bytes that the disk must still give; what an unfinished file has of it already may be used again."""
+        try:
+            return max(self.total - self.path.stat().st_blocks * 512, 0)
+        except FileNotFoundError:
+            return self.total
 
     def acquire(self) -> bool:
         """Open the file and read its state; False if another process is writing it. StoreError. Blocks shortly."""

@@ -9,6 +9,7 @@ import resource
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 from aiohttp import web
@@ -19,6 +20,7 @@ from arriero.store.registry.download import Download
 from arriero.store.registry.errors import NotThere, Refused
 from arriero.store.registry.options import RegistryOptions
 from arriero.store.registry.partial import Partial
+from arriero.store.registry.ranges import Source
 from arriero.store.registry.reference import Repository, parse_remote
 from tests.unit.store.registry.scripted_registry import ScriptedRegistry
 
@@ -288,6 +290,15 @@ async def test_a_full_disk_ends_it_and_says_so(
     async with downloading(registry, path, options) as download:
         await download.run()
     assert path.read_bytes() == DATA
+
+
+async def test_a_size_that_was_made_up_makes_nothing(options: RegistryOptions, tmp_path: Path) -> None:
+    for size in (10**13, 10**18, 10**30):
+        partial = Partial(tmp_path / "blob", size, options.part_size(size))
+        source = cast("Source", None)  # nobody is asked
+        with pytest.raises(StoreError, match="the disk is full"):
+            await Download(source, partial, options).run()
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_blob_that_is_not_there(registry: ScriptedRegistry, options: RegistryOptions, tmp_path: Path) -> None:
