@@ -76,3 +76,41 @@ def test_links_lead_somewhere() -> None:
     links = [(page, target) for page in pages for target in LINK.findall(page.read_text(encoding="utf-8"))]
     assert len(links) > 5
     assert [(page.name, target) for page, target in links if not (page.parent / target).exists()] == []
+
+
+COMPATIBILITY = (ROOT / "docs" / "ollama-compatibility.md").read_text(encoding="utf-8")
+VERDICTS = ("same", "better", "differs", "not yet", "out of scope")
+
+
+def _rows() -> list[tuple[str, str, list[str]]]:
+    """What, how and the named tests of each row of the compatibility tables."""
+    lines = [line for line in COMPATIBILITY.splitlines() if line.startswith("|") and not line.startswith("|---")]
+    cells = [
+        [cell.strip() for cell in line.strip("|").split(" | ")] for line in lines if line != "| what | how | test |"
+    ]
+    assert all(len(row) in (2, 3) for row in cells), [row for row in cells if len(row) not in (2, 3)]
+    return [(row[0], row[1].rstrip("| "), re.findall(r"`([^`]+)`", row[2]) if len(row) == 3 else []) for row in cells]
+
+
+def test_every_row_of_the_compatibility_tables_names_tests_that_run() -> None:
+    rows = _rows()
+    assert len(rows) > 60
+    assert [what for what, how, _ in rows if not how.startswith(VERDICTS)] == []
+    assert [what for what, how, tests in rows if not tests and not how.startswith(("not yet", "out of scope"))] == []
+    wrong = []
+    for test in {test for _, _, tests in rows for test in tests}:
+        path, _, name = test.partition("::")
+        file = ROOT / "tests" / path
+        source = file.read_text(encoding="utf-8") if file.is_file() else ""
+        found = re.search(rf"((?:^@.*\n(?:[ )\]].*\n)*)*)^(?:async )?def {name}\(", source, re.MULTILINE)
+        if found is None or "mark.skip" in found.group(1):
+            wrong.append(test)
+    assert wrong == []
+
+
+def test_every_section_and_route_has_a_row() -> None:
+    sections = re.findall(r"^## (\d+)\.", COMPATIBILITY, re.MULTILINE)
+    assert sections == [str(number) for number in range(1, 12)]
+    paths = {route.path.replace(":path}", "}") for route in routes(Context(None, "0", None))}  # type: ignore[arg-type]
+    ollamas = {path for path in paths if path.startswith(("/api/", "/v1/"))}
+    assert sorted(path for path in ollamas if f"`{path}`" not in COMPATIBILITY) == []
