@@ -37,7 +37,8 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     size and mtime, not of the weights. `size` in bytes, `modified_at` in seconds since the epoch. `options` are the
     model's own defaults in Ollama's names. `chat_template` is the GGUF's Jinja, `go_template` the store's TEMPLATE;
     `uses_go_template` says that the latter was chosen, and `capabilities` follow the choice. `messages` precede those
-    of a request. `source` says where it comes from: demo, path, ollama (a models folder) or fake.
+    of a request. `adapters` and `projectors` are paths of GGUFs beside the weights. `source` says where it comes from:
+    demo, path, ollama (a models folder) or fake.
     """
 
     name: str
@@ -54,6 +55,8 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, Any] = {}
     license: str = ""
     messages: tuple[Message, ...] = ()
+    adapters: tuple[str, ...] = ()
+    projectors: tuple[str, ...] = ()
     renderer: str = ""
     parser: str = ""
     requires: str = ""

@@ -191,6 +191,8 @@ def render(
     messages: Sequence[tuple[str, str]] = (),
     licenses: Sequence[str] = (),
     words: Mapping[str, str] | None = None,
+    adapters: Sequence[str] = (),
+    projectors: Sequence[str] = (),
 ) -> str:
     """Return a Modelfile that makes the model again; `words` are RENDERER, PARSER and REQUIRES where they are set."""
     lines = [
@@ -199,6 +201,8 @@ def render(
         f"# FROM {name}",
         "",
         f"FROM {base}",
+        *(f"ADAPTER {quoted(path)}" for path in adapters),
+        *(f"FROM {path}" for path in projectors),
     ]
     if template is not None:
         lines.append(f"TEMPLATE {quoted(template)}")

@@ -141,5 +141,7 @@ def _modelfile(spec: ModelSpec) -> str:
         parameters=spec.options,
         messages=[(message.role, message.content) for message in spec.messages],
         licenses=[spec.license],
+        adapters=spec.adapters,
+        projectors=spec.projectors,
         words={"renderer": spec.renderer, "parser": spec.parser, "requires": spec.requires},
     )

@@ -38,6 +38,8 @@ def check_abilities(spec: ModelSpec, request: GenerateRequest) -> None:
     if "completion" not in spec.capabilities:
         what = "chat" if request.messages is not None else "generate"
         raise UnsupportedFeature(f'"{request.model}" does not support {what}')
+    if spec.adapters:  # to answer without it would be another model's answer
+        raise UnsupportedFeature(f'"{request.model}" has an adapter, which this version of arriero cannot apply')
     if request.tools and "tools" not in spec.capabilities:
         raise UnsupportedFeature(f"{full_name(spec)} does not support tools", param="tools")
     if request.suffix and "insert" not in spec.capabilities:

@@ -149,9 +149,11 @@ def test_what_is_rendered_reads_back_the_same(system: str, stop: str, reply: str
         messages=[("user", "hi"), ("assistant", reply)],
         licenses=["MIT"],
         words={"renderer": "", "requires": "0.1.0"},
+        adapters=["/l o.gguf"],
+        projectors=["/p.gguf"],
     )
     file = parse(text)
-    assert file.bases == ["/a b/x.gguf"]
+    assert (file.bases, file.adapters) == (["/a b/x.gguf", "/p.gguf"], ["/l o.gguf"])
     assert file.fields.get("system", "") == system
     assert file.fields["parameters"] == {"stop": [stop], "num_ctx": 2048, "temperature": 0.5, "use_mmap": True}
     assert [one["content"] for one in file.fields["messages"]] == ["hi", reply]

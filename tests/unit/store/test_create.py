@@ -17,7 +17,7 @@ from arriero.store.folder import ModelFolder
 from arriero.store.names import parse_name
 from arriero.store.ollama_store import StoredModel
 from arriero.store.verify import verify
-from tests.unit.store.models import listing
+from tests.unit.store.models import add, listing
 from tests.unit.store.test_gguf import write
 
 
@@ -197,3 +197,9 @@ def test_giving_up_lists_nothing(folder: ModelFolder, gguf: Path) -> None:
         create(folder, FULL, gguf, report)
     assert folder.manifests.read_all() == ([], [])
     assert not list((folder.root / ".arriero" / "tmp").iterdir())
+
+
+def test_adapters_and_projectors_are_known(folder: ModelFolder, gguf: Path) -> None:
+    add(folder, "seeing", model=gguf.read_bytes(), projector=b"p", adapter=b"a")
+    spec = Catalog({}, (), [folder]).find("seeing")
+    assert [Path(path).read_bytes() for path in (*spec.projectors, *spec.adapters)] == [b"p", b"a"]
