@@ -23,7 +23,7 @@ from arriero.core.model import ModelDetails, ModelSpec, RunningModel, ShownModel
 from arriero.core.request import GenerateRequest, ToolCall
 from arriero.protocols import ollama_models, ollama_reply, openai_reply
 from arriero.protocols.call import Call
-from arriero.protocols.reply import ReplyEncoder
+from arriero.protocols.reply import PromptEncoder, ReplyEncoder
 from tests.wire.conftest import Golden
 
 NOW = 1_790_000_000_123_456_000
@@ -170,3 +170,10 @@ ERRORS = (
 def test_errors(golden: Golden) -> None:
     golden("replies/ollama-errors.ndjson", b"\n".join(map(ollama_reply.encode_error, ERRORS)) + b"\n")
     golden("replies/openai-errors.ndjson", b"\n".join(map(openai_reply.encode_error, ERRORS)) + b"\n")
+
+
+@pytest.mark.parametrize("encoder", ["ollama_generate", "ollama_chat"])
+def test_rendered(encoder: str, golden: Golden) -> None:
+    reply = ENCODERS[encoder]()
+    assert isinstance(reply, PromptEncoder)
+    golden(f"replies/{encoder}-rendered.json", reply.rendered('<user> "hi"\n', NOW))

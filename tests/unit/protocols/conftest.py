@@ -5,9 +5,10 @@ from arriero.core.model import ModelSpec
 
 
 def find(name: str) -> ModelSpec:
-    """`demo` can everything, `plain` only complete, `embed` only embed; no other model exists."""
+    """`demo` can everything, `coder` fill in, `plain` only complete, `embed` only embed; no other model exists."""
     capabilities = {
         "demo": ("completion", "tools", "thinking"),
+        "coder": ("completion", "insert"),
         "plain": ("completion",),
         "embed": ("embedding",),
     }

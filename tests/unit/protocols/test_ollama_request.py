@@ -49,9 +49,12 @@ TOOL = {"type": "function", "function": {"name": "f"}}
         ),
         ({"format": "json"}, "not_implemented", "format is not supported by this version of arriero"),
         ({"format": {}}, "not_implemented", "format is not supported by this version of arriero"),
-        ({"suffix": "end"}, "not_implemented", "suffix is not supported by this version of arriero"),
+        (
+            {"suffix": "end"},
+            "unsupported",
+            "registry.ollama.ai/library/demo:latest does not support insert",
+        ),
         ({"images": ["aGk="]}, "not_implemented", "images is not supported by this version of arriero"),
-        ({"template": "{{ .Prompt }}"}, "not_implemented", "template is not supported by this version of arriero"),
         ({"keep_alive": "-1"}, "invalid_request", 'time: missing unit in duration "-1"'),
         ({"keep_alive": True}, "invalid_request", "keep_alive must be a number of seconds or a duration"),
         ({"stream": "yes"}, "invalid_request", "invalid request: Expected `bool`, got `str` - at `$.stream`"),
@@ -165,3 +168,22 @@ def test_tool_schemas_keep_their_order() -> None:
 def test_show() -> None:
     assert decode_show(b'{"name":"demo","Verbose":true}').verbose is True
     assert decode_show(b'{"model":"demo","system":"x"}').ignored == ("system",)
+
+
+def test_template_and_suffix_reach_the_request() -> None:
+    body = {"model": "coder", "prompt": "a", "suffix": "b", "template": "{{ .Suffix }}"}
+    call = decode_generate(msgspec.json.encode(body), find)
+    assert (call.request.suffix, call.request.template) == ("b", "{{ .Suffix }}")
+    raw = decode_generate(msgspec.json.encode({"model": "coder", "prompt": "a", "suffix": "b", "raw": True}), find)
+    assert raw.request.suffix is None
+    empty = decode_generate(msgspec.json.encode({"model": "plain", "prompt": "a", "suffix": "", "template": ""}), find)
+    assert (empty.request.suffix, empty.request.template) == (None, None)
+
+
+def test_rendering_is_an_action_where_there_is_something_to_render() -> None:
+    asked = {"model": "demo", "_debug_render_only": True}
+    assert decode_generate(msgspec.json.encode({**asked, "prompt": "a"}), find).action == "render"
+    assert decode_generate(msgspec.json.encode(asked), find).action == "load"
+    messages = [{"role": "user", "content": "a"}]
+    assert decode_chat(msgspec.json.encode({**asked, "messages": messages}), find).action == "render"
+    assert decode_chat(msgspec.json.encode(asked), find).action == "load"

@@ -142,3 +142,14 @@ async def test_requests_are_counted_by_route(local: Local) -> None:
 def test_paths_are_listed_once() -> None:
     listed = [(route.path, method) for route in routes(Context(FakeService(), "0")) for method in route.methods or ()]
     assert len(listed) == len(set(listed))
+
+
+async def test_a_prompt_is_shown_and_nothing_generated(local: Local) -> None:
+    running, http = local
+    body = {"model": "demo", "prompt": "hi", "_debug_render_only": True}
+    response = await http.post("/api/generate", json=body)
+    assert response.headers["content-type"] == "application/json; charset=utf-8"
+    assert response.json()["_debug_info"] == {"rendered_template": "<hi>"}
+    chat = await http.post("/api/chat", json={**CHAT, "_debug_render_only": True})
+    assert chat.json()["_debug_info"] == {"rendered_template": "<None>"}
+    assert running.service.endings == []
