@@ -322,9 +322,6 @@ def test_a_body_that_never_comes_holds_nothing(server: Server) -> None:
         ("GET", "/api/chat", 405),
         ("DELETE", "/v1/completions", 405),
         ("POST", "/api/tags", 405),
-        ("POST", "/api/embed", 501),
-        ("POST", "/api/pull", 501),
-        ("POST", "/v1/embeddings", 501),
     ],
 )
 def test_other_paths_and_verbs(server: Server, method: str, path: str, status: int) -> None:
