@@ -19,6 +19,7 @@ from arriero.server.run import run_server
 from arriero.service.service import Service
 from arriero.service.templates import choose_template
 from arriero.store.catalog import Catalog
+from arriero.store.in_place import HuggingFaceCache, InPlace, LmStudioFolder
 from arriero.store.places import Stores
 
 log = logging.getLogger("arriero")
@@ -36,7 +37,8 @@ def build(config: Config) -> tuple[ASGIApp, Service]:
     metrics = Metrics()
     stores = Stores(config.ollama_models, config.home / "models")
     refine = partial(choose_template, forced=config.service.go_template)
-    catalog = Catalog(config.models, config.folders, stores.folders, refine)
+    others: list[InPlace] = [*map(HuggingFaceCache, config.huggingface), *map(LmStudioFolder, config.lmstudio)]
+    catalog = Catalog(config.models, config.folders, stores.folders, refine, others)
     service = Service(catalog, config.service, metrics, stores)
     return create_app(service, config.server, metrics), service
 

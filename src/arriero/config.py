@@ -22,7 +22,8 @@ from arriero.service.options import ServiceOptions
 from arriero.store.registry.options import RegistryOptions, user_agent
 
 DEFAULT_PORT = 11434
-FILE_KEYS = {"models": dict, "models_dirs": list}
+FILE_KEYS = {"models": dict, "models_dirs": list, "in_place": list}
+IN_PLACE = ("huggingface", "lmstudio")
 
 
 class ConfigError(Exception):
@@ -66,6 +67,8 @@ class Config:
     models: Mapping[str, Path] = field(default_factory=dict)
     folders: tuple[Path, ...] = ()
     ollama_models: Path | None = None
+    huggingface: tuple[Path, ...] = ()
+    lmstudio: tuple[Path, ...] = ()
     log_level: str = "info"
 
 
@@ -201,6 +204,26 @@ def _models(given: Sequence[str], configured: Mapping[str, Any], base: Path) -> 
     return models
 
 
+def _in_place(named: Sequence[Any], path: Path) -> Sequence[Any]:
+    for one in named:
+        if one not in IN_PLACE:
+            raise ConfigError(f"{path}: in_place knows {' and '.join(IN_PLACE)}, not {one!r}")
+    return named
+
+
+def _huggingface(environ: Mapping[str, str]) -> tuple[Path, ...]:
+    """Where huggingface_hub keeps what it downloads."""
+    cache = Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or Path.home()) / ".cache")
+    home = environ.get("HF_HOME") or str(cache / "huggingface")
+    return (Path(environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser(),)
+
+
+def _lmstudio(environ: Mapping[str, str]) -> tuple[Path, ...]:
+    """Where LM Studio keeps its models: now, and before it moved."""
+    home = Path(environ.get("HOME") or Path.home())
+    return (home / ".lmstudio" / "models", home / ".cache" / "lm-studio" / "models")
+
+
 def load_config(
     environ: Mapping[str, str] = os.environ,
     *,
@@ -229,6 +252,7 @@ def load_config(
     timeout = _duration(environ, "OLLAMA_LOAD_TIMEOUT", 300.0)
     folder_list = [*content.get("models_dirs", ()), *folders]
     debug = environ.get("OLLAMA_DEBUG", "")
+    others = _in_place(content.get("in_place", IN_PLACE), path)
     return Config(
         home=home,
         server=ServerOptions(host=address.host, port=address.port, api_keys=() if no_auth else keys, origins=origins),
@@ -245,5 +269,7 @@ def load_config(
         models=_models(models, content.get("models", {}), path.parent),
         folders=tuple(path.parent / Path(str(folder)).expanduser() for folder in folder_list),
         ollama_models=Path(store.strip("\"'")).expanduser(),
+        huggingface=_huggingface(environ) if "huggingface" in others else (),
+        lmstudio=_lmstudio(environ) if "lmstudio" in others else (),
         log_level=environ.get("ARRIERO_LOG") or ("debug" if debug and truthy(environ, "OLLAMA_DEBUG") else "info"),
     )

@@ -95,6 +95,7 @@ def test_models_come_from_file_and_flags(tmp_path: Path) -> None:
     [
         ("surprise = 1", "unknown key 'surprise'"),
         ("models = 1", "must be a table"),
+        ('in_place = ["elsewhere"]', "in_place knows huggingface and lmstudio, not 'elsewhere'"),
         ("[models]\nx = 1", "must be a string"),
         ('[models]\nx = "none.gguf"', "no file"),
         ("= broken", "cannot read"),
@@ -105,6 +106,17 @@ def test_a_bad_file_says_what_is_wrong(tmp_path: Path, text: str, why: str) -> N
     file.write_text(text)
     with pytest.raises(ConfigError, match=why):
         load_config({"HOME": str(tmp_path)}, config_file=file)
+
+
+def test_other_programs_folders(tmp_path: Path) -> None:
+    config = load_config({"HOME": str(tmp_path)})
+    assert config.huggingface == (tmp_path / ".cache/huggingface/hub",)
+    assert config.lmstudio == (tmp_path / ".lmstudio/models", tmp_path / ".cache/lm-studio/models")
+    for environ, hub in (({"HF_HOME": "/hf"}, "/hf/hub"), ({"HF_HOME": "/hf", "HF_HUB_CACHE": "/hub"}, "/hub")):
+        assert load_config({"HOME": str(tmp_path), **environ}).huggingface == (Path(hub),)
+    (tmp_path / "config.toml").write_text("in_place = []")
+    config = load_config({"HOME": str(tmp_path)}, config_file=tmp_path / "config.toml")
+    assert (config.huggingface, config.lmstudio) == ((), ())
 
 
 def test_a_named_file_must_exist(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def _cannot_remove(name: str, path: Path) -> str:
         return f"'{name}' is built in and cannot be removed"
     return (
         f"'{name}' is served in place from {path}, and its file is never deleted; it goes when it is no longer named "
-        "on the command line (--model, --models-dir) or in the config file"
+        "on the command line (--model, --models-dir) or in the config file, or when the program that keeps it drops it"
     )
 
 

@@ -1,4 +1,4 @@
-"""Which names this server knows: files given by name, folders of GGUFs, models folders, and the built-in demo.
+"""Which names this server knows: files given by name, folders of GGUFs, models folders, other programs', the demo.
 
 Files are served in place and never written. Earlier sources win over later ones; the demo comes last.
 """
@@ -14,6 +14,7 @@ from arriero.core.errors import ModelLoadError, ModelNotFound, StoreError
 from arriero.core.model import ModelSpec
 from arriero.store.describe import describe
 from arriero.store.folder import ModelFolder
+from arriero.store.in_place import InPlace
 from arriero.store.names import ModelName, name_from_file, parse_name
 from arriero.store.ollama_store import StoredModel, read_folder
 
@@ -36,10 +37,11 @@ class Catalog:
         folders: Sequence[Path] = (),
         stores: Sequence[ModelFolder] = (),
         refine: Callable[[ModelSpec], ModelSpec] = lambda spec: spec,
+        others: Sequence[InPlace] = (),
     ) -> None:
         self._files = {str(parse_name(name)): path for name, path in files.items()}
         self._folders = tuple(folders)
-        self._stores = tuple(stores)
+        self._stores, self._others = tuple(stores), tuple(others)
         self._refine = refine
         self._specs: dict[tuple[str, str, int, int | str], ModelSpec] = {}
 
@@ -75,12 +77,16 @@ class Catalog:
                 raise ModelLoadError(str(error)) from error
             if stored is not None:
                 return str(stored.name), StoredModel(folder, stored)
+        for other in self._others:
+            found = other.find(wanted)
+            if found is not None:
+                return str(found[0]), found[1]
         if wanted.key == parse_name(DEMO).key and demo_path().exists():
             return DEMO, demo_path()
         raise ModelNotFound(f"model '{name}' not found", model=name)
 
     def in_place(self, name: ModelName) -> tuple[str, Path] | None:
-        """The file that is served under that name where it lies; the demo, which gives way to others, is none."""
+        """The file that was given to be served under that name; what gives way to a stored model is none."""
         for key, canonical, path in self._in_place():
             if key == name.key:
                 return canonical, path
@@ -99,6 +105,9 @@ class Catalog:
         for folder in self._stores:
             for stored in read_folder(folder):
                 yield stored.name.key, str(stored.name), stored
+        for other in self._others:
+            for found, path in other.models():
+                yield found.key, str(found), path
         if demo_path().exists():
             yield parse_name(DEMO).key, DEMO, demo_path()
 
