@@ -24,3 +24,11 @@ def exact_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with serve(tmp_path_factory.mktemp("exact server"), environment=environment) as running:
         running.load()
         yield running
+
+
+@pytest.fixture(autouse=True)
+def _loaded(request: pytest.FixtureRequest) -> None:
+    """Tests of `stop` and the like leave the shared server without its model, or with it on more threads."""
+    if "server" in request.fixturenames:
+        running: Server = request.getfixturevalue("server")
+        running.load()

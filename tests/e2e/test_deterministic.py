@@ -154,6 +154,7 @@ def test_answers_do_not_depend_on_prefix_sharing(exact_server: Server, tmp_path:
     prompt = shared[0].usage["prompt_tokens"]
     assert cached > (2 * len(asked) - 2) * (prompt - 48)
     with serve(tmp_path, environment={"ARRIERO_DETERMINISTIC": "1", "ARRIERO_PREFIX_CACHE": "0"}) as plain:
+        plain.load()
         computed = asyncio.run(ask_all(plain, "/v1/completions", asked))
         assert plain.metrics()["arriero_cached_tokens_total"] == 0
     assert [answer.text for answer in shared] == [answer.text for answer in computed]
