@@ -23,6 +23,7 @@ MAX_CHARS = 32 * 1024 * 1024  # of any string that a template makes
 MAX_ITEMS = 1_000_000  # of any list, nested ones included
 MAX_WIDTH = 10_000  # of padding, indentation and precision
 MAX_BITS = 4_096  # of any integer
+_SLACK_S = 0.05  # how much later the hooks look at the clock where a timer rings: one TimeUp must not follow another
 
 
 class LimitExceeded(SecurityError):
@@ -66,9 +67,10 @@ def time_limit(deadline_s: float) -> Iterator[None]:
     In the main thread a timer signal (ITIMER_REAL) interrupts also between hooks; the handler and timer that were
     set before are put back. In other threads Python delivers no signals, and the hooks alone watch the clock.
     """
-    token = _meter.set(Meter(deadline_s))
+    has_timer = threading.current_thread() is threading.main_thread()
+    token = _meter.set(Meter(deadline_s + (_SLACK_S if has_timer else 0.0)))
     try:
-        if threading.current_thread() is not threading.main_thread():
+        if not has_timer:
             yield
             return
         armed = True

@@ -14,7 +14,7 @@ import msgspec
 
 from arriero.core.request import Message, ToolSpec
 from arriero.text.go_template import nodes
-from arriero.text.go_template.execution import RENDER_S, bounded_run, execute, run
+from arriero.text.go_template.execution import RENDER_S, execute, guarded, run
 from arriero.text.go_template.parser import parse
 from arriero.text.limits import bounded
 from arriero.text.ollama_values import message_values, tool_values
@@ -75,7 +75,7 @@ class OllamaTemplate:
         system, merged = collate(messages)
         thinking = _thinking(think)
         if "messages" not in self._variables:
-            return self._turn_by_turn(merged, thinking, deadline_s)
+            return guarded(lambda: self._turn_by_turn(merged, thinking), deadline_s)
         data = {
             "System": system,
             "Messages": message_values(merged),
@@ -92,7 +92,7 @@ class OllamaTemplate:
         data = {"Prompt": prompt, "Suffix": suffix, "Response": "", **_thinking(think)}
         return execute(self._template, data, deadline_s=deadline_s)
 
-    def _turn_by_turn(self, messages: Sequence[Message], thinking: dict[str, Any], deadline_s: float) -> str:
+    def _turn_by_turn(self, messages: Sequence[Message], thinking: dict[str, Any]) -> str:
         pieces: list[str] = []
         size = 0
         turn = {"System": "", "Prompt": "", "Response": ""}
@@ -104,15 +104,14 @@ class OllamaTemplate:
             bounded(size)
             turn.update(System="", Prompt="", Response="")
 
-        with bounded_run(deadline_s):
-            for message in messages:
-                begins = {"system": ("Prompt", "Response"), "user": ("Response",)}.get(message.role, ())
-                if any(turn[part] for part in begins):
-                    go_on(self._template)
-                part = _PARTS.get(message.role)
-                if part is not None:
-                    turn[part] = message.content
-            go_on(self._until_response)
+        for message in messages:
+            begins = {"system": ("Prompt", "Response"), "user": ("Response",)}.get(message.role, ())
+            if any(turn[part] for part in begins):
+                go_on(self._template)
+            part = _PARTS.get(message.role)
+            if part is not None:
+                turn[part] = message.content
+        go_on(self._until_response)
         return "".join(pieces)
 
     @cached_property

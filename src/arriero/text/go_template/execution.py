@@ -5,8 +5,7 @@ Go writes what came before an error; here there is the whole text or an error.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -26,16 +25,14 @@ _Signal = Literal["break", "continue"] | None
 
 def execute(template: nodes.Template, data: dict[str, Any], *, deadline_s: float = RENDER_S) -> str:
     """Return the text; TemplateError with Go's words, or when it takes too long or makes too much."""
-    with bounded_run(deadline_s):
-        return run(template, data)
+    return guarded(lambda: run(template, data), deadline_s)
 
 
-@contextmanager
-def bounded_run(deadline_s: float) -> Iterator[None]:
-    """Bound the steps and the time of every `run` inside together; what they exceed is a TemplateError."""
+def guarded(work: Callable[[], str], deadline_s: float) -> str:
+    """Bound the steps and the time of every `run` in `work` together; what they exceed is a TemplateError."""
     try:
         with time_limit(deadline_s):
-            yield
+            return work()
     except TimeUp:
         raise TemplateError(f"template: the template took longer than {deadline_s:g} s") from None
     except LimitExceeded as limit:
@@ -44,10 +41,14 @@ def bounded_run(deadline_s: float) -> Iterator[None]:
         raise TemplateError("template: the template is nested too deep") from None
     except MemoryError:
         raise TemplateError("template: the template needs too much memory") from None
+    except TemplateError:
+        raise
+    except Exception as error:  # a fault of ours must not end the worker
+        raise TemplateError(f"template: the template failed: {type(error).__name__}: {error}") from error
 
 
 def run(template: nodes.Template, data: dict[str, Any]) -> str:
-    """Return the text; only inside `bounded_run`."""
+    """Return the text; only inside `guarded`."""
     output = _Output()
     _Walker(template, "", output, Variables(data)).run(template.root, data)
     return output.text()

@@ -15,7 +15,7 @@ from arriero.text.go_template.pipelines import STRINGS, PipelineParser
 from arriero.text.go_template.quoting import InvalidLiteral, quote, unquote
 from arriero.text.go_template.token_stream import TokenStream
 
-MAX_SOURCE = 128 * 1024  # characters; the largest template of Ollama's library has some 20 thousand
+MAX_SOURCE = 64 * 1024  # characters; the largest template of Ollama's library has some 20 thousand
 _BRANCHES: dict[str, Literal["if", "with", "range"]] = {"if": "if", "with": "with", "range": "range"}
 
 
