@@ -133,16 +133,21 @@ class ManifestStore:
         """Every manifest, and every file in a manifest's place that stays unreadable after some tries."""
         found: list[StoredManifest] = []
         broken: list[Broken] = []
-        for path in self._files():
-            try:
-                manifest, modified = self._read(path)
-                name = self._name(path)
-            except FileNotFoundError:
-                continue  # deleted since it was listed
-            except (StoreError, OSError) as error:
-                broken.append(Broken(path, str(error)))
-                continue
-            found.append(StoredManifest(name, path, manifest, modified))
+        left = list(self._files())
+        for attempt in range(READS):
+            broken = []
+            for path in left:
+                try:
+                    manifest, modified = self._read(path)
+                    found.append(StoredManifest(self._name(path), path, manifest, modified))
+                except FileNotFoundError:
+                    continue  # deleted since it was listed
+                except (StoreError, OSError) as error:
+                    broken.append(Broken(path, str(error)))
+            left = [one.path for one in broken]
+            if not left or attempt == READS - 1:
+                break
+            time.sleep(PAUSE_S)  # once for all of them
         return found, broken
 
     def find(self, name: ModelName) -> StoredManifest | None:
@@ -150,14 +155,17 @@ class ManifestStore:
         path = self.locate(name)
         if path is None:
             return None
-        try:
-            with told(f"read the manifest of {name}"):
+        for attempt in range(READS):
+            try:
                 manifest, modified = self._read(path)
-        except StoreError as error:
-            if isinstance(error.__cause__, FileNotFoundError):
+                return StoredManifest(self._name(path), path, manifest, modified)
+            except FileNotFoundError:
                 return None
-            raise StoreError(f"the manifest of {name} cannot be used: {error}") from error
-        return StoredManifest(self._name(path), path, manifest, modified)
+            except (StoreError, OSError) as error:
+                if attempt == READS - 1:
+                    raise StoreError(f"the manifest of {name} cannot be used: {error}") from error
+                time.sleep(PAUSE_S)
+        return None
 
     def locate(self, name: ModelName) -> Path | None:
         """Where the manifest of that name lies: the very name first, else one that differs in case."""
@@ -218,16 +226,9 @@ class ManifestStore:
             raise StoreError("its path is no model name") from None
 
     def _read(self, path: Path) -> tuple[Manifest, float]:
-        for attempt in range(READS):
-            try:
-                with path.open("rb") as file:
-                    modified = os.fstat(file.fileno()).st_mtime
-                    return parse_manifest(file.read(MAX_MANIFEST + 1)), modified
-            except StoreError:
-                if attempt == READS - 1:
-                    raise
-                time.sleep(PAUSE_S)
-        raise AssertionError("unreachable")
+        with path.open("rb") as file:
+            modified = os.fstat(file.fileno()).st_mtime
+            return parse_manifest(file.read(MAX_MANIFEST + 1)), modified
 
 
 def _parts(name: ModelName) -> tuple[str, str, str, str]:

@@ -10,8 +10,9 @@ import ollama
 import openai
 import pytest
 
-from arriero.core.errors import ContextLengthExceeded, ErrorInfo, Overloaded
+from arriero.core.errors import ContextLengthExceeded, ErrorInfo, Overloaded, StoreError
 from arriero.core.events import Accepted, Failed, Finished, TextDelta, ToolCallDelta
+from arriero.core.library import Progress
 from arriero.core.request import ToolCall
 from tests.unit.server.conftest import Running
 from tests.unit.server.fake import DEMO, USAGE
@@ -137,8 +138,9 @@ async def test_ollama_errors(native: ollama.AsyncClient, running: Running) -> No
     with pytest.raises(ollama.ResponseError, match=r"^model runner has unexpectedly stopped"):
         await collect(await native.chat("demo", messages=MESSAGES, stream=True), texts)
     assert texts == ["Half"]
-    with pytest.raises(ollama.ResponseError, match=r"^/api/pull is not in this version"):
-        await native.pull("demo")
+    running.service.reports = [Progress(status="parsing GGUF"), StoreError("the disk is full")]
+    with pytest.raises(ollama.ResponseError, match=r"^the disk is full"):
+        [report async for report in await native.create("x", from_="demo", stream=True)]
 
 
 async def test_openai_chat(client: openai.AsyncOpenAI, running: Running) -> None:
