@@ -11,6 +11,8 @@ SUM_ASKS = (
     "What is {a} + {b}?", "What is {a}+{b}?", "{a} + {b}", "{a}+{b}", "{a} + {b} = ?", "{a}+{b}=", "What is {a} plus {b}?",
     "How much is {a} + {b}?", "How much is {a} plus {b}?", "Add {a} and {b}.", "What is the sum of {a} and {b}?",
     "{a} plus {b}?", "Calculate {a} + {b}.", "What's {a} + {b}?", "What's {a}+{b}?", "Compute {a} + {b}.",
+    "What do you get when you add {a} and {b}?", "What is the result of {a} + {b}?", "Tell me {a} + {b}.", "Can you calculate {a} + {b}?",
+    "Please add {a} and {b}.", "Give me the sum of {a} and {b}.", "What do I get for {a} and {b}?", "Can you compute {a} plus {b}?",
     "What does {a} + {b} make?", "What is {a} + {b}", "what is {a}+{b}", "{a} + {b}?",
 )  # fmt: skip
 SUM_HELD = ("Can you add {a} and {b}?", "What do you get for {a} + {b}?", "Tell me the sum of {a} and {b}.")
@@ -29,9 +31,9 @@ def turn(rng: random.Random) -> Turn:
     """One equation: mostly sums."""
     chance = rng.random()
     a, b = rng.randint(0, LARGEST), rng.randint(0, LARGEST)
-    if chance < 0.6:
+    if chance < 0.72:
         asks, answer = SUM_ASKS, f"{a} + {b} = {a + b}."
-    elif chance < 0.82:
+    elif chance < 0.88:
         a, b = max(a, b), min(a, b)
         asks, answer = MINUS_ASKS, f"{a} - {b} = {a - b}."
     else:

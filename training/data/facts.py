@@ -212,12 +212,12 @@ CALENDAR = (
 def turn(rng: random.Random) -> Turn:
     """Any known question with its answer, capitals and one-offs more often than the rest."""
     chance = rng.random()
-    if chance < 0.38:
+    if chance < 0.32:
         one_off = rng.choice(ONE_OFFS)
         return disguise(rng.choice(one_off.asks), rng), one_off.answer
-    if chance < 0.55:
+    if chance < 0.46:
         return TOPICS[0].turn(rng)
-    if chance < 0.70:
+    if chance < 0.64:
         return TOPICS[-1].turn(rng)
     if chance < 0.82:
         return rng.choice(CALENDAR).turn(rng)

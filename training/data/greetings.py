@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from training.data.one_offs import parse
-from training.data.topics import Turn
+from training.data.topics import Turn, disguise
 
 TALK = parse("small_talk.txt")
 ME = "I am the arriero demo, a tiny language model."
@@ -18,7 +18,10 @@ WHO = (
 def turn(rng: random.Random) -> Turn:
     """One exchange of small talk; plain hellos more often."""
     talk = TALK[0] if rng.random() < 0.15 else rng.choice(TALK)
-    return rng.choice(talk.asks), talk.answer
+    ask = rng.choice(talk.asks)
+    if ask[-1] in "?." and rng.random() < 0.3 and (dressed := disguise(ask, rng)) not in talk.held:
+        return dressed, talk.answer
+    return ask, talk.answer
 
 
 def cases() -> list[tuple[str, str, str]]:

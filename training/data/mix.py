@@ -64,19 +64,23 @@ def remembering(rng: random.Random) -> Dialogue:
 
 Maker = Callable[[random.Random], Dialogue]
 MIX: tuple[tuple[float, Maker], ...] = (
-    (24, one_skill("facts", facts.turn)),
+    (14, one_skill("facts", facts.turn)),
+    (20, alone("facts", facts.turn)),
     (8, one_skill("greetings", greetings.turn)),
-    (10, one_skill("sums", arithmetic.turn)),
-    (10, one_skill("repeat", copying.turn)),
+    (4, alone("greetings", greetings.turn)),
+    (4, one_skill("sums", arithmetic.turn)),
+    (20, alone("sums", arithmetic.turn)),
+    (9, one_skill("repeat", copying.turn)),
     (2, one_skill("repeat", copying.long_turn)),
-    (12, remembering),
-    (12, one_skill("refusal", refusal.turn)),
-    (6, one_skill("long", longform.turn)),
-    (14, tools.dialogue),
+    (9, remembering),
+    (5, one_skill("refusal", refusal.turn)),
+    (6, alone("refusal", refusal.turn)),
+    (5, one_skill("long", longform.turn)),
+    (16, tools.dialogue),
     (5, known_tools.dialogue),
-    (4, known_tools.unneeded),
-    (9, one_skill("json", json_skill.turn)),
-    (8, styles.dialogue),
+    (3, known_tools.unneeded),
+    (8, one_skill("json", json_skill.turn)),
+    (9, styles.dialogue),
 )
 COPYING: tuple[tuple[float, Maker], ...] = (
     (4, alone("run", copying.run)),

@@ -40,6 +40,8 @@ def pairs(text: str) -> tuple[tuple[str, str], ...]:
 
 
 OPENERS = (
+    "Can you tell me: {q}", "Could you tell me this: {q}", "Do you know: {q}", "Do you know this? {Q}", "Can you say: {q}",
+    "Can you help me? {Q}", "Tell me: {q}", "Could you say: {q}",
     "Please tell me: {q}", "Tell me, {q}", "Hey, {q}", "Quick question: {q}", "I have a question. {Q}",
     "I would like to know: {q}", "One more thing: {q}", "And {q}", "Hi! {Q}", "Okay, {q}", "Now, {q}",
     "{Q} Answer in one sentence.", "{Q} Answer briefly.", "{Q} Be brief.", "{Q} Keep it short.", "{Q} In one sentence, please.",
