@@ -122,3 +122,17 @@ def test_other_programs_folders(tmp_path: Path) -> None:
 def test_a_named_file_must_exist(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no config file"):
         load_config({"HOME": str(tmp_path)}, config_file=tmp_path / "none.toml")
+
+
+def test_registries(tmp_path: Path) -> None:
+    home = {"HOME": str(tmp_path)}
+    registry = load_config(home).service.registry
+    assert registry.agent.startswith("ollama/0.33.0 (")
+    assert (registry.private, registry.hf_token) == ((), "")
+    assert registry.hf_token_file == tmp_path / ".cache" / "huggingface" / "token"
+    assert registry.key == tmp_path / ".ollama" / "id_ed25519"
+    settings = {"ARRIERO_PRIVATE_REGISTRIES": "box:5000, 10.0.0.0/8,", "HF_TOKEN": " hf_x\n", "HF_HOME": "/hub"}
+    registry = load_config(home | settings).service.registry
+    assert registry.private == ("box:5000", "10.0.0.0/8")
+    assert (registry.hf_token, registry.hf_token_file) == ("hf_x", Path("/hub/token"))
+    assert "hf_x" not in repr(registry)

@@ -11,7 +11,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
-from arriero.core.errors import InvalidRequest, RegistryError, StoreError
+from arriero.core.errors import BlobNotFound, InvalidRequest, RegistryError, StoreError
 from arriero.core.library import CreateRequest, Progress
 from arriero.service.fetch import BlobCommit, BlobFetch, FileFetch
 from arriero.service.flights import Flights
@@ -72,6 +72,31 @@ class Puller:
         raw = await self._manifest(repository, insecure)
         found = read_manifest(raw)
         layers = [found.gguf] if isinstance(found, Artifact) else _each_once(found)
+        async with contextlib.aclosing(self._blobs(folder, repository, layers, insecure)) as reports:
+            async for progress in reports:
+                yield progress
+        if isinstance(found, Artifact):
+            async with contextlib.aclosing(self._make(repository.name, found.gguf.digest)) as reports:
+                async for progress in reports:
+                    yield progress
+            return
+        yield Progress(status="writing manifest")
+        unused = await asyncio.to_thread(_unused, folder, repository.name, found)
+        try:
+            await asyncio.to_thread(folder.write, repository.name, raw)
+        except BlobNotFound:  # somebody (an Ollama that starts prunes) has removed one that was there when we began
+            async with contextlib.aclosing(self._blobs(folder, repository, layers, insecure)) as reports:
+                async for progress in reports:
+                    yield progress
+            await asyncio.to_thread(folder.write, repository.name, raw)
+        if unused:
+            yield Progress(status="removing unused layers")
+        yield Progress(status="success")
+
+    async def _blobs(
+        self, folder: ModelFolder, repository: Repository, layers: list[Layer], insecure: bool
+    ) -> AsyncGenerator[Progress, None]:
+        """Fetch all that are not there, then check them and put them in place."""
         fetched: dict[str, Partial] = {}
         for layer in layers:
             async with contextlib.aclosing(self._layer(folder, repository, layer, insecure, fetched)) as reports:
@@ -80,17 +105,6 @@ class Puller:
         yield Progress(status="verifying sha256 digest")
         for digest, partial in fetched.items():
             await self._commit(folder, partial, digest)
-        if isinstance(found, Artifact):
-            async with contextlib.aclosing(self._make(repository.name, found.gguf.digest)) as reports:
-                async for progress in reports:
-                    yield progress
-            return
-        yield Progress(status="writing manifest")
-        unused = await asyncio.to_thread(_unused, folder, repository.name, found)
-        await asyncio.to_thread(folder.write, repository.name, raw)
-        if unused:
-            yield Progress(status="removing unused layers")
-        yield Progress(status="success")
 
     async def _manifest(self, repository: Repository, insecure: bool) -> bytes:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from arriero.core.version import __version__
@@ -36,7 +36,7 @@ class RegistryOptions:
 
     agent: str = f"arriero/{__version__}"
     private: tuple[str, ...] = ()
-    hf_token: str = ""
+    hf_token: str = field(default="", repr=False)
     hf_token_file: Path | None = None
     key: Path | None = None
     parts: int = 16
