@@ -23,6 +23,7 @@ from arriero.store.registry.reference import Repository
 OCI_MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONTROL_TRIES = 3
 """How often a short request is sent when the registry answers 5xx or breaks the connection."""
+NO_HEAD = frozenset({405, 501})
 
 T = TypeVar("T")
 
@@ -77,6 +78,9 @@ class Registry:
             async with self.request("HEAD", self.blob_url(digest), follow=True) as response:
                 if response.status == 404:
                     return None
+                away = response.url.origin() != self._base.origin()
+                if response.status in NO_HEAD or (away and response.status >= 400):
+                    return -1  # it is there, but HEAD is not for it: storage elsewhere may have signed a GET alone
                 await check(response)
                 return length_of(response)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -129,6 +130,10 @@ class Http:
 
 def _reason(error: OSError) -> str:
     """The system's words: asyncio puts the address in their place, and name errors have numbers of their own."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not accepted ({error.verify_message})"
+    if isinstance(error, ssl.SSLError):
+        return f"it does not speak TLS ({error.reason}); insecure (--insecure) speaks plain HTTP"
     if error.errno is not None and error.errno > 0:
         return os.strerror(error.errno)
     return error.strerror or str(error) or "no connection"

@@ -83,8 +83,8 @@ class Partial:
                 if not _locked(file) or not self._still_there(file):
                     os.close(file)
                     return False
-                self._notes = os.open(self._state, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 self._file = file
+                self._notes = os.open(self._state, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 self._resume()
             except OSError:
                 self.release()

@@ -163,6 +163,39 @@ async def test_nobody_answers(options: RegistryOptions, registry: ScriptedRegist
         await manifest(registry, options)
 
 
+async def test_a_blob_that_answers_no_head(
+    registry: ScriptedRegistry, elsewhere: ScriptedRegistry, options: RegistryOptions
+) -> None:
+    digest = registry.add(b"weights")
+    status = 405
+
+    async def no_head(request: web.Request) -> web.StreamResponse | None:
+        return web.Response(status=status) if request.method == "HEAD" else None
+
+    async def away(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=307, headers={"Location": f"http://{elsewhere.host}/x"})
+
+    registry.before = elsewhere.before = no_head
+    async with Registry(named(f"{registry.host}/n/m"), options, insecure=True) as client:
+        assert await client.blob_size(digest) == -1
+        status = 403
+        with pytest.raises(Refused, match="403"):
+            await client.blob_size(digest)
+        registry.before = away
+        assert await client.blob_size(digest) == -1
+        registry.before = None
+        assert await client.blob_size(digest) == 7
+        assert await client.blob_size(f"sha256:{'0' * 64}") is None
+
+
+async def test_a_registry_without_tls(registry: ScriptedRegistry, options: RegistryOptions) -> None:
+    found = parse_remote(f"{registry.host}/n/m")
+    assert isinstance(found, Repository)
+    async with Registry(found, dataclasses.replace(options, private=("*",))) as client:
+        with pytest.raises(Unreachable, match=r"does not speak TLS \(.*\); insecure"):
+            await client.manifest()
+
+
 def challenge(registry: ScriptedRegistry, realm: str = "") -> str:
     realm = realm or f"http://{registry.host}/token"
     return f'Bearer realm="{realm}",service="the service",scope="repository:n/m:pull"'
