@@ -36,7 +36,7 @@ class Scripted:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until `condition` holds; the test's own time limit ends what never comes."""
-        while not condition():  # noqa: ASYNC110  what is waited for happens in another process
+        while not condition():
             await asyncio.sleep(0.005)
 
     async def ask(self, prompt: str) -> list[Event]:
