@@ -35,7 +35,7 @@ def create(
     source = Path(file) if file else folder / "Modelfile"
     if file == "-":
         text = decode(sys.stdin.buffer.read())
-    elif source.is_file():
+    elif source.exists() and not source.is_dir():  # a pipe will do
         text = decode(source.read_bytes())
     elif file:
         raise CommandFailed(NOT_FOUND)

@@ -1,21 +1,25 @@
-"""The commands of a chat: `/set`, `/show`, `/load`, `/list`, `/clear`, `/bye`, `/?`."""
+"""The commands of a chat: `/set`, `/show`, `/load`, `/save`, `/list`, `/clear`, `/bye`, `/?`."""
 
 from __future__ import annotations
 
+import asyncio
 import shlex
-from typing import TextIO
+from typing import Any, TextIO
 
 from arriero.cli.conversation import Conversation
 from arriero.cli.failures import CommandFailed
 from arriero.cli.settings import read_format, read_parameter, read_think
 from arriero.cli.show import PARTS, sections
 from arriero.cli.tables import human_size, table
+from arriero.client.address import key_from_environment
+from arriero.client.library import AsyncLibrary
 
 HELP = """\
 Available Commands:
   /set            Set session variables
   /show           Show model information
   /load MODEL     Go on with another model
+  /save MODEL     Make a model of this session
   /list           List the models there are
   /clear          Clear session context
   /bye, /exit     Exit
@@ -84,6 +88,8 @@ def obey(line: str, chat: Conversation, out: TextIO) -> None:
         out.write(table([("NAME", "SIZE"), *models]))
     elif command == "/load":
         _load(words, chat, out)
+    elif command == "/save":
+        _save(words, chat, out)
     elif command == "/set":
         _set(line, words, chat, out)
     elif command == "/show":
@@ -98,6 +104,25 @@ def _load(words: list[str], chat: Conversation, out: TextIO) -> None:
     chat.client.generate("", model=words[0], keep_alive=chat.settings.keep_alive)  # also says whether there is one
     chat.settings.model = words[0]
     out.write(f"Loaded model '{words[0]}'\n")
+
+
+def _save(words: list[str], chat: Conversation, out: TextIO) -> None:
+    """Make a model of the one that is asked, with what was set here and what was said."""
+    if len(words) != 1:
+        raise CommandFailed("/save needs a name for the model")
+    settings = chat.settings
+    body: dict[str, Any] = {"model": words[0], "from": settings.model, "parameters": settings.options}
+    if settings.system is not None:
+        body["system"] = settings.system
+    body["messages"] = [{"role": turn.role, "content": turn.content} for turn in chat.messages]
+
+    async def make() -> None:
+        async with AsyncLibrary(chat.client.address, api_key=key_from_environment()) as library:
+            async for _ in library.progress("/api/create", body):
+                pass
+
+    asyncio.run(make())
+    out.write(f"Created new model '{words[0]}'\n")
 
 
 def _set(line: str, words: list[str], chat: Conversation, out: TextIO) -> None:

@@ -142,6 +142,7 @@ def test_settings_reach_the_server(server: Scripted, talk: Talk) -> None:
         ("/show template", "T"),
         ("/show system", "No system was specified for this model."),
         ("/load", "Error: /load needs the name of a model"),
+        ("/save", "Error: /save needs a name for the model"),
     ],
 )
 def test_commands_tell(talk: Talk, line: str, told: str) -> None:
@@ -160,6 +161,22 @@ def test_load_changes_the_model(server: Scripted, talk: Talk) -> None:
     server.replies["/api/generate"] = document({"error": "model 'x' not found"}, 404)
     assert "Error: model 'x' not found" in talk("/load x", "one")
     assert server.asked[-1].body["model"] == "demo"
+
+
+def test_save_makes_a_model_of_the_session(server: Scripted, talk: Talk) -> None:
+    server.replies["/api/create"] = stream(b'{"status":"success"}\n')
+    out = talk("/set system Be brief.", "/set parameter seed 3", "one", "/save mine")
+    assert "Created new model 'mine'" in out
+    assert server.asked[-1].body == {
+        "model": "mine",
+        "from": "demo",
+        "system": "Be brief.",
+        "parameters": {"seed": 3},
+        "messages": [{"role": "user", "content": "one"}, {"role": "assistant", "content": "ONE"}],
+        "stream": True,
+    }
+    server.replies["/api/create"] = document({"error": "invalid model name"}, 400)
+    assert "Error: invalid model name" in talk("/save ..")
 
 
 def test_an_error_ends_the_turn_not_the_chat(server: Scripted, talk: Talk) -> None:
