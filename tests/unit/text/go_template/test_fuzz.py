@@ -46,7 +46,7 @@ def _only_template_errors() -> Iterator[None]:
             raise
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(source=SOURCES, data=st.dictionaries(st.sampled_from(["Messages", "Tools", "Role", "x"]), VALUES, max_size=4))
 def test_any_source_over_any_data(source: str, data: dict[str, object]) -> None:
     with _only_template_errors():
