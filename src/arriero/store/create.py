@@ -59,6 +59,7 @@ class _Draft:
 
     def blob(self, layer: Layer) -> None:
         """Add a layer whose blob is in the folder already."""
+        self.folder.blobs.touch(layer.digest)  # nobody removes young ones while the others are gathered
         self._new.setdefault(layer.digest, False)
         self.layers.append(layer)
 

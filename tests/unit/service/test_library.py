@@ -74,6 +74,13 @@ async def test_create_copy_delete(fixture: Fixture) -> None:
     assert {one.verdict for one in verify(fixture.folder)} == {"ok"}
 
 
+async def test_a_model_may_be_made_of_itself(fixture: Fixture) -> None:
+    await fixture.create(model="mine", base="tiny", system="One.")
+    await fixture.create(model="MINE", base="mine", system="Two.")
+    assert fixture.catalog.find("mine").system == "Two."
+    assert {one.verdict for one in verify(fixture.folder)} == {"ok"}
+
+
 async def test_a_base_that_is_not_here_is_pulled(fixture: Fixture) -> None:
     statuses = await fixture.create(model="mine", base="remote")
     assert statuses[0] == "pulling manifest"

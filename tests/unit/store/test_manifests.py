@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from arriero.core.errors import StoreError
 from arriero.store.folder import ModelFolder
@@ -88,6 +90,27 @@ def test_odd_manifests_are_reported_and_stay(raw: bytes, tmp_path: Path) -> None
     with pytest.raises(StoreError, match="odd:latest"):
         folder.manifests.find(parse_name("odd"))
     assert odd.read_bytes() == raw
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    raw=st.binary(max_size=60)
+    | st.recursive(
+        st.none() | st.integers() | st.floats() | st.sampled_from([DIGEST, "", "x", "sha256:.."]),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["layers", "config", "digest", "mediaType", "size", "from"]), inner)
+        ),
+        max_leaves=10,
+    ).map(lambda value: json.dumps(value).encode())
+)
+def test_any_bytes_are_a_manifest_or_an_error(raw: bytes) -> None:
+    try:
+        manifest = parse_manifest(raw)
+    except StoreError:
+        return
+    assert all(layer.digest.startswith("sha256") for layer in manifest.blobs)
+    assert manifest.raw == raw
 
 
 def test_a_manifest_being_written_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
