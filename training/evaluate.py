@@ -99,6 +99,11 @@ def score(cases: list[Case], ask: Ask, threads: int) -> tuple[dict[str, dict[str
     return rows, misses
 
 
+def of_skill(cases: list[Case], skill: str) -> list[Case]:
+    """The cases of one skill."""
+    return [case for case in cases if case.skill == skill]
+
+
 def table(rows: dict[str, dict[str, Any]]) -> str:
     """The scores as a Markdown table."""
     lines = ["| Skill | Right | Cases | Share | Floor | Met |", "|---|---|---|---|---|---|"]
@@ -117,11 +122,16 @@ def main() -> int:
     parser.add_argument("--key", help="API key, if the server wants one")
     parser.add_argument("--threads", type=int, default=4)
     parser.add_argument("--report-only", action="store_true", help="always exit 0")
+    parser.add_argument("--limit", type=int, default=0, help="cases for each skill, for a quick look; writes no scores")
     parser.add_argument("--misses", type=int, default=0, help="misses to print for each skill")
     parser.add_argument("--out", type=Path, default=SCORES)
     args = parser.parse_args()
     cases = all_cases()
     leaked = leaks(cases, 30000)
+    if args.limit:
+        cases = [
+            case for skill in dict.fromkeys(c.skill for c in cases) for case in of_skill(cases, skill)[: args.limit]
+        ]
     rows, misses = score(cases, over_http(args.base, args.model, args.key), args.threads)
     print(table(rows))
     shown: dict[str, int] = defaultdict(int)
@@ -131,7 +141,8 @@ def main() -> int:
             print(f"[{case.skill}] {case.messages[-1]['content']!r}\n  want {case.expected!r}\n  got  {reply}")
     for text in leaked:
         print(f"held-out, yet in the training text: {text!r}", file=sys.stderr)
-    args.out.write_text(json.dumps({"scores": rows, "leaked": leaked}, indent=2) + "\n", encoding="utf-8")
+    if not args.limit:
+        args.out.write_text(json.dumps({"scores": rows, "leaked": leaked}, indent=2) + "\n", encoding="utf-8")
     failed = bool(leaked) or any(not row["met"] for row in rows.values())
     return 0 if args.report_only or not failed else 1
 
