@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
+from yarl import URL
+
 from arriero.core.errors import InvalidRequest
 from arriero.store.names import DEFAULT_NAMESPACE, DEFAULT_TAG, ModelName, name_from_file, parse_name
 
@@ -54,7 +56,7 @@ def parse_remote(text: str, *, insecure: bool = False) -> Repository | RemoteFil
     scheme = scheme.lower()
     if scheme == "oci":
         return _oci(rest, insecure)
-    if separator and scheme in ("http", "https") and urlsplit(text).path.lower().endswith(".gguf"):
+    if separator and scheme in ("http", "https") and _looks_like_a_file(text):
         return _file(text)
     if scheme not in ("http", "https"):
         raise InvalidRequest("invalid model name", param="model")
@@ -67,17 +69,24 @@ def parse_remote(text: str, *, insecure: bool = False) -> Repository | RemoteFil
 def _check_port(host: str) -> None:
     """InvalidRequest for a host that is one to Ollama's grammar, but of which no URL can be made."""
     try:
-        good = bool(urlsplit(f"//{host}").hostname) and urlsplit(f"//{host}").port != 0
+        good = bool(URL(f"https://{host}").host) and urlsplit(f"//{host}").port != 0
     except ValueError:
         good = False
     if not good:
         raise InvalidRequest("invalid model name", param="model")
 
 
+def _looks_like_a_file(text: str) -> bool:
+    try:
+        return urlsplit(text).path.lower().endswith(".gguf")
+    except ValueError:
+        return False
+
+
 def _file(url: str) -> RemoteFile:
     parts = urlsplit(url)
     try:
-        known = parts.hostname and (parts.port or True)
+        known = URL(url).host and parts.hostname and (parts.port or True)
     except ValueError:
         known = False
     if not known or parts.username or parts.password:

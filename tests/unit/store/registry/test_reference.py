@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from yarl import URL
 
 from arriero.core.errors import InvalidRequest
 from arriero.store.registry.reference import RemoteFile, Repository, parse_remote
@@ -71,3 +74,22 @@ def test_files() -> None:
 def test_what_is_no_name(text: str) -> None:
     with pytest.raises(InvalidRequest):
         parse_remote(text)
+
+
+@given(st.text(alphabet="aZ0._-:/@%?#[]\\ \x00é", max_size=40), st.sampled_from(["", "oci://", "http://", "https://"]))
+def test_any_text_is_a_name_or_refused(text: str, scheme: str) -> None:
+    """Whatever is accepted makes a URL whose host and path are those of the name, and a path inside the store."""
+    for ending in ("", ".gguf"):
+        try:
+            found = parse_remote(scheme + text + ending)
+        except InvalidRequest:
+            continue
+        parts = (found.name.host, found.name.namespace, found.name.model, found.name.tag)
+        assert all(part and "/" not in part and part not in (".", "..") for part in parts)
+        if isinstance(found, Repository):
+            url = URL(found.base)
+            assert url.authority == found.host.lower() or url.host == found.host.lower().partition(":")[0]
+            assert url.path == f"/v2/{found.path}"
+            assert (url.query_string, url.fragment, url.user) == ("", "", None)
+        else:
+            assert URL(found.url).host
