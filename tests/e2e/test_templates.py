@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import urllib.error
 import urllib.request
@@ -154,7 +155,6 @@ def test_suffix_and_template_of_a_request(server: Server) -> None:
         ({"model": "chatty", "prompt": "a", "template": "{{ nope }}"}, 'template: :1: function "nope" not defined'),
         ({"model": "chatty", "prompt": "a", "template": "{{ .Prompt.X }}"},
          'template: :1:10: executing "" at <.Prompt.X>: can\'t evaluate field X in type interface {}'),
-        ({"model": "endless", "prompt": "a"}, "template: the template was stopped: more than 1000000 steps"),
         ({"model": "filling", "prompt": "a", "raw": True, "template": "x"},
          "raw mode does not support template, system, or context"),
     ],
@@ -162,6 +162,16 @@ def test_suffix_and_template_of_a_request(server: Server) -> None:
 def test_what_cannot_be_rendered(server: Server, body: dict[str, Any], text: str) -> None:
     for more in ({}, {"_debug_render_only": True}):
         assert post(server, "/api/generate", {**body, **more, "stream": False}) == (400, {"error": text})
+
+
+def test_an_endless_template_is_stopped_and_the_next_request_answered(server: Server) -> None:
+    for _ in range(2):
+        status, reply = post(server, "/api/generate", {"model": "endless", "prompt": "a", "stream": False})
+        assert status == 400
+        assert re.fullmatch(
+            r"template: the template (was stopped: more than 1000000 steps|took longer than 2 s)", reply["error"]
+        )
+    assert rendered(server, "endless", prompt="a", template="{{ .Prompt }}") == "a"
 
 
 def test_answers(server: Server) -> None:
