@@ -1,24 +1,35 @@
-"""Who can execute batches, by name. Nothing is imported before it is asked for."""
+"""Who can open a model, by the runner's name. Nothing is imported before it is asked for."""
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from arriero.core.errors import ModelLoadError
+from arriero.core.model import ModelSpec
+from arriero.core.request import LoadOptions
+from arriero.core.tokenizer import LoadedModel
 
-RUNNERS = {
-    "fake": "arriero.runners.fake:FakeRunner",
-    "llama_cpp": "arriero.runners.llama_cpp.runner:LlamaCppRunner",
+Progress = Callable[[float], None]
+"""Is told the share of the weights that is read, 0 to 1."""
+
+OPENERS = {
+    "fake": "arriero.runners.fake_model:open_model",
+    "llama_cpp": "arriero.runners.llama_cpp.opening:open_model",
 }
-"""Name → "module:Class"."""
+"""Name → "module:function"."""
 
 
-def runner_class(name: str) -> Any:
-    """Import and return the class called `name`; ModelLoadError for an unknown name."""
+def open_model(spec: ModelSpec, load: LoadOptions, options: Mapping[str, Any], progress: Progress) -> LoadedModel:
+    """Load `spec` with the runner it names; ModelLoadError when it cannot be.
+
+    `options` are a worker's settings; a runner takes those it knows.
+    """
     try:
-        module, _, attribute = RUNNERS[name].partition(":")
+        module, _, function = OPENERS[spec.runner].partition(":")
     except KeyError:
-        known = ", ".join(sorted(RUNNERS))
-        raise ModelLoadError(f"there is no runner called {name!r}, only {known}") from None
-    return getattr(importlib.import_module(module), attribute)
+        known = ", ".join(sorted(OPENERS))
+        raise ModelLoadError(f"there is no runner called {spec.runner!r}, only {known}") from None
+    opened: LoadedModel = getattr(importlib.import_module(module), function)(spec, load, options, progress)
+    return opened

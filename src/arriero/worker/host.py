@@ -9,8 +9,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
@@ -21,15 +21,22 @@ from arriero.core.tokenizer import LoadedModel
 from arriero.engine.engine import Engine
 from arriero.engine.events import Ended, EngineEvent, Started
 from arriero.engine.loop import Command, Loop, StepStats
+from arriero.engine.options import EngineOptions
 from arriero.engine.sequence import SequenceSpec
+from arriero.runners import open_model
 from arriero.worker.connection import Connection
-from arriero.worker.loading import engine_options, load_model
 from arriero.worker.prompt import PromptBuilder
 from arriero.worker.stream import RequestStream
 from arriero.worker.templates import Templates
 
 STATS_INTERVAL = 0.1  # seconds; idle and every end flush at once
 CRASHED = 70  # exit status, sysexits' EX_SOFTWARE
+
+
+def _engine_options(settings: Mapping[str, Any]) -> EngineOptions:
+    """The engine's share of a worker's settings."""
+    known = {field.name for field in fields(EngineOptions)}
+    return EngineOptions(**{name: value for name, value in settings.items() if name in known})
 
 
 class Host:
@@ -131,12 +138,12 @@ class Host:
 
     def _load(self, command: wire.Load) -> None:
         started = time.monotonic()
-        model = load_model(command.spec, command.load, command.options, self._progress)
+        model = open_model(command.spec, command.load, command.options, self._progress)
         info = model.runner.info
         self._model = model
         templates = Templates(command.spec, model.chat_template, model.tokenizer)
         self._prompts = PromptBuilder(model.tokenizer, templates, info.max_sequence_tokens)
-        self._engine = Engine(model.runner, engine_options(command.options))
+        self._engine = Engine(model.runner, _engine_options(command.options))
         self._loop = Loop(self._engine, self._sink, self._on_step, self._crash)
         ready = wire.Ready(
             context_length=info.max_sequence_tokens,

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from arriero.core.errors import ModelLoadError
+from arriero.core.model import ModelSpec
+from arriero.core.request import LoadOptions, SamplingParams
 from arriero.core.runner import Batch, Choice, Park, Restore, RunnerInfo, Span
-from arriero.runners import RUNNERS, runner_class
+from arriero.runners import open_model
 from arriero.runners.fake import ContractViolationError, FakeRunner, GreedySampler, Script, echo, scripted
 
 PROMPT = [5, 6, 7, 8, 9]
@@ -154,11 +156,19 @@ def test_an_unknown_parked_state_cannot_be_restored() -> None:
     assert len(runner.violations) == 1
 
 
+def _spec(runner: str) -> ModelSpec:
+    return ModelSpec(name="f:latest", path="", digest="0" * 64, size=0, modified_at=0.0, runner=runner)
+
+
 def test_runners_are_found_by_name() -> None:
-    assert runner_class("fake") is FakeRunner
-    assert set(RUNNERS) >= {"fake", "llama_cpp"}
+    told: list[float] = []
+    opened = open_model(_spec("fake"), LoadOptions(num_ctx=64), {"max_sequences": 3}, told.append)
+    assert isinstance(opened.runner, FakeRunner)
+    assert (opened.runner.info.max_sequence_tokens, opened.runner.info.max_sequences, told) == (64, 3, [1.0])
+    assert opened.tokenizer.encode("é", add_special=True, parse_special=True) == [0xC3, 0xA9]
+    assert opened.make_sampler(SamplingParams()).sample([0.0, 2.0, 1.0], [], 0).token == 1
     with pytest.raises(ModelLoadError, match="no runner called 'vllm', only fake"):
-        runner_class("vllm")
+        open_model(_spec("vllm"), LoadOptions(), {}, told.append)
 
 
 def test_neither_the_table_nor_the_fake_imports_anything_heavy() -> None:

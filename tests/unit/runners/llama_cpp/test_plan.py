@@ -107,3 +107,8 @@ def test_a_plan_stays_within_memory(free: int, per_token: int, train: int, seque
     assert found.num_batch >= found.max_sequences
     if not found.unified:
         assert found.cells == found.max_sequences * least
+
+
+def test_a_tiny_model_computes_in_one_thread_unless_told_otherwise() -> None:
+    tiny = facts(weights=5 << 20)
+    assert (plan(tiny).threads, plan(tiny, num_thread=3).threads, plan().threads) == (1, 3, 4)

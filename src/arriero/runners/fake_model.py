@@ -1,0 +1,52 @@
+"""A model without weights: bytes for tokens, and an answer that repeats the prompt. For tests and work on surfaces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from arriero.core.model import ModelSpec
+from arriero.core.request import LoadOptions
+from arriero.core.runner import RunnerInfo
+from arriero.core.tokenizer import LoadedModel
+from arriero.runners.fake import FakeRunner, GreedySampler, echo
+
+END = 256
+N_VOCAB = 257
+
+
+class ByteTokenizer:
+    """A byte is a token; 256 ends an answer. Implements core.tokenizer.Tokenizer."""
+
+    eog_ids = frozenset({END})
+    bos_text = ""
+    eos_text = ""
+    n_vocab = N_VOCAB
+
+    def encode(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        """The UTF-8 bytes of `text`; there are no special tokens to add or to read."""
+        return list(text.encode("utf-8", "replace"))
+
+    def piece(self, token: int) -> bytes:
+        """The byte; nothing for the end."""
+        return bytes([token]) if token < END else b""
+
+
+def open_model(
+    spec: ModelSpec, load: LoadOptions, options: Mapping[str, Any], progress: Callable[[float], None]
+) -> LoadedModel:
+    """Return the fake at once. `num_ctx` and the setting `max_sequences` count, and `step_seconds` slows it down."""
+    context = load.num_ctx or 2048
+    slots = int(options.get("max_sequences", 8))
+    info = RunnerInfo(
+        n_vocab=N_VOCAB,
+        max_sequences=slots,
+        max_sequence_tokens=context,
+        max_batch_tokens=512,
+        active_blocks=slots * -(-context // 16),
+        parked_blocks=1024,
+        layout="fake",
+    )
+    runner = FakeRunner(info, script=echo(END), step_seconds=float(options.get("step_seconds", 0.0)))
+    progress(1.0)
+    return LoadedModel(runner, ByteTokenizer(), lambda params: GreedySampler(), spec.chat_template)

@@ -1,0 +1,40 @@
+"""Opens a GGUF: weights, context, vocabulary and samplers as one LoadedModel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any
+
+import msgspec
+
+from arriero.core.errors import ModelLoadError
+from arriero.core.model import ModelSpec
+from arriero.core.request import LoadOptions, SamplingParams
+from arriero.core.runner import Sampler
+from arriero.core.tokenizer import LoadedModel
+from arriero.runners.llama_cpp.model import Model
+from arriero.runners.llama_cpp.options import LlamaCppOptions
+from arriero.runners.llama_cpp.runner import LlamaCppRunner
+from arriero.runners.sampler import NumpySampler
+
+
+def open_model(
+    spec: ModelSpec, load: LoadOptions, options: Mapping[str, Any], progress: Callable[[float], None]
+) -> LoadedModel:
+    """Load the file; what a request asked for wins over the worker's settings. ModelLoadError says what is wrong."""
+    known = {field.name for field in fields(LlamaCppOptions)}
+    settings = {name: value for name, value in options.items() if name in known}
+    asked = {name: value for name, value in msgspec.structs.asdict(load).items() if value is not None}
+    try:
+        chosen = LlamaCppOptions(path=spec.path, **{**settings, **asked})
+    except ValueError as error:
+        raise ModelLoadError(str(error)) from error
+    model = Model(chosen, progress)
+    runner = LlamaCppRunner(model, chosen)
+    suppressed = frozenset(model.vocab.suppressed)
+
+    def make_sampler(params: SamplingParams) -> Sampler:
+        return NumpySampler(params, eog_ids=model.vocab.eog_ids, banned_ids=suppressed)
+
+    return LoadedModel(runner, model.vocab, make_sampler, spec.chat_template or model.chat_template)
