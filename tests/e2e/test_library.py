@@ -18,6 +18,7 @@ import pytest
 
 from arriero.store.catalog import demo_path
 from tests.e2e.serving import Server, clean_environment, serve
+from tests.unit.runners.llama_cpp.tiny_gguf import Shape, write_gguf
 
 HELLO = [{"role": "user", "content": "Hello!"}]
 COLD = {"temperature": 0, "num_predict": 12}
@@ -289,6 +290,21 @@ def test_a_folder_and_a_path_of_ggufs(
     assert arriero("create", "x", "-f", "nope").stderr == "Error: specified Modelfile wasn't found\n"
     ran = arriero("create", "x", "-f", "-", stdin="FROM demo\nFOO bar\n")
     assert ran.stderr.startswith('Error: (line 2): command must be one of "from", "license"')
+
+
+def test_create_quantizes(
+    arriero: Callable[..., subprocess.CompletedProcess[str]], client: ollama.Client, tmp_path: Path
+) -> None:
+    write_gguf(tmp_path / "wide.gguf", Shape(embd=256, ff=256, heads=4, heads_kv=2, head_dim=64, quant="F16"))
+    ran = arriero("create", "narrow", "-q", "q4_K_M", folder=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert "quantizing F16 model to Q4_K_M\n" in ran.stderr
+    details = client.show("narrow").details
+    assert details is not None
+    assert details.quantization_level == "Q4_K_M"
+    assert client.generate("narrow", "Hello", options={"num_predict": 3}).eval_count == 3
+    ran = arriero("create", "x", "-q", "q4_0", "-f", "-", stdin="FROM demo")
+    assert ran.stderr.endswith("Error: quantization is only supported for F16, BF16 and F32 models\n")
 
 
 def test_verify_and_prune(

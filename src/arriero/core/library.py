@@ -36,3 +36,4 @@ class CreateRequest(msgspec.Struct, frozen=True, kw_only=True):
     renderer: str = ""
     parser: str = ""
     requires: str = ""
+    quantize: str = ""

@@ -10,14 +10,13 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from arriero.core.errors import InvalidOption, InvalidRequest, NotImplementedYet
+from arriero.core.errors import InvalidRequest, NotImplementedYet
 from arriero.core.library import CreateRequest, Progress
 from arriero.core.request import Message
 from arriero.protocols.body import decode_object, lower_keys
 from arriero.protocols.ollama_options import read_options
 
 ROLES = ("system", "user", "assistant")
-QUANTIZATIONS = ("F32", "F16", "Q4_K_S", "Q4_K_M", "Q8_0")
 
 _encode = msgspec.json.Encoder().encode
 _T = TypeVar("_T", bound=msgspec.Struct)
@@ -72,12 +71,7 @@ def decode_create(body: bytes) -> CreateCall:
     """Decode a /api/create body. InvalidRequest; NotImplementedYet for what this version cannot make."""
     fields = lower_keys(decode_object(body))
     wire = _convert(fields, _Create)
-    if wire.quantize or wire.quantization:
-        kind = (wire.quantize or wire.quantization).upper()
-        if kind not in (*QUANTIZATIONS, "Q4_K"):
-            supported = ", ".join(QUANTIZATIONS)
-            raise InvalidOption(f"unsupported quantization type {kind} - supported types are {supported}")
-    for name in ("quantize", "quantization", "adapters", "draft_files", "draft_quantize", "remote_host"):
+    for name in ("adapters", "draft_files", "draft_quantize", "remote_host"):
         if getattr(wire, name):
             raise NotImplementedYet(f"create with {name} is not supported by this version of arriero", param=name)
     request = CreateRequest(
@@ -92,6 +86,7 @@ def decode_create(body: bytes) -> CreateCall:
         renderer=wire.renderer,
         parser=wire.parser,
         requires=wire.requires,
+        quantize=wire.quantize or wire.quantization,
     )
     return CreateCall(request, wire.stream, _unknown(fields, wire))
 

@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+from arriero.backends.quantize import quantize
 from arriero.core.errors import ArrieroError, Cancelled, InvalidRequest, ModelNotFound, StoreError
 from arriero.core.library import CreateRequest, Progress
 from arriero.store.blobs import CHUNK, BlobWriter, parse_digest
@@ -15,6 +16,7 @@ from arriero.store.catalog import DEMO, Catalog
 from arriero.store.create import Report, copy, create
 from arriero.store.names import ModelName, parse_name
 from arriero.store.places import Stores, Target
+from arriero.store.quantization import quantization_type
 
 log = logging.getLogger(__name__)
 CheckTemplate = Callable[[str], None]
@@ -43,6 +45,8 @@ class Library:
         self.check_free(name)
         if not request.base and request.files is None:
             raise InvalidRequest("neither 'from' or 'files' was specified")
+        if request.quantize:
+            quantization_type(request.quantize)
         if request.template is not None and self._check_template is not None:
             self._check_template(request.template)
         if request.base and not self._known(request.base) and self._pull is not None:
@@ -56,7 +60,7 @@ class Library:
             yield Progress(status=target.note)
         others = [folder for folder in self._stores.folders if folder is not target.folder]
         async with contextlib.aclosing(
-            in_thread(lambda report: create(target.folder, request, base, report, others))
+            in_thread(lambda report: create(target.folder, request, base, report, others, quantize))
         ) as reports:
             async for progress in reports:
                 yield progress

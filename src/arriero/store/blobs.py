@@ -159,6 +159,12 @@ class BlobStore:
             raise mismatch(wanted, got)
         return self._place(temporary, wanted)
 
+    def adopt(self, temporary: Path) -> tuple[str, bool]:
+        """Put a finished file (on this file system) in place; return its digest and whether it is new. Reads it."""
+        with told(f"read {temporary.name}"):
+            digest = hash_file(temporary)
+        return digest, self._place(temporary, digest)
+
     def touch(self, digest: str) -> None:
         """Make a blob young again before a manifest names it: nobody removes young ones. Best effort."""
         with contextlib.suppress(OSError):

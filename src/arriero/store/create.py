@@ -5,6 +5,7 @@ Blocks: not for an event loop. `report` is called between steps, and may raise t
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,16 +15,19 @@ import msgspec
 from arriero.core.errors import BlobNotFound, InvalidRequest, ModelLoadError, NotImplementedYet, StoreError
 from arriero.core.library import CreateRequest, Progress
 from arriero.store.blobs import CHUNK, parse_digest
-from arriero.store.describe import details
-from arriero.store.durable import told
+from arriero.store.describe import details, quantization
+from arriero.store.durable import private_folder, told
 from arriero.store.folder import ModelFolder
 from arriero.store.gguf import MAGIC, GgufHeader, read_header
 from arriero.store.go_json import encode
 from arriero.store.manifests import CONFIG_TYPE, LAYER_TYPE, Layer, encode_manifest
 from arriero.store.names import parse_name
 from arriero.store.ollama_store import StoredModel, read_text
+from arriero.store.quantization import check_source, quantization_type
 
 Report = Callable[[Progress], None]
+Quantize = Callable[[Path, Path, int, Callable[[], None]], None]
+"""Writes a GGUF to another path in a type of llama_ftype; calls its last argument while it works."""
 REPORT_BYTES = 64 * CHUNK
 PROJECTORS = ("clip", "mmproj")
 
@@ -63,6 +67,25 @@ class _Draft:
         self._new.setdefault(layer.digest, False)
         self.layers.append(layer)
 
+    def quantized(self, path: Path, wanted: tuple[str, int], quantize: Quantize, *, origin: str = "") -> Layer | None:
+        """The layer of those weights in the type `wanted`; None if they have it already."""
+        have = quantization(read_header(path))
+        check_source(have)
+        if have == wanted[0]:
+            return None
+        doing = Progress(status=f"quantizing {have} model to {wanted[0]}")
+        self.report(doing)
+        with (
+            told("quantize"),
+            tempfile.TemporaryDirectory(prefix="quantize-", dir=private_folder(self.folder.root, "tmp")) as room,
+        ):
+            target = Path(room) / "model.gguf"
+            quantize(path, target, wanted[1], lambda: self.report(doing))
+            size = target.stat().st_size
+            digest, new = self.folder.blobs.adopt(target)
+        self._new.setdefault(digest, new)
+        return Layer(media_type=LAYER_TYPE + "model", digest=digest, size=size, from_=origin)
+
     def finish(self) -> bytes:
         """Write the config, tell what is new, and return the manifest."""
         weights = [layer for layer in self.layers if layer.kind == "model"]
@@ -92,10 +115,8 @@ class _Draft:
             "model_type": known.parameter_size,
             "file_type": known.quantization,
         }
-        kept = {
-            name: value for name, value in self.config.items() if name not in ("architecture", "os", "rootfs") and value
-        }
-        return {**stated, **kept}
+        anew = ("architecture", "os", "rootfs", "model_type", "file_type")
+        return {**stated, **{name: value for name, value in self.config.items() if name not in anew and value}}
 
 
 def create(
@@ -104,6 +125,7 @@ def create(
     base: Path | StoredModel | None,
     report: Report,
     others: Sequence[ModelFolder] = (),
+    quantize: Quantize | None = None,
 ) -> None:
     """Make `request.model` in `folder`. `base` is what `request.base` names: a file served in place or a stored model.
 
@@ -112,12 +134,25 @@ def create(
     """
     name = parse_name(request.model)
     draft = _Draft(folder, report)
-    if base is not None:
+    wanted = quantization_type(request.quantize) if request.quantize else None
+    if wanted is not None and quantize is None:
+        raise NotImplementedYet("create with quantize is not supported here", param="quantize")
+    layer = None
+    if isinstance(base, Path) and wanted is not None and quantize is not None:  # without a copy of what it is made of
+        layer = draft.quantized(base, wanted, quantize, origin=str(parse_name(request.base)))
+    if layer is not None:
+        draft.layers.append(layer)
+    elif base is not None:
         _from_model(draft, base, request.base)
     elif request.files is not None:
         _from_files(draft, request.files, (folder, *others))
     else:
         raise InvalidRequest("neither 'from' or 'files' was specified")
+    if layer is None and wanted is not None and quantize is not None:
+        for index, old in enumerate(draft.layers):
+            if old.kind == "model":
+                path = folder.blobs.path(old.digest)
+                draft.layers[index] = draft.quantized(path, wanted, quantize, origin=old.from_) or old
     _change(draft, request)
     raw = draft.finish()
     report(Progress(status="writing manifest"))

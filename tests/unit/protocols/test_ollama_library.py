@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from arriero.core.errors import ArrieroError, InvalidOption, InvalidRequest, NotImplementedYet
+from arriero.core.errors import ArrieroError, InvalidRequest, NotImplementedYet
 from arriero.core.library import CreateRequest, Progress
 from arriero.core.request import Message
 from arriero.protocols import ollama_library as wire
 
-SUPPORTED = "supported types are F32, F16, Q4_K_S, Q4_K_M, Q8_0"
 NOT_YET = "create with {} is not supported by this version of arriero"
 BAD_ROLE = 'message role must be one of "system", "user", or "assistant"'
 
@@ -31,6 +30,7 @@ def test_create() -> None:
         system="Be kind.",
         parameters={"temperature": 0.5, "stop": ["x"], "unknown": 1},
         messages=[{"Role": "User", "content": "hi"}],
+        quantization="q4_0",
         stream=False,
         info={"x": 1},
     )
@@ -43,6 +43,7 @@ def test_create() -> None:
             licenses=("MIT",),
             parameters={"temperature": 0.5, "stop": ["x"], "unknown": 1},
             messages=(Message(role="user", content="hi"),),
+            quantize="q4_0",
         ),
         False,
         ("info",),
@@ -55,8 +56,6 @@ def test_create() -> None:
 @pytest.mark.parametrize(
     ("fields", "kind", "text"),
     [
-        ({"quantize": "q3_k_s"}, InvalidOption, f"unsupported quantization type Q3_K_S - {SUPPORTED}"),
-        ({"quantize": "q8_0"}, NotImplementedYet, NOT_YET.format("quantize")),
         ({"adapters": {"a": "b"}}, NotImplementedYet, NOT_YET.format("adapters")),
         ({"remote_host": "x"}, NotImplementedYet, NOT_YET.format("remote_host")),
         ({"parameters": {"num_ctx": "many"}}, InvalidRequest, 'option "num_ctx" must be of type integer'),
