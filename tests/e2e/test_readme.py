@@ -53,22 +53,27 @@ def test_a_block_of_python_runs(server: Server, tmp_path: Path, text: str) -> No
 def test_a_block_of_commands_runs(tmp_path: Path, lines: list[str]) -> None:
     """On a port of its own; where a model's file is left to the reader, the demo's takes its place."""
     environment = clean_environment(tmp_path, {"OLLAMA_HOST": f"127.0.0.1:{free_port()}"})
-    servers = []
+    servers: list[subprocess.Popen[bytes]] = []
     # What asks a server goes last: a list of suggestions need not begin with `serve`.
-    for line in sorted(lines, key=lambda line: " serve" not in line):
-        words = shlex.split(MODEL_FILE.sub(lambda _: str(demo_path()), line), comments=True)
-        command = [sys.executable, "-m", "arriero", *words[1:]]
-        if words[1] == "serve":
-            servers.append(start(command, environment, tmp_path / "serve.log"))
-            continue
-        done = subprocess.run(
-            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT
-        )
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.strip()
-    for server in servers:
-        server.terminate()
-        assert server.wait(20) == 0
+    try:
+        for line in sorted(lines, key=lambda line: " serve" not in line):
+            words = shlex.split(MODEL_FILE.sub(lambda _: str(demo_path()), line), comments=True)
+            command = [sys.executable, "-m", "arriero", *words[1:]]
+            if words[1] == "serve":
+                servers.append(start(command, environment, tmp_path / "serve.log"))
+                continue
+            done = subprocess.run(
+                command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT
+            )
+            assert done.returncode == 0, done.stderr
+            assert done.stdout.strip()
+        for server in servers:
+            server.terminate()
+            assert server.wait(20) == 0
+    finally:
+        for server in servers:
+            if server.poll() is None:
+                server.kill()
 
 
 def start(command: list[str], environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
