@@ -28,7 +28,7 @@ class LlamaCppOptions:
     main_gpu: int | None = None
     """The one GPU to use. None: layers are split over all."""
     num_thread: int | None = None
-    """CPU threads. None: the physical cores this process may use, one for a tiny model."""
+    """CPU threads. None: the physical cores this process may use, one for a tiny model's lone tokens."""
     use_mmap: bool | None = None
     """Map the file instead of reading it. None: llama.cpp decides."""
     max_sequences: int | None = None

@@ -19,9 +19,10 @@ LEAST_SHARE = 64
 """Cells of one pool for each sequence at least: with fewer they would only push each other out."""
 STREAMS_SHARE = 0.6
 ONE_THREAD_WEIGHTS = 32 << 20
-"""Bytes of weights below which one thread computes. Such a step takes less than a millisecond, in which threads meet
-hundreds of times: on an idle machine a second one gains nothing, and on a busy one each meeting waits for whoever
-lost its core (5 M parameters, 2 cores, load 8: 5 ms a token with one thread, 31 to 83 ms with two)."""
+"""Bytes of weights below which one thread computes a lone token; batches get all. Such a call takes less than a
+millisecond, in which threads meet hundreds of times: on an idle machine a second one gains nothing, and on a busy one
+each meeting waits for whoever lost its core (5 M parameters, 2 cores, load 8: 5 ms a token with one thread, 31 to 83
+ms with two). A batch of 32 has the work for two: 32 streams at once then take less than half of their time in turn."""
 SCORES_SHARE = 1 / 8
 DETERMINISTIC_CHUNK = 16
 
@@ -52,7 +53,8 @@ class Plan:
     cells: int
     num_batch: int
     flash_attn: bool | None  # None: llama.cpp decides
-    threads: int
+    threads: int  # of a call with one token
+    threads_batch: int
     parked_bytes: int
     deterministic: bool
 
@@ -108,6 +110,7 @@ def make_plan(options: LlamaCppOptions, facts: Facts) -> Plan:
         num_batch=max(batch, sequences),
         flash_attn=flash,
         threads=options.num_thread or (1 if facts.weights < ONE_THREAD_WEIGHTS else facts.threads),
+        threads_batch=options.num_thread or facts.threads,
         parked_bytes=parked,
         deterministic=options.deterministic,
     )
