@@ -99,8 +99,9 @@ def test_seeds_make_the_difference(exact_server: Server) -> None:
     greedy = asyncio.run(ask_all(exact_server, "/v1/completions", bodies()[:6]))
     first = asyncio.run(ask_all(exact_server, "/v1/completions", seeded()[:6]))
     second = asyncio.run(ask_all(exact_server, "/v1/completions", [{**body, "seed": 5} for body in seeded()[:6]]))
-    assert all(a.text != b.text for a, b in zip(greedy, first, strict=True))
-    assert all(a.text != b.text for a, b in zip(first, second, strict=True))
+    # Not all: where the model is sure of itself, temperature 1 may say what temperature 0 says.
+    assert any(a.text != b.text for a, b in zip(greedy, first, strict=True))
+    assert any(a.text != b.text for a, b in zip(first, second, strict=True))
 
 
 def test_who_leaves_and_who_waits_changes_nothing(exact_server: Server) -> None:

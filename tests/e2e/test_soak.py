@@ -25,6 +25,7 @@ CLIENTS = 12
 RUNNING = 4  # fewer than the clients, so that requests wait, too
 SHARED = [300 + position % 500 for position in range(400)]
 MEBIBYTE = 2**20
+DEMO_BLOCK = 16 * 6 * 2 * 128 * 2  # bytes of KV in a block: tokens, layers, K and V, their width, float16
 
 
 class Client:
@@ -169,4 +170,5 @@ def test_nothing_is_left_after_many_clients(tmp_path: Any, record_property: Call
         assert now <= then + 2  # a connection may still be closing
     server_growth, worker_growth = (now - then for now, then in zip(after["memory"], before["memory"], strict=True))
     assert server_growth < 32 * MEBIBYTE
-    assert worker_growth < 128 * MEBIBYTE  # parked prefixes are kept up to a bound
+    parked = metrics["arriero_parked_blocks"] * DEMO_BLOCK  # the prefix cache, which has a bound of its own
+    assert worker_growth < 128 * MEBIBYTE + 1.25 * parked

@@ -78,8 +78,12 @@ def test_a_second_turn_reuses_the_first(server: Server, path: str) -> None:
     """Prompt and answer of a finished request are the next one's prefix, and come from the cache."""
     turns = [{"role": "user", "content": "Repeat: " + " ".join(f"word{i}" for i in range(40)) + path}]
     body = {"model": "demo", "messages": turns, "stream": False, "temperature": 0, "options": {"temperature": 0}}
+    body |= {"max_tokens": 32, "options": {"temperature": 0, "num_predict": 32}}  # demo may go on for ever
     if path == "/api/chat":
         body.pop("temperature")
+        body.pop("max_tokens")
+    else:
+        body.pop("options")
     first = send_raw(server, path, body).json
     before = server.metrics()["arriero_cached_tokens_total"]
     message = first["message"] if path == "/api/chat" else first["choices"][0]["message"]
