@@ -102,6 +102,9 @@ def test_seeds_make_the_difference(exact_server: Server) -> None:
     # Not all: where the model is sure of itself, temperature 1 may say what temperature 0 says.
     assert any(a.text != b.text for a, b in zip(greedy, first, strict=True))
     assert any(a.text != b.text for a, b in zip(first, second, strict=True))
+    hot = [[{**body, "temperature": 2, "seed": seed + i} for i, body in enumerate(seeded()[:6])] for seed in (1, 100)]
+    one, other = (asyncio.run(ask_all(exact_server, "/v1/completions", asked)) for asked in hot)
+    assert all(len({a.text, b.text, c.text}) == 3 for a, b, c in zip(greedy, one, other, strict=True))
 
 
 def test_who_leaves_and_who_waits_changes_nothing(exact_server: Server) -> None:
