@@ -22,6 +22,7 @@ from arriero.core.request import GenerateRequest, LoadOptions, Message, Sampling
 from arriero.protocols.body import decode_object, lower_keys
 from arriero.protocols.call import Call, Find
 from arriero.protocols.go_duration import parse_duration
+from arriero.protocols.ollama_images import check_images
 from arriero.protocols.ollama_options import read_options
 
 _T = TypeVar("_T")
@@ -113,7 +114,7 @@ def decode_generate(body: bytes, find: Find) -> Call:
     think = _check_shared(wire, spec, "generate")
     if wire.raw and (wire.template or wire.system or wire.context):
         raise InvalidRequest("raw mode does not support template, system, or context")
-    _refuse_absent({"images": wire.images})
+    check_images(wire.images, spec, _full_name(spec.name))
     if wire.suffix and "insert" not in spec.capabilities:
         raise UnsupportedFeature(f"{_full_name(spec.name)} does not support insert", param="suffix")
     sampling, load, ignored = _options(wire, spec)
@@ -156,7 +157,7 @@ def decode_chat(body: bytes, find: Find) -> Call:
     think = _check_shared(wire, spec, "chat")
     if wire.tools and "tools" not in spec.capabilities:
         raise UnsupportedFeature(f"{_full_name(spec.name)} does not support tools", param="tools")
-    _refuse_absent({"images": [image for message in wire.messages for image in message.images]})
+    check_images([image for message in wire.messages for image in message.images], spec, _full_name(spec.name))
     sampling, load, ignored = _options(wire, spec)
     keep_alive = read_keep_alive(wire.keep_alive)
     request = GenerateRequest(
@@ -247,6 +248,8 @@ def _lower_nested(item: dict[str, Any]) -> dict[str, Any]:
 
 def _check_shared(wire: _Shared, spec: ModelSpec, verb: str) -> bool | str | None:
     """Check what generate and chat share against the model; return `think`."""
+    if "image" in spec.capabilities:
+        raise UnsupportedFeature("image generation models are not currently supported", param="model")
     if "completion" not in spec.capabilities:
         raise UnsupportedFeature(f'"{wire.model}" does not support {verb}', param="model")
     think = read_think(wire.think)

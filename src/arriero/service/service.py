@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING
 
 from arriero.backends.local import LocalBackend
+from arriero.core.errors import ModelNotFound
 from arriero.core.events import Event
 from arriero.core.library import CreateRequest, Progress
 from arriero.core.model import ModelSpec, RunningModel, ShownModel
@@ -19,6 +20,7 @@ from arriero.service.options import ServiceOptions
 from arriero.service.templates import check_template
 from arriero.store.catalog import Catalog
 from arriero.store.describe import shown
+from arriero.store.names import parse_name
 from arriero.store.places import Stores
 
 if TYPE_CHECKING:
@@ -71,8 +73,12 @@ class Service:
         return self._catalog.find(name)
 
     async def show(self, name: str, verbose: bool) -> ShownModel:
-        """The model with its file's keys and tensors."""
-        return shown(self._catalog.find(name), verbose=verbose)
+        """The model with its file's keys and tensors; ModelNotFound names it with its tag, as Ollama does here."""
+        try:
+            spec = self._catalog.find(name)
+        except ModelNotFound:
+            raise ModelNotFound(f"model '{parse_name(name)}' not found", model=name) from None
+        return shown(spec, verbose=verbose)
 
     def create(self, request: CreateRequest) -> AsyncGenerator[Progress, None]:
         """Make a model; the last report is `success`. Raises before or between reports; closing it gives up."""

@@ -34,6 +34,7 @@ class _Config(msgspec.Struct):
     renderer: str = ""
     parser: str = ""
     requires: str = ""
+    capabilities: list[str] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,8 @@ class StoredModel:
         if config is not None and config.digest:
             read = self._decode(self.folder.blobs.path(config.digest), _Config)
             changes |= {"renderer": read.renderer, "parser": read.parser, "requires": read.requires}
+            if "image" in read.capabilities:  # it makes images, which no GGUF's header says
+                changes["capabilities"] = (*spec.capabilities, "image")
         return msgspec.structs.replace(spec, **changes)
 
     def _decode(self, path: Path, kind: Any) -> Any:

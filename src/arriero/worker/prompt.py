@@ -25,10 +25,11 @@ class Prompt:
 
 
 def too_long(prompt_tokens: int, context_length: int) -> ContextLengthExceeded:
-    """The error for a prompt that leaves no room for an answer, with both numbers."""
+    """The error for a prompt that leaves no room for an answer: Ollama's words, and both numbers."""
     return ContextLengthExceeded(
-        f"the prompt has {prompt_tokens} tokens, but the model's context holds {context_length}, the answer included; "
-        "shorten the prompt, or load the model with a larger num_ctx",
+        "the prompt is longer than the context length currently available to the model; shorten the prompt, adjust the "
+        "context length in settings, or use a model with a longer context length "
+        f"({prompt_tokens} tokens, num_ctx is {context_length} with the answer)",
         prompt_tokens=prompt_tokens,
         context_length=context_length,
     )
@@ -50,6 +51,10 @@ class PromptBuilder:
         if messages is not None and request.truncate and request.messages is not None:
             return self._truncated(request, messages)
         raise too_long(len(prompt.tokens), self._context_length)
+
+    def tokens(self, request: GenerateRequest) -> list[int]:
+        """The prompt's token ids with nothing left out, whether they fit or not."""
+        return self._whole(request)[0].tokens
 
     def render(self, request: GenerateRequest) -> str:
         """The text that the model would see, cut as `build` would cut it; what is too long for it is no error."""

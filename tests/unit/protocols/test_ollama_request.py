@@ -54,7 +54,10 @@ TOOL = {"type": "function", "function": {"name": "f"}}
             "unsupported",
             "registry.ollama.ai/library/demo:latest does not support insert",
         ),
-        ({"images": ["aGk="]}, "not_implemented", "images is not supported by this version of arriero"),
+        ({"images": ["aGk="]}, "unsupported", "registry.ollama.ai/library/demo:latest does not support vision"),
+        ({"images": ["aGk"]}, "invalid_request", "illegal base64 data at input byte 0"),
+        ({"images": ["aGk=aGk="]}, "invalid_request", "illegal base64 data at input byte 8"),
+        ({"images": [7]}, "invalid_request", "invalid request: images must be base64 texts"),
         ({"keep_alive": "-1"}, "invalid_request", 'time: missing unit in duration "-1"'),
         ({"keep_alive": True}, "invalid_request", "keep_alive must be a number of seconds or a duration"),
         ({"stream": "yes"}, "invalid_request", "invalid request: Expected `bool`, got `str` - at `$.stream`"),
@@ -80,8 +83,8 @@ def test_generate_errors(fields: dict[str, Any], code: str, text: str) -> None:
         ),
         (
             {"messages": [{"role": "user", "content": "x", "images": ["aGk="]}]},
-            "not_implemented",
-            "images is not supported by this version of arriero",
+            "unsupported",
+            "registry.ollama.ai/library/demo:latest does not support vision",
         ),
         (
             {"messages": [{"role": "user", "content": ["x"]}]},
