@@ -148,7 +148,9 @@ def test_a_copy_does_not_depend_on_its_source(slots: Driver) -> None:
 
 def test_a_parked_prefix_comes_back(slots: Driver) -> None:
     expected = slots.prefill(0, PROMPT)
-    assert slots.step(parks=[Park(0, 11, 48)], frees=[0]).failed_parks == []
+    output = slots.step(parks=[Park(0, 11, 48)], frees=[0])
+    assert output.failed_parks == []
+    assert set(output.parked_sizes) == ({11} if slots.runner.info.parked_bytes else set())
     slots.prefill(0, OTHER)
     for slot, length in ((1, 48), (2, 32)):  # the whole of it, and a part
         found = [slots.logits(slots.span(slot, PROMPT, length), restores=[Restore(slot, length, from_parked=11)])]

@@ -27,7 +27,8 @@ class RunnerInfo:
     """What a runner can do, as data.
 
     `storage` "paged": blocks are places, cached blocks stay where they are. "sequence": KV lives in `max_sequences`
-    slots, and what no running sequence holds lives in parked states of at most `parked_blocks` blocks in all.
+    slots, and what no running sequence holds lives in parked states of at most `parked_blocks` blocks in all, and of
+    at most `parked_bytes` bytes where that is not 0: then the runner reports what each state takes.
     `active_blocks` bounds the blocks that running sequences refer to. `prefix_sharing` says which part of a cached
     state can be reused: any prefix, only the whole, none. `chunk_align` > 0: prefill chunks end at its multiples.
     """
@@ -38,6 +39,7 @@ class RunnerInfo:
     max_batch_tokens: int
     active_blocks: int
     parked_blocks: int = 0
+    parked_bytes: int = 0
     block_size: int = 16
     storage: Literal["paged", "sequence"] = "sequence"
     prefix_sharing: Literal["any", "whole", "none"] = "any"
@@ -51,7 +53,10 @@ class RunnerInfo:
 
 @dataclass(frozen=True, slots=True)
 class Park:
-    """Keep the first `num_tokens` of `slot` as the parked state `parked`."""
+    """Keep the first `num_tokens` of `slot` as the parked state `parked`.
+
+    Where the batch does not free the slot too, a runner that copies whole slots may keep more.
+    """
 
     slot: int
     parked: int
@@ -94,11 +99,15 @@ class Batch:
 
 @dataclass(slots=True)
 class StepOutput:
-    """`choices[i]` belongs to `spans[i]`, None where it has no sampler. Failed parks and restores name their ids."""
+    """`choices[i]` belongs to `spans[i]`, None where it has no sampler. Failed parks and restores name their ids.
+
+    `parked_sizes` gives the bytes of each state parked in this step, from runners that bound `parked_bytes`.
+    """
 
     choices: list[Choice | None] = field(default_factory=list)
     failed_parks: list[int] = field(default_factory=list)  # parked ids
     failed_restores: list[int] = field(default_factory=list)  # slots
+    parked_sizes: dict[int, int] = field(default_factory=dict)  # parked id → bytes
     error: str | None = None  # the whole step failed: its spans must end
     counters: dict[str, int] = field(default_factory=dict)  # of this step: decode_calls, decoded_tokens, seq_copies, …
 

@@ -95,6 +95,7 @@ class Engine:
             running=self._scheduler.num_running,
             parked_states=gauges.parked_states,
             parked_blocks=gauges.parked_blocks,
+            parked_bytes=gauges.parked_bytes,
         )
 
     def check(self) -> None:

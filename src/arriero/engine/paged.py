@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from arriero.core.runner import Batch, Restore, RunnerInfo
 from arriero.engine.block_manager import BlockManager, BrokenInvariantError
@@ -72,6 +72,10 @@ class PagedStorage:
     def park_failed(self, state: int) -> None:
         """Nothing is ever parked here."""
         raise BrokenInvariantError(f"parked state {state} failed, but paged storage parks nothing")
+
+    def parks_sized(self, sizes: Mapping[int, int]) -> None:
+        """Nothing is ever parked here."""
+        raise BrokenInvariantError(f"parked states {list(sizes)} were made, but paged storage parks nothing")
 
     def restore_failed(self, restore: Restore) -> None:
         """Nothing is ever restored here."""

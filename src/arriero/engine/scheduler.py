@@ -276,8 +276,10 @@ class Scheduler:
         return batch
 
     def _apply_failures(self, batch: Batch, output: StepOutput) -> set[int]:
-        """Tell the storage what the runner could not do; return the slots that hold nothing for it."""
+        """Tell the storage what parks took and what the runner could not do; return the slots that hold nothing."""
         lost: set[int] = set()
+        if output.parked_sizes:
+            self._storage.parks_sized(output.parked_sizes)
         if not (output.failed_parks or output.failed_restores):
             return lost
         for state in output.failed_parks:

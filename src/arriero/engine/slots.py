@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from arriero.core.runner import Batch, Park, Restore, RunnerInfo
 from arriero.engine.block_manager import BlockManager, BrokenInvariantError
@@ -33,7 +33,8 @@ class SequenceStorage:
         self._whole = info.prefix_sharing == "whole"
         budget = info.parked_blocks if self.rules.enabled else 0
         self._pool = BlockManager(info.active_blocks, info.block_size, caching=False)
-        self._parked = ParkedPrefixes(budget, info.block_size, whole=self._whole)
+        byte_budget = info.parked_bytes or None
+        self._parked = ParkedPrefixes(budget, info.block_size, whole=self._whole, byte_budget=byte_budget)
         self._slots = Slots(info.max_sequences)
         # Key of a full computed block → the running sequences that have it, by id. A sequence is entered for its
         # blocks in order, so whoever holds a block holds all before it.
@@ -128,6 +129,12 @@ class SequenceStorage:
         self._parked.forget(state)
         self._counters.failed_parks += 1
 
+    def parks_sized(self, sizes: Mapping[int, int]) -> None:
+        """See KVStorage. What is over the budget now goes with the next batch."""
+        for state, size in sizes.items():
+            for dropped in self._parked.sized(state, size):
+                self._operations.drop(dropped)
+
     def restore_failed(self, restore: Restore) -> None:
         """See KVStorage. A state that could not be restored once is not tried again."""
         self._counters.failed_restores += 1
@@ -155,7 +162,13 @@ class SequenceStorage:
         """See KVStorage."""
         pool, parked = self._pool, self._parked
         return StorageGauges(
-            pool.num_blocks, pool.num_active, pool.num_free, parked.num_blocks, parked.num_states, parked.used
+            total_blocks=pool.num_blocks,
+            active_blocks=pool.num_active,
+            free_blocks=pool.num_free,
+            cached_blocks=parked.num_blocks,
+            parked_states=parked.num_states,
+            parked_blocks=parked.used,
+            parked_bytes=parked.bytes,
         )
 
     def counters(self) -> StorageCounters:

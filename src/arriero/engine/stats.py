@@ -53,6 +53,8 @@ class EngineStats:
     parked_states: int = 0
     parked_blocks: int = 0
     """Sum of the lengths of parked states."""
+    parked_bytes: int = 0
+    """What parked states take, as the runner says."""
 
     runner: dict[str, int] = field(default_factory=dict)
     """What the runner counts of itself, summed over all steps."""
@@ -79,5 +81,6 @@ _GAUGES = (
     "running",
     "parked_states",
     "parked_blocks",
+    "parked_bytes",
 )
 _COUNTERS = tuple(field.name for field in fields(EngineStats) if field.name not in (*_GAUGES, "runner"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -39,6 +39,7 @@ class StorageGauges:
     cached_blocks: int
     parked_states: int = 0
     parked_blocks: int = 0
+    parked_bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -79,6 +80,9 @@ class KVStorage(Protocol):
 
     def park_failed(self, state: int) -> None:
         """The runner could not keep `state`."""
+
+    def parks_sized(self, sizes: Mapping[int, int]) -> None:
+        """The runner says what the states that it has just parked take, in bytes."""
 
     def restore_failed(self, restore: Restore) -> None:
         """The runner could not use what `restore` names; the sequence is released by the caller."""

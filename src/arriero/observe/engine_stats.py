@@ -58,6 +58,7 @@ GAUGES: Mapping[str, str] = {
     "running": "Sequences that run.",
     "parked_states": "States kept outside the context.",
     "parked_blocks": "Blocks of the states kept outside the context.",
+    "parked_bytes": "Bytes of the states kept outside the context.",
 }
 """Names in Stats.gauges, and their help. Exported as `arriero_<name>`."""
 

@@ -17,6 +17,8 @@ from arriero.core.runner import Batch, Choice, Park, Restore, RunnerInfo, Span, 
 
 _MASK = (1 << 61) - 1
 _TOKEN_BITS = 24
+STATE_BYTES, TOKEN_BYTES = 8, 2
+"""What a parked state takes, and each of its tokens, where parked bytes are bounded."""
 
 Script = Callable[[list[int], int], int]
 """The token that follows the stored `tokens`, of which the first `prompt_len` are the prompt."""
@@ -161,6 +163,7 @@ class FakeRunner:
             raise self._violated("paged storage neither parks nor restores")
         for park in batch.parks:
             self._park(park, output)
+        new = set(output.parked_sizes)
         for slot in batch.frees:
             self._slots.pop(slot, None)
         for restore in batch.restores:
@@ -170,6 +173,9 @@ class FakeRunner:
         held = sum(-(-len(values) // self._info.block_size) for values in self._parked.values())
         if held > self._info.parked_blocks:
             raise self._violated(f"{held} blocks are parked, at most {self._info.parked_blocks} may be")
+        known = sum(self._size(values) for state, values in self._parked.items() if state not in new)
+        if self._info.parked_bytes and known > self._info.parked_bytes:  # what new ones take, nobody knew
+            raise self._violated(f"{known} bytes are parked, at most {self._info.parked_bytes} may be")
 
     def _park(self, park: Park, output: StepOutput) -> None:
         slot = self._slots.get(park.slot)
@@ -180,7 +186,13 @@ class FakeRunner:
             output.failed_parks.append(park.parked)
             return
         self.executed["parks"] += 1
-        self._parked[park.parked] = slot.values[: park.num_tokens]
+        values = self._parked[park.parked] = slot.values[: park.num_tokens]
+        if self._info.parked_bytes:
+            output.parked_sizes[park.parked] = self._size(values)
+
+    @staticmethod
+    def _size(values: list[int]) -> int:
+        return STATE_BYTES + TOKEN_BYTES * len(values)
 
     def _restore(self, restore: Restore, output: StepOutput) -> None:
         if restore.slot in self._slots or (restore.from_slot is None) == (restore.from_parked is None):
@@ -304,6 +316,10 @@ class FakeRunner:
     def parked_states(self) -> set[int]:
         """Return the numbers of the parked states."""
         return set(self._parked)
+
+    def parked_bytes(self) -> int:
+        """Return what the parked states take."""
+        return sum(self._size(values) for values in self._parked.values())
 
 
 def _logits_maker() -> Callable[[int], Any]:

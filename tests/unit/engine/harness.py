@@ -173,4 +173,6 @@ class World:
             assert stats.blocks_free == stats.blocks_total
         assert self.runner.used_slots() == set()
         assert len(self.runner.parked_states()) == stats.parked_states
+        if self.info.parked_bytes:
+            assert self.runner.parked_bytes() == stats.parked_bytes <= self.info.parked_bytes
         assert stats.added == stats.finished + stats.failed + stats.aborts == len(self.records)

@@ -23,6 +23,7 @@ infos = st.fixed_dictionaries(
         "max_batch_tokens": st.integers(9, 40),
         "active_blocks": st.integers(5, 30),
         "parked_blocks": st.sampled_from([0, 3, 8, 20]),
+        "parked_bytes": st.sampled_from([0, 0, 40, 100, 300]),
         "prefix_sharing": st.sampled_from(["any", "any", "any", "whole", "none"]),
         "chunk_align": st.sampled_from([0, 0, 4, 6, 8]),
         "deterministic": st.booleans(),

@@ -58,6 +58,27 @@ def test_a_chain_longer_than_the_budget_is_cut() -> None:
     assert ParkedPrefixes(0, 2).park(_chain("aabb"), 2) == Parking(None, 0, [])
 
 
+def test_what_a_state_takes_in_bytes_is_believed() -> None:
+    parked = ParkedPrefixes(10, 2, byte_budget=100)  # ten bytes a block, one thinks
+    parked.park(_chain("aabbcc"), 3)
+    assert (parked.bytes, parked.sized(1, 48)) == (30, [])
+    assert parked.bytes == 48
+    assert parked.park(_chain("ddeeff"), 3) == Parking(2, 3, [])  # another 48 fit
+    assert parked.bytes == 96
+    assert parked.park(_chain("gg"), 1) == Parking(3, 1, [1])
+    assert (parked.used, parked.bytes, parked.sized(99, 5)) == (4, 64, [])
+    parked.check()
+
+
+def test_a_state_larger_than_the_bytes_is_cut_or_goes() -> None:
+    parked = ParkedPrefixes(10, 2, byte_budget=100)
+    parked.park(_chain("aabbccddee"), 5)
+    assert parked.sized(1, 101) == [1]
+    assert (parked.num_states, parked.used, parked.bytes) == (0, 0, 0)
+    assert parked.park(_chain("aabbccddee"), 5) == Parking(2, 4, [])  # 21 bytes a block, one learnt
+    parked.check()
+
+
 def test_whole_states_are_found_by_their_last_block_only() -> None:
     parked = ParkedPrefixes(10, 2, whole=True)
     parked.park(_chain("aabbcc"), 3)
@@ -75,12 +96,14 @@ def test_equal_keys_of_different_tokens_do_not_match() -> None:
     assert parked.find(forged, 2) == (0, None)
 
 
-@pytest.mark.parametrize("damage", ["used", "tip", "node"])
+@pytest.mark.parametrize("damage", ["used", "bytes", "tip", "node"])
 def test_check_notices(damage: str) -> None:
     parked = ParkedPrefixes(10, 2)
     parked.park(_chain("aabbcc"), 3)
     if damage == "used":
         parked.used += 1
+    elif damage == "bytes":
+        parked.bytes += 1
     elif damage == "tip":
         parked._tips.clear()
     else:

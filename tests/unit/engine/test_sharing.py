@@ -134,6 +134,28 @@ def test_parked_prefixes_stay_within_their_budget() -> None:
     assert world.engine.stats().evictions == 4
 
 
+def test_parked_prefixes_stay_within_their_bytes() -> None:
+    """A block was thought to take 32 bytes; each takes as much, and its state 8 more."""
+    world = _world("sequence", parked_blocks=10, parked_bytes=320)
+    for i in range(6):
+        world.add([i] * 70, max_tokens=2)
+        world.run()
+        stats = world.engine.stats()
+        assert stats.parked_bytes == world.runner.parked_bytes() <= 320
+    assert (stats.parked_states, stats.parked_blocks, stats.parked_bytes) == (2, 8, 2 * (8 + 2 * 64))
+    world.finish()
+
+
+def test_a_state_that_takes_more_than_its_blocks_should_makes_room_at_once() -> None:
+    world = _world("sequence", parked_blocks=300, parked_bytes=300)  # a block was thought to take one byte
+    for i in range(3):
+        world.add([i] * 70, max_tokens=2)
+        world.run()
+        assert world.engine.stats().parked_bytes == world.runner.parked_bytes() <= 300
+    assert world.engine.stats().parked_states == 2
+    world.finish()
+
+
 def test_a_restore_from_a_running_slot_shares_its_cells() -> None:
     world = _world("sequence", active_blocks=40)
     for i in range(4):

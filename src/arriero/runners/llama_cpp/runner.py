@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from arriero.core.runner import Batch, Choice, Restore, RunnerInfo, Span, StepOutput
+from arriero.core.runner import Batch, Choice, Park, Restore, RunnerInfo, Span, StepOutput
 from arriero.runners.llama_cpp.batch import TokenBatch
 from arriero.runners.llama_cpp.calibrate import row_floor
 from arriero.runners.llama_cpp.calls import Piece, cut_calls, fillers
@@ -52,14 +52,14 @@ class LlamaCppRunner:
         before = dict(self.context.counters)
         reused = self.context.graphs_reused()
         output = StepOutput()
+        self._drop_early(batch)
         for park in batch.parks:
-            held = self.context.positions(park.slot)[1] + 1
-            usable = self._info.prefix_sharing != "none" and held >= park.num_tokens
-            state = self.context.state(park.slot) if usable else None
+            state = self._state(park, freed=park.slot in batch.frees)
             if state is None:
                 output.failed_parks.append(park.parked)
             else:
                 self.parks.keep(park.parked, state)
+                output.parked_sizes[park.parked] = state.nbytes
         for slot in batch.frees:
             self.context.clear(slot)
         self._restore(batch.restores, output)
@@ -76,6 +76,22 @@ class LlamaCppRunner:
         self.context.close()
         self.parks = ParkedStates()
         self.model.close()
+
+    def _drop_early(self, batch: Batch) -> None:
+        """Drop before parking what no restore of this step needs: parked bytes never exceed their bound meanwhile."""
+        needed = {restore.from_parked for restore in batch.restores} | {park.parked for park in batch.parks}
+        for number in batch.drops:
+            if number not in needed:
+                self.parks.drop(number)
+
+    def _state(self, park: Park, *, freed: bool) -> npt.NDArray[np.uint8] | None:
+        """Copy what `park` asks for. libllama copies whole slots: one that is freed anyway loses its tail first."""
+        held = self.context.positions(park.slot)[1] + 1
+        if self._info.prefix_sharing == "none" or held < park.num_tokens:
+            return None
+        if freed and held > park.num_tokens and not self.context.cut(park.slot, park.num_tokens):
+            return None
+        return self.context.state(park.slot)
 
     def _restore(self, restores: list[Restore], output: StepOutput) -> None:
         sources: dict[int, npt.NDArray[np.uint8] | None] = {}  # states of running slots, read once
@@ -163,6 +179,7 @@ def _describe(model: Model, plan: Plan, context: Context, exact: bool) -> Runner
         max_batch_tokens=plan.num_batch,
         active_blocks=plan.cells // BLOCK if plan.unified else plan.max_sequences * blocks_each,
         parked_blocks=plan.parked_bytes // per_block if sharing else 0,
+        parked_bytes=plan.parked_bytes if sharing else 0,
         block_size=BLOCK,
         storage="sequence",
         prefix_sharing="any" if sharing else "none",

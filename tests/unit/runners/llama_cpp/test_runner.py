@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from arriero.core.runner import Batch, Park, Restore, Span
@@ -94,6 +95,31 @@ def test_a_parked_state_comes_back(runner: LlamaCppRunner) -> None:
         np.testing.assert_allclose(again.recorder.seen[0], source.recorder.seen[0], atol=CLOSE)
     runner.execute(Batch(drops=[11]))
     assert (len(runner.parks), runner.parks.bytes) == (0, 0)
+
+
+def test_only_the_tokens_asked_for_are_parked(runner: LlamaCppRunner) -> None:
+    """A tail that others may not use, say of drawn tokens, takes no memory."""
+    sizes = {}
+    for number, length in enumerate((32, 64, 200)):
+        prefill(runner, Stream(0, prompt(1, length)))
+        output = runner.execute(Batch(parks=[Park(0, number, 32)], frees=[0]))
+        sizes[number] = output.parked_sizes[number]
+    assert len(set(sizes.values())) == 1
+    assert runner.parks.bytes == sum(sizes.values())
+
+
+def test_a_park_that_makes_others_go_never_takes_more(runner: LlamaCppRunner) -> None:
+    prefill(runner, Stream(0, prompt(1, 40)))
+    runner.execute(Batch(parks=[Park(0, 1, 32)]))
+    kept, most = runner.parks.keep, []
+
+    def watched(number: int, data: npt.NDArray[np.uint8]) -> None:
+        most.append(len(runner.parks))
+        kept(number, data)
+
+    runner.parks.keep = watched  # type: ignore[method-assign]
+    runner.execute(Batch(parks=[Park(0, 2, 32)], drops=[1]))
+    assert most == [0]
 
 
 def test_what_cannot_be_restored_is_named_and_empty(runner: LlamaCppRunner) -> None:
