@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,9 @@ def test_the_first_answer_comes_whatever_the_user_has_set(tmp_path: Path) -> Non
     assert len(answer.split()) >= 2
     assert "tokens/s; the server is stopped)" in end
     assert end.count(".venv/bin/arriero ") == 3
+    shown = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n\n(")[2].partition("```")[0]
+    bare = re.sub(r"OLLAMA_HOST=\S+ ", "", end)  # the usual port may be taken
+    assert re.sub(r"\d+", "N", shown) == re.sub(r"\d+", "N", bare)
     # Written: nothing below the home but Python's or the compiler's own caches, and nothing that stays.
     assert [path.name for path in (home / ".ollama").rglob("*")] == ["models", "sentinel"]
     assert not (home / ".local").exists()
