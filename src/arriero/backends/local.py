@@ -12,13 +12,14 @@ from typing import Any
 from arriero.backends.child import Child, ChildState
 from arriero.core import messages as wire
 from arriero.core.backend import Permit
+from arriero.core.embedding import Embedded, EmbedRequest
 from arriero.core.errors import ArrieroError, ErrorInfo, ModelLoadError, WorkerDied, from_info
 from arriero.core.events import Accepted, Event, Failed, Finished, TextDelta
 from arriero.core.model import ModelSpec
 from arriero.core.request import GenerateRequest, LoadOptions
 
 log = logging.getLogger(__name__)
-Reply = Event | wire.Tokens | wire.Text
+Reply = Event | wire.Tokens | wire.Text | wire.Vectors
 
 STOPPED = (
     "model runner has unexpectedly stopped, this may be due to resource limitations or an internal error, "
@@ -62,7 +63,7 @@ class _Worker:
                     )
                 case wire.RequestFailed(id=number):
                     self._give(number, Failed(error=report.error, usage=report.usage))
-                case wire.Tokens(id=number) | wire.Text(id=number):
+                case wire.Tokens(id=number) | wire.Text(id=number) | wire.Vectors(id=number):
                     self._give(number, report)
                 case wire.Stats():
                     self._backend.on_stats(self.child.pid or 0, report)
@@ -177,6 +178,21 @@ class LocalBackend:
                 if not (accepted and isinstance(event, Accepted)):
                     yield event
 
+    async def embed(self, request: EmbedRequest, permit: Permit) -> Embedded:
+        """The vectors; cancelling it frees the work. After a crash it runs once more, as a generation does."""
+        number = next(self._numbers)
+        try:
+            reply = await self._ask(wire.Embed(id=number, request=request), number)
+        except WorkerDied:
+            if self._closed:
+                raise
+            log.warning("a request of model %s is run again after a crash", self.spec.name)
+            async with self._retrying:
+                number = next(self._numbers)
+                reply = await self._ask(wire.Embed(id=number, request=request), number)
+        assert isinstance(reply, wire.Vectors)
+        return reply.embedded
+
     async def tokenize(self, text: str) -> list[int]:
         """Token ids of `text`, special tokens in it recognised."""
         number = next(self._numbers)
@@ -205,6 +221,9 @@ class LocalBackend:
         try:
             worker.child.send(command)
             reply = await queue.get()
+        except asyncio.CancelledError:
+            worker.child.send(wire.Abort(id=number))
+            raise
         finally:
             worker.replies.pop(number, None)
         if isinstance(reply, Failed):

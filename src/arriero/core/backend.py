@@ -7,6 +7,7 @@ from typing import Protocol
 
 import msgspec
 
+from arriero.core.embedding import Embedded, EmbedRequest
 from arriero.core.events import Event
 from arriero.core.request import GenerateRequest
 
@@ -22,6 +23,8 @@ class Backend(Protocol):
     """Answers requests for one model. Closing the iterator, at any point, frees the work."""
 
     def generate(self, request: GenerateRequest, permit: Permit) -> AsyncGenerator[Event, None]: ...
+
+    async def embed(self, request: EmbedRequest, permit: Permit) -> Embedded: ...
 
     async def render(self, request: GenerateRequest) -> str: ...
 

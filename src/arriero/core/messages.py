@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from arriero.core.embedding import Embedded, EmbedRequest
 from arriero.core.errors import ErrorInfo
 from arriero.core.events import TextDelta, Usage
 from arriero.core.model import ModelSpec
@@ -65,11 +66,18 @@ class Render(_Command, frozen=True, kw_only=True):
     request: GenerateRequest
 
 
+class Embed(_Command, frozen=True, kw_only=True):
+    """Compute vectors; answered by Vectors (or RequestFailed)."""
+
+    id: int
+    request: EmbedRequest
+
+
 class Shutdown(_Command, frozen=True, kw_only=True):
     """End the process."""
 
 
-Command = Load | Generate | Abort | Tokenize | Detokenize | Render | Shutdown
+Command = Load | Generate | Abort | Tokenize | Detokenize | Render | Embed | Shutdown
 
 
 class _Report(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True, omit_defaults=True):
@@ -150,6 +158,13 @@ class Text(_Report, frozen=True, kw_only=True):
     text: str
 
 
+class Vectors(_Report, frozen=True, kw_only=True):
+    """Answer to Embed."""
+
+    id: int
+    embedded: Embedded
+
+
 class Stats(_Report, frozen=True, kw_only=True):
     """Counters since the start (they only grow) and gauges now; sent after a step, at most some times a second."""
 
@@ -167,6 +182,7 @@ Report = (
     | RequestFailed
     | Tokens
     | Text
+    | Vectors
     | Stats
 )
 

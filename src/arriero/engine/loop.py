@@ -7,13 +7,12 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from arriero.engine.engine import Engine
-from arriero.engine.events import EngineEvent
+E = TypeVar("E")
 
 Command = Callable[[], object]
 """Something to do on the loop's thread: add, abort, finish, or ask the engine."""
 
-Sink = Callable[[list[EngineEvent]], Iterable[Command]]
+Sink = Callable[[list[E]], Iterable[Command]]
 """Takes the events of a step; what it returns is done before the next step (a stop string was seen: finish)."""
 
 
@@ -35,8 +34,8 @@ class Loop:
 
     def __init__(
         self,
-        engine: Engine,
-        sink: Sink,
+        engine: Stepping[E],
+        sink: Sink[E],
         on_step: Callable[[StepStats], None] | None = None,
         on_crash: Callable[[BaseException], None] | None = None,
     ) -> None:

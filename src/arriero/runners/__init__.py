@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from arriero.core.embedding import LoadedEmbedder
 from arriero.core.errors import ModelLoadError
 from arriero.core.model import ModelSpec
 from arriero.core.request import LoadOptions
@@ -21,7 +22,9 @@ OPENERS = {
 """Name → "module:function"."""
 
 
-def open_model(spec: ModelSpec, load: LoadOptions, options: Mapping[str, Any], progress: Progress) -> LoadedModel:
+def open_model(
+    spec: ModelSpec, load: LoadOptions, options: Mapping[str, Any], progress: Progress
+) -> LoadedModel | LoadedEmbedder:
     """Load `spec` with the runner it names; ModelLoadError when it cannot be.
 
     `options` are a worker's settings; a runner takes those it knows.
@@ -31,5 +34,7 @@ def open_model(spec: ModelSpec, load: LoadOptions, options: Mapping[str, Any], p
     except KeyError:
         known = ", ".join(sorted(OPENERS))
         raise ModelLoadError(f"there is no runner called {spec.runner!r}, only {known}") from None
-    opened: LoadedModel = getattr(importlib.import_module(module), function)(spec, load, options, progress)
+    opened: LoadedModel | LoadedEmbedder = getattr(importlib.import_module(module), function)(
+        spec, load, options, progress
+    )
     return opened

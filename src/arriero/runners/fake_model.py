@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from arriero.core.embedding import LoadedEmbedder
 from arriero.core.model import ModelSpec
 from arriero.core.request import LoadOptions
 from arriero.core.runner import RunnerInfo
 from arriero.core.tokenizer import LoadedModel
 from arriero.runners.fake import FakeRunner, GreedySampler, echo
+from arriero.runners.fake_embedder import FakeEmbedder
 
 END = 256
 N_VOCAB = 257
@@ -34,9 +36,12 @@ class ByteTokenizer:
 
 def open_model(
     spec: ModelSpec, load: LoadOptions, options: Mapping[str, Any], progress: Callable[[float], None]
-) -> LoadedModel:
+) -> LoadedModel | LoadedEmbedder:
     """Return the fake at once. `num_ctx` and the setting `max_sequences` count, and `step_seconds` slows it down."""
     context = load.num_ctx or 2048
+    if "embedding" in spec.capabilities:
+        progress(1.0)
+        return LoadedEmbedder(FakeEmbedder(max_tokens=context, step_seconds=_step_seconds(options)), ByteTokenizer())
     slots = int(options.get("max_sequences", 8))
     info = RunnerInfo(
         n_vocab=N_VOCAB,

@@ -17,6 +17,7 @@ from arriero.server.middleware.host_check import HostCheck
 from arriero.server.middleware.request_id import RequestId
 from arriero.server.options import ServerOptions
 from arriero.server.routes import Context
+from arriero.server.routes_embed import EmbedRoutes
 from arriero.server.routes_health import HealthRoutes
 from arriero.server.routes_library import LibraryRoutes
 from arriero.server.routes_missing import MISSING, missing
@@ -29,6 +30,7 @@ def routes(context: Context) -> list[Route]:
     """Every route there is. A GET route answers HEAD too."""
     ollama, openai, health = OllamaRoutes(context), OpenAIRoutes(context), HealthRoutes(context)
     library, transfer = LibraryRoutes(context), TransferRoutes(context)
+    embed = EmbedRoutes(context)
     return [
         Route("/", ollama.root, methods=["GET"]),
         Route("/api/version", ollama.version, methods=["GET"]),
@@ -37,6 +39,8 @@ def routes(context: Context) -> list[Route]:
         Route("/api/show", ollama.show, methods=["POST"]),
         Route("/api/generate", ollama.generate, methods=["POST"]),
         Route("/api/chat", ollama.chat, methods=["POST"]),
+        Route("/api/embed", embed.embed, methods=["POST"]),
+        Route("/api/embeddings", embed.embeddings, methods=["POST"]),
         Route("/api/create", library.create, methods=["POST"]),
         Route("/api/pull", transfer.pull, methods=["POST"]),
         Route("/api/push", transfer.push, methods=["POST"]),

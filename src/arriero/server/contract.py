@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Protocol
 
+from arriero.core.embedding import Embedded, EmbedRequest
 from arriero.core.events import Event
 from arriero.core.library import CreateRequest, Progress
 from arriero.core.model import ModelSpec, RunningModel, ShownModel
@@ -16,6 +17,9 @@ class Service(Protocol):
 
     def generate(self, request: GenerateRequest) -> AsyncGenerator[Event, None]:
         """Accepted, deltas, then Finished or Failed; raises before the first event. Closing it frees the work."""
+
+    async def embed(self, request: EmbedRequest) -> Embedded:
+        """The vectors of texts; cancelling it frees the work."""
 
     async def render(self, request: GenerateRequest) -> str:
         """The prompt that a request makes; nothing is generated."""

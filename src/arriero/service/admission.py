@@ -6,6 +6,7 @@ import itertools
 from collections import Counter
 
 from arriero.core.backend import Permit
+from arriero.core.embedding import EmbedRequest
 from arriero.core.errors import Overloaded
 from arriero.core.request import GenerateRequest
 
@@ -13,7 +14,9 @@ BUSY = "server busy, please try again.  maximum pending requests exceeded"
 BYTES_A_TOKEN = 4  # a guess that Accepted corrects
 
 
-def _estimate(request: GenerateRequest) -> int:
+def _estimate(request: GenerateRequest | EmbedRequest) -> int:
+    if isinstance(request, EmbedRequest):
+        return sum(len(one) // BYTES_A_TOKEN if isinstance(one, str) else len(one) for one in request.inputs)
     texts = [request.prompt or "", request.system or "", *(m.content for m in request.messages or ())]
     return sum(map(len, texts)) // BYTES_A_TOKEN + len(request.prompt_tokens or ()) + len(request.context)
 
@@ -38,7 +41,7 @@ class Admission:
         """Requests inside."""
         return len(self._inside)
 
-    def enter(self, request: GenerateRequest) -> Permit:
+    def enter(self, request: GenerateRequest | EmbedRequest) -> Permit:
         """Grant a permit, or raise Overloaded. Each permit must come back through leave()."""
         if len(self._waiting) >= self._max_pending:
             raise Overloaded(BUSY, retry_after=1)

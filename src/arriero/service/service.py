@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING
 
 from arriero.backends.local import LocalBackend
+from arriero.core.embedding import Embedded, EmbedRequest
 from arriero.core.errors import ModelNotFound
 from arriero.core.events import Event
 from arriero.core.library import CreateRequest, Progress
@@ -13,6 +14,7 @@ from arriero.core.model import ModelSpec, RunningModel, ShownModel
 from arriero.core.request import GenerateRequest, LoadOptions
 from arriero.observe.metrics import Metrics
 from arriero.service.admission import Admission
+from arriero.service.embed import Embeddings
 from arriero.service.generate import Generator
 from arriero.service.library import Library
 from arriero.service.lifecycle import Lifecycle, with_defaults
@@ -39,6 +41,7 @@ class Service:
             self._make_backend, keep_alive=options.keep_alive, max_loaded=options.max_loaded_models
         )
         self._generator = Generator(catalog, self._admission, self._lifecycle, metrics, options.context_length)
+        self._embeddings = Embeddings(catalog, self._admission, self._lifecycle, metrics, options.context_length)
         self._stores = stores or Stores(None)
         self._library = Library(
             catalog, self._stores, self._lifecycle.unload, check_template, lambda model: self.pull(model, False)
@@ -49,6 +52,10 @@ class Service:
     def generate(self, request: GenerateRequest) -> AsyncGenerator[Event, None]:
         """Accepted, deltas, then Finished or Failed; raises before the first event. Closing it frees the work."""
         return self._generator.run(request)
+
+    async def embed(self, request: EmbedRequest) -> Embedded:
+        """The vectors of texts; cancelling it frees the work."""
+        return await self._embeddings.run(request)
 
     async def render(self, request: GenerateRequest) -> str:
         """The prompt that a request makes; nothing is generated."""

@@ -15,7 +15,8 @@ from functools import partial
 from typing import Any
 
 from arriero.core import messages as wire
-from arriero.core.errors import ArrieroError, InvalidRequest
+from arriero.core.embedding import LoadedEmbedder
+from arriero.core.errors import ArrieroError, InvalidRequest, UnsupportedFeature
 from arriero.core.request import GenerateRequest
 from arriero.core.tokenizer import LoadedModel
 from arriero.engine.engine import Engine
@@ -25,6 +26,7 @@ from arriero.engine.options import EngineOptions
 from arriero.engine.sequence import SequenceSpec
 from arriero.runners import open_model
 from arriero.worker.connection import Connection
+from arriero.worker.embedding import EmbeddingDesk
 from arriero.worker.prompt import PromptBuilder
 from arriero.worker.stream import RequestStream
 from arriero.worker.templates import Templates
@@ -47,7 +49,8 @@ class Host:
         self._model: LoadedModel
         self._prompts: PromptBuilder
         self._engine: Engine
-        self._loop: Loop
+        self._loop: Loop[EngineEvent]
+        self._embedding: EmbeddingDesk | None = None  # of an embedding model: it does all that stands below
         self._loaded = threading.Event()
         self._streams: dict[int, RequestStream] = {}
         self._stats_sent = 0.0
@@ -72,6 +75,9 @@ class Host:
     # --- the main thread ---
 
     def _handle(self, command: wire.Command) -> None:
+        if self._embedding is not None:
+            self._embedding.handle(command)
+            return
         match command:
             case wire.Generate():
                 self._generate(command.id, command.request)
@@ -84,6 +90,9 @@ class Host:
                 self._reply(self._detokenized(number, ids))
             case wire.Render(id=number):
                 self._reply(self._rendered(command))
+            case wire.Embed(id=number):
+                error = UnsupportedFeature("the model was not made for embeddings")
+                self._reply(wire.RequestFailed(id=number, error=error.info()))
 
     def _reply(self, report: Any) -> None:
         self._loop.submit(lambda: self._connection.send([report]))
@@ -134,11 +143,20 @@ class Host:
             return
         except BaseException as error:
             self._crash(error)
-        self._loop.run()
+        if self._embedding is not None:
+            self._embedding.run()
+        else:
+            self._loop.run()
 
     def _load(self, command: wire.Load) -> None:
         started = time.monotonic()
         model = open_model(command.spec, command.load, command.options, self._progress)
+        if isinstance(model, LoadedEmbedder):
+            self._embedding = EmbeddingDesk(self._connection, model, self._crash)
+            load_ns = int((time.monotonic() - started) * 1e9)
+            self._connection.send([self._embedding.stats(), self._embedding.ready(load_ns)])
+            self._loaded.set()
+            return
         info = model.runner.info
         self._model = model
         templates = Templates(command.spec, model.chat_template, model.tokenizer)

@@ -64,6 +64,10 @@ class TokenBatch:
         self.add(slot, _NO_TOKENS, position, position + 1, output=output)
         self.fillers.append((slot, position))
 
+    def output_all(self) -> None:
+        """Ask for the outputs of all tokens that were added: what pooling needs."""
+        self._output[: self.size] = 1
+
     @property
     def outputs(self) -> int:
         """Number of tokens whose logits are asked for."""

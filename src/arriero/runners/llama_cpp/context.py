@@ -14,7 +14,7 @@ from arriero.runners.llama_cpp.bindings import lib, log_tail
 from arriero.runners.llama_cpp.model import Model
 from arriero.runners.llama_cpp.plan import Plan
 
-_REASONS = {
+REASONS = {
     1: "no free KV cells",
     2: "aborted",
     -1: "invalid batch",
@@ -66,7 +66,7 @@ class Context:
         result = lib.llama_decode(self.handle, batch.finish())
         self.counters["decode_calls"] += 1
         if result != 0:
-            reason = _REASONS.get(result, f"error {result}")
+            reason = REASONS.get(result, f"error {result}")
             said = log_tail.errors()
             raise DecodeError(f"llama_decode: {reason} ({said})" if said else f"llama_decode: {reason}")
         self.counters["decoded_tokens"] += batch.size - len(batch.fillers)

@@ -1,4 +1,4 @@
-"""Opens a GGUF: weights, context, vocabulary and samplers as one LoadedModel."""
+"""Opens a GGUF: weights, context, vocabulary and samplers as one LoadedModel, or an embedding model as LoadedEmbedder."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 
 import msgspec
 
+from arriero.core.embedding import LoadedEmbedder
 from arriero.core.errors import ModelLoadError
 from arriero.core.model import ModelSpec
 from arriero.core.request import LoadOptions, SamplingParams
 from arriero.core.runner import Sampler
 from arriero.core.tokenizer import LoadedModel
+from arriero.runners.llama_cpp.embedder import LlamaCppEmbedder
 from arriero.runners.llama_cpp.model import Model
 from arriero.runners.llama_cpp.options import LlamaCppOptions
 from arriero.runners.llama_cpp.runner import LlamaCppRunner
@@ -21,7 +23,7 @@ from arriero.runners.sampler import NumpySampler
 
 def open_model(
     spec: ModelSpec, load: LoadOptions, options: Mapping[str, Any], progress: Callable[[float], None]
-) -> LoadedModel:
+) -> LoadedModel | LoadedEmbedder:
     """Load the file; what a request asked for wins over the worker's settings. ModelLoadError says what is wrong."""
     known = {field.name for field in fields(LlamaCppOptions)}
     settings = {name: value for name, value in options.items() if name in known}
@@ -31,6 +33,8 @@ def open_model(
     except ValueError as error:
         raise ModelLoadError(str(error)) from error
     model = Model(chosen, progress)
+    if "embedding" in spec.capabilities:
+        return LoadedEmbedder(LlamaCppEmbedder(model, chosen), model.vocab)
     runner = LlamaCppRunner(model, chosen)
     suppressed = frozenset(model.vocab.suppressed)
 

@@ -1,0 +1,127 @@
+"""LlamaCppEmbedder: vectors of texts, many in one llama.cpp call. Keeps no KV from call to call.
+
+A call's tokens must fit one micro-batch: attention that looks both ways, and pooling, cannot be cut. So `n_ubatch` is
+`n_batch`, and the longest text decides how large it must be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from arriero.core.embedding import EmbedderInfo, EmbedOutput, TokenText
+from arriero.core.errors import ArrieroError, ModelLoadError
+from arriero.runners.llama_cpp.batch import TokenBatch
+from arriero.runners.llama_cpp.bindings import lib, log_tail
+from arriero.runners.llama_cpp.context import REASONS
+from arriero.runners.llama_cpp.model import Model
+from arriero.runners.llama_cpp.options import LlamaCppOptions
+from arriero.runners.vectors import unit_vector
+
+BATCH_TOKENS = 512
+"""Tokens that are packed into one call. All of them attend to all, the others masked: beyond this a call's attention
+costs more than the calls that it saves."""
+MOST_BATCH_TOKENS = 4096
+BATCH_TEXTS = 128
+LEAST_CONTEXT = 4
+_POOLINGS = {
+    lib.LLAMA_POOLING_TYPE_MEAN: "mean",
+    lib.LLAMA_POOLING_TYPE_CLS: "cls",
+    lib.LLAMA_POOLING_TYPE_LAST: "last",
+    lib.LLAMA_POOLING_TYPE_RANK: "rank",
+}
+_SCORES_SHARE = 1 / 8
+
+
+class LlamaCppEmbedder:
+    """An Embedder (core/embedding.py) over one context; the pooling is the model's own."""
+
+    def __init__(self, model: Model, options: LlamaCppOptions) -> None:
+        """Make the context; the embedder owns `model` from here on. ModelLoadError if it does not fit or cannot pool."""
+        self.model = model
+        facts = model.facts()
+        # A position beyond those that were trained reads past the end of a table; Ollama bounds it the same way.
+        longest = min(options.num_ctx or facts.n_ctx_train, facts.n_ctx_train)
+        if longest < LEAST_CONTEXT:
+            raise ModelLoadError(f"a context of {longest} tokens cannot hold a text")
+        total = options.memory_bytes if options.memory_bytes is not None else int(facts.free_memory * 0.8)
+        packed = min(options.num_batch or BATCH_TOKENS, max(facts.n_ctx_train, MOST_BATCH_TOKENS))
+        batch = max(longest, packed)
+        params = lib.llama_context_default_params()
+        params.n_ctx = params.n_batch = params.n_ubatch = batch
+        params.n_seq_max = BATCH_TEXTS
+        params.n_threads = params.n_threads_batch = options.num_thread or facts.threads
+        params.kv_unified = True
+        params.embeddings = True
+        params.pooling_type = lib.LLAMA_POOLING_TYPE_UNSPECIFIED
+        params.flash_attn_type = _flash_attention(options, facts.n_head * batch * batch * 4 > total * _SCORES_SHARE)
+        log_tail.clear()
+        self.handle: Any = lib.llama_init_from_model(model.handle, params)
+        if not self.handle:
+            raise ModelLoadError(f"no context for the model: {log_tail.errors() or 'llama.cpp gives no reason'}")
+        pooling = _POOLINGS.get(lib.llama_pooling_type(self.handle))
+        if pooling is None:
+            self.close()
+            raise ModelLoadError("the model gives a vector for each token and none for a text: its file has no pooling")
+        buffers = log_tail.buffers()
+        self._memory: Any = lib.llama_get_memory(self.handle)
+        self._batch = TokenBatch(batch)
+        self._width = int(lib.llama_model_n_embd_out(model.handle))
+        self._info = EmbedderInfo(
+            dimensions=self._width,
+            max_tokens=longest,
+            batch_tokens=packed,
+            batch_texts=1 if options.deterministic else BATCH_TEXTS,
+            pooling=pooling,
+            memory={
+                "weights": model.size,
+                "kv": buffers.get("KV", 0) + buffers.get("RS", 0),
+                "compute": buffers.get("compute", 0) + buffers.get("output", 0),
+            },
+            layers_total=model.layers_total,
+            layers_gpu=model.layers_gpu,
+        )
+
+    @property
+    def info(self) -> EmbedderInfo:
+        """What this embedder can do."""
+        return self._info
+
+    def embed(self, texts: Sequence[TokenText]) -> EmbedOutput:
+        """Compute `texts` in one call; ArrieroError with llama.cpp's reason if it fails."""
+        self._batch.clear()
+        for slot, text in enumerate(texts):
+            self._batch.add(slot, text.tokens, 0, len(text.tokens), output=True)
+        self._batch.output_all()
+        log_tail.clear()
+        if self._memory:
+            lib.llama_memory_clear(self._memory, True)
+        compute = lib.llama_decode if self._memory else lib.llama_encode
+        result = compute(self.handle, self._batch.finish())
+        if result != 0:
+            reason = log_tail.errors() or REASONS.get(result, f"error {result}")
+            raise ArrieroError(f"llama.cpp could not compute the vectors: {reason}")
+        vectors = []
+        for slot, text in enumerate(texts):
+            pointer = lib.llama_get_embeddings_seq(self.handle, slot)
+            raw = np.ctypeslib.as_array(pointer, (self._width,)) if pointer else np.zeros(1, np.float32)
+            vectors.append(unit_vector(raw, text.dimensions))
+        return EmbedOutput(vectors, {"decode_calls": 1, "decoded_tokens": self._batch.size})
+
+    def close(self) -> None:
+        """Free buffers and weights."""
+        if self.handle:
+            lib.llama_free(self.handle)
+            self.handle = None
+        self.model.close()
+
+
+def _flash_attention(options: LlamaCppOptions, scores_are_large: bool) -> Any:
+    """Fused attention keeps no table of scores; without it a long text's table would take the machine's memory."""
+    if options.flash_attn == "on" or (options.flash_attn == "auto" and scores_are_large):
+        return lib.LLAMA_FLASH_ATTN_TYPE_ENABLED
+    if options.flash_attn == "off" or options.deterministic:
+        return lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
+    return lib.LLAMA_FLASH_ATTN_TYPE_AUTO

@@ -1,0 +1,53 @@
+"""Routes that answer with vectors, of all APIs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from arriero.core.embedding import Embedded
+from arriero.protocols import ollama_embed
+from arriero.protocols.call import Find
+from arriero.protocols.embed_call import EmbedCall
+from arriero.server.disconnect import while_connected
+from arriero.server.errors import api_of
+from arriero.server.ignored import header_value
+from arriero.server.routes import Context, json_response, read_body
+
+log = logging.getLogger(__name__)
+
+Decode = Callable[[bytes, Find], EmbedCall]
+Encode = Callable[[EmbedCall, Embedded], bytes]
+
+
+class EmbedRoutes:
+    """Handlers over one context."""
+
+    def __init__(self, context: Context) -> None:
+        self._context, self._service = context, context.service
+
+    async def embed(self, request: Request) -> Response:
+        """POST /api/embed."""
+        return await self._answer(request, ollama_embed.decode_embed, ollama_embed.encode_embed)
+
+    async def embeddings(self, request: Request) -> Response:
+        """POST /api/embeddings."""
+        return await self._answer(request, ollama_embed.decode_embeddings, ollama_embed.encode_embeddings)
+
+    async def _answer(self, request: Request, decode: Decode, encode: Encode) -> Response:
+        body = await read_body(request, api_of(request.url.path))
+        if isinstance(body, Response):
+            return body
+        call = decode(body, self._service.find)
+        self._context.ignored.note(call.ignored, request.url.path)
+        embedded = await while_connected(request.receive, self._service.embed(call.request))
+        response = json_response(encode(call, embedded))
+        if call.ignored:
+            response.headers["X-Arriero-Ignored"] = header_value(call.ignored)
+        if embedded.truncated:
+            response.headers["X-Arriero-Truncated"] = str(len(embedded.truncated))
+            log.info("%d inputs cut to fit the context of %s", len(embedded.truncated), call.request.model)
+        return response

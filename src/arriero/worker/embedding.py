@@ -1,0 +1,170 @@
+"""The worker of an embedding model: texts in, vectors out. As in host.py the main thread tokenizes and the loop thread
+owns the engine and all sending; there is nothing to render and nothing to stream.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from arriero.core import messages as wire
+from arriero.core.embedding import Embedded, EmbedRequest, LoadedEmbedder, TokenText
+from arriero.core.errors import ArrieroError, ContextLengthExceeded, InvalidRequest, UnsupportedFeature
+from arriero.core.events import Usage
+from arriero.core.tokenizer import Tokenizer
+from arriero.engine.embedding import EmbeddingEnded, EmbeddingEngine
+from arriero.engine.loop import Command, Loop, StepStats
+from arriero.worker.connection import Connection
+
+TOO_LONG = "the input length exceeds the context length"
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """What must be known of a request until its vectors are there. Times are monotonic seconds."""
+
+    prompt_tokens: int
+    truncated: tuple[int, ...]
+    received: float
+
+
+class EmbeddingDesk:
+    """Serves the commands of one connection for one loaded embedding model."""
+
+    def __init__(self, connection: Connection, model: LoadedEmbedder, crash: Callable[[BaseException], None]) -> None:
+        self._connection, self._tokenizer = connection, model.tokenizer
+        self._info = model.embedder.info
+        self._engine = EmbeddingEngine(model.embedder)
+        self._loop = Loop(self._engine, self._sink, self._on_step, crash)
+        self._pending: dict[int, _Pending] = {}
+
+    def ready(self, load_ns: int) -> wire.Ready:
+        """What the server is told of the model."""
+        info = self._info
+        return wire.Ready(
+            context_length=info.max_tokens,
+            max_sequences=info.batch_texts,
+            layout=info.pooling,
+            memory=info.memory,
+            layers_total=info.layers_total,
+            layers_gpu=info.layers_gpu,
+            load_ns=load_ns,
+            capabilities=("embedding",),
+        )
+
+    def run(self) -> None:
+        """Work until the process ends; the calling thread becomes the loop thread."""
+        self._loop.run()
+
+    # --- the main thread ---
+
+    def handle(self, command: wire.Command) -> None:
+        """Do what the server asks; what an embedding model cannot do is answered so."""
+        try:
+            match command:
+                case wire.Embed(id=number, request=request):
+                    self._embed(number, request)
+                case wire.Abort(id=number):
+                    self._loop.submit(lambda: self._abort(number))
+                case wire.Tokenize(id=number, text=text, special=special):
+                    tokens = self._tokenizer.encode(text, add_special=False, parse_special=special)
+                    self._reply(wire.Tokens(id=number, tokens=tuple(tokens)))
+                case wire.Detokenize(id=number, tokens=ids):
+                    raw = b"".join(self._tokenizer.piece(token) for token in self._known(ids))
+                    self._reply(wire.Text(id=number, text=raw.decode("utf-8", "replace")))
+                case _:
+                    raise UnsupportedFeature("an embedding model generates no text")
+        except ArrieroError as error:
+            self._reply(wire.RequestFailed(id=command.id, error=error.info()))  # type: ignore[union-attr]
+
+    def _reply(self, report: Any) -> None:
+        self._loop.submit(lambda: self._connection.send([report]))
+
+    def _embed(self, number: int, request: EmbedRequest) -> None:
+        received = time.monotonic()
+        texts: list[TokenText] = []
+        truncated: list[int] = []
+        for index, given in enumerate(request.inputs):
+            tokens = self._tokens(given)
+            if not tokens:
+                raise InvalidRequest(f"input {index} is empty")
+            if len(tokens) > self._info.max_tokens:
+                if not request.truncate:
+                    raise _too_long(index, len(tokens), self._info.max_tokens)
+                tokens = self._cut(given, tokens)
+                truncated.append(index)
+            texts.append(TokenText(tokens, request.dimensions))
+        pending = _Pending(sum(len(text.tokens) for text in texts), tuple(truncated), received)
+        self._loop.submit(lambda: self._add(number, texts, pending))
+
+    def _tokens(self, given: str | tuple[int, ...]) -> list[int]:
+        if isinstance(given, str):
+            return self._tokenizer.encode(given, add_special=True, parse_special=True)
+        return self._known(given)
+
+    def _cut(self, given: str | tuple[int, ...], tokens: list[int]) -> list[int]:
+        """Cut the end off a text, but keep the special tokens around it; token ids are cut as they are."""
+        limit = self._info.max_tokens
+        if not isinstance(given, str):
+            return tokens[:limit]
+        bare = self._tokenizer.encode(given, add_special=False, parse_special=True)
+        before, after = _around(tokens, bare, self._tokenizer)
+        return [*before, *bare[: max(0, limit - len(before) - len(after))], *after][:limit]
+
+    def _known(self, tokens: Sequence[int]) -> list[int]:
+        n_vocab = self._tokenizer.n_vocab
+        for token in tokens:
+            if not 0 <= token < n_vocab:
+                raise InvalidRequest(f"token {token} is not in the model's vocabulary of {n_vocab}")
+        return list(tokens)
+
+    # --- the loop thread ---
+
+    def _add(self, number: int, texts: list[TokenText], pending: _Pending) -> None:
+        self._pending[number] = pending
+        self._engine.add(number, texts)
+
+    def _abort(self, number: int) -> None:
+        if self._pending.pop(number, None) is not None:
+            self._engine.abort(number)
+
+    def _sink(self, ended: list[EmbeddingEnded]) -> Iterable[Command]:
+        reports: list[Any] = [self.stats()]
+        for one in ended:
+            pending = self._pending.pop(one.id, None)
+            if pending is None:
+                continue  # aborted
+            total_ns = int((time.monotonic() - pending.received) * 1e9)
+            usage = Usage(prompt_tokens=pending.prompt_tokens, prefill_ns=total_ns, total_ns=total_ns)
+            if one.error is not None:
+                reports.append(wire.RequestFailed(id=one.id, error=one.error, usage=usage))
+            else:
+                embedded = Embedded(vectors=one.vectors, usage=usage, truncated=pending.truncated)
+                reports.append(wire.Vectors(id=one.id, embedded=embedded))
+        self._connection.send(reports)
+        return ()
+
+    def _on_step(self, stats: StepStats) -> None:
+        if not stats.events and not self._engine.has_work:
+            self._connection.send([self.stats()])
+
+    def stats(self) -> wire.Stats:
+        """What has been counted so far."""
+        stats = self._engine.stats()
+        return wire.Stats(counters=stats.counters, gauges=stats.gauges)
+
+
+def _around(tokens: list[int], bare: list[int], tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+    """Return the special tokens that stand before and after `bare` in `tokens`."""
+    extra = len(tokens) - len(bare)
+    for before in range(extra + 1):
+        if tokens[before : before + len(bare)] == bare:
+            return tokens[:before], tokens[before + len(bare) :]
+    # A tokenizer that joins its specials with the text: those of an empty text are the best there is.
+    return tokenizer.encode("", add_special=True, parse_special=True), []
+
+
+def _too_long(index: int, tokens: int, limit: int) -> ContextLengthExceeded:
+    return ContextLengthExceeded(TOO_LONG, index=index, prompt_tokens=tokens, context_length=limit)
