@@ -54,7 +54,8 @@ def test_the_official_client(client: ollama.Client) -> None:
     assert all(abs(length(vector) - 1) < 1e-5 for vector in reply.embeddings)
     assert cosine(*reply.embeddings) < 0.99
     assert reply.prompt_eval_count == 8 + 5  # each with the marks of its begin and end
-    assert reply.total_duration and reply.load_duration
+    assert reply.total_duration
+    assert reply.load_duration
     (alone,) = client.embed(MODEL, texts[0]).embeddings
     assert cosine(alone, reply.embeddings[0]) > 0.99999
     assert cosine(client.embeddings(MODEL, texts[0]).embedding, alone) > 0.99999

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from arriero.core.constraint import TokenMask
 from arriero.core.embedding import LoadedEmbedder
 from arriero.core.model import ModelSpec
-from arriero.core.request import LoadOptions
+from arriero.core.request import LoadOptions, SamplingParams
 from arriero.core.runner import RunnerInfo
 from arriero.core.tokenizer import LoadedModel
+from arriero.runners.constrained.compiler import MaskCompiler
 from arriero.runners.fake import FakeRunner, GreedySampler, echo
 from arriero.runners.fake_embedder import FakeEmbedder
 
@@ -52,6 +54,15 @@ def open_model(
         parked_blocks=1024,
         layout="fake",
     )
-    runner = FakeRunner(info, script=echo(END), step_seconds=float(options.get("step_seconds", 0.0)))
+    runner = FakeRunner(info, script=echo(END), step_seconds=_step_seconds(options))
     progress(1.0)
-    return LoadedModel(runner, ByteTokenizer(), lambda params: GreedySampler(), spec.chat_template)
+    tokenizer = ByteTokenizer()
+
+    def make_sampler(params: SamplingParams, mask: TokenMask | None = None) -> GreedySampler:
+        return GreedySampler(mask)
+
+    return LoadedModel(runner, tokenizer, make_sampler, spec.chat_template, MaskCompiler(tokenizer))
+
+
+def _step_seconds(options: Mapping[str, Any]) -> float:
+    return float(options.get("step_seconds", 0.0))

@@ -39,7 +39,7 @@ class LlamaCppEmbedder:
     """An Embedder (core/embedding.py) over one context; the pooling is the model's own."""
 
     def __init__(self, model: Model, options: LlamaCppOptions) -> None:
-        """Make the context; the embedder owns `model` from here on. ModelLoadError if it does not fit or cannot pool."""
+        """Make the context; the embedder owns `model` from here on. ModelLoadError if that fails."""
         self.model = model
         facts = model.facts()
         # A position beyond those that were trained reads past the end of a table; Ollama bounds it the same way.

@@ -1,19 +1,22 @@
-"""Opens a GGUF: weights, context, vocabulary and samplers as one LoadedModel, or an embedding model as LoadedEmbedder."""
+"""Opens a GGUF: weights, context, vocabulary and samplers as one LoadedModel; an embedding model as LoadedEmbedder."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
 import msgspec
 
+from arriero.core.constraint import TokenMask
 from arriero.core.embedding import LoadedEmbedder
 from arriero.core.errors import ModelLoadError
 from arriero.core.model import ModelSpec
 from arriero.core.request import LoadOptions, SamplingParams
 from arriero.core.runner import Sampler
 from arriero.core.tokenizer import LoadedModel
+from arriero.runners.constrained.compiler import MaskCompiler
 from arriero.runners.llama_cpp.embedder import LlamaCppEmbedder
 from arriero.runners.llama_cpp.model import Model
 from arriero.runners.llama_cpp.options import LlamaCppOptions
@@ -35,10 +38,13 @@ def open_model(
     model = Model(chosen, progress)
     if "embedding" in spec.capabilities:
         return LoadedEmbedder(LlamaCppEmbedder(model, chosen), model.vocab)
+    masks = MaskCompiler(model.vocab)
+    # A large vocabulary takes its second; it is read while the context is made.
+    threading.Thread(target=masks.prepare, name="vocabulary", daemon=True).start()
     runner = LlamaCppRunner(model, chosen)
     suppressed = frozenset(model.vocab.suppressed)
 
-    def make_sampler(params: SamplingParams) -> Sampler:
-        return NumpySampler(params, eog_ids=model.vocab.eog_ids, banned_ids=suppressed)
+    def make_sampler(params: SamplingParams, mask: TokenMask | None = None) -> Sampler:
+        return NumpySampler(params, eog_ids=model.vocab.eog_ids, banned_ids=suppressed, mask=mask)
 
-    return LoadedModel(runner, model.vocab, make_sampler, spec.chat_template or model.chat_template)
+    return LoadedModel(runner, model.vocab, make_sampler, spec.chat_template or model.chat_template, masks)

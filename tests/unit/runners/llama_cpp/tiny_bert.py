@@ -1,4 +1,4 @@
-"""Write a tiny BERT with random weights and a WordPiece vocabulary of letters: real kernels for embeddings, no download.
+"""Write a tiny BERT with random weights and a WordPiece vocabulary of letters: real kernels, no download.
 
 Its vectors mean nothing, but each text has one of its own, and it is the same every time.
 """
