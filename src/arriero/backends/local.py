@@ -214,6 +214,13 @@ class LocalBackend:
         assert isinstance(reply, wire.Text)
         return reply.text
 
+    async def prompt_tokens(self, request: GenerateRequest) -> list[int]:
+        """The token ids of the prompt that `request` makes, however many; TemplateError and its kin."""
+        number = next(self._numbers)
+        reply = await self._ask(wire.Prompt(id=number, request=request), number)
+        assert isinstance(reply, wire.Tokens)
+        return list(reply.tokens)
+
     async def _ask(self, command: wire.Command, number: int) -> Reply:
         worker = await self._ready_worker()
         queue: asyncio.Queue[Reply] = asyncio.Queue()

@@ -15,6 +15,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     cached_tokens: int = 0
     completion_tokens: int = 0
     discarded_tokens: int = 0  # by context shift, where it was asked for
+    thinking_tokens: int = 0  # among the completion's
     queue_ns: int = 0
     load_ns: int = 0
     prefill_ns: int = 0

@@ -73,11 +73,18 @@ class Embed(_Command, frozen=True, kw_only=True):
     request: EmbedRequest
 
 
+class Prompt(_Command, frozen=True, kw_only=True):
+    """Make a request's prompt without generating, however long it is; answered by Tokens (or RequestFailed)."""
+
+    id: int
+    request: GenerateRequest
+
+
 class Shutdown(_Command, frozen=True, kw_only=True):
     """End the process."""
 
 
-Command = Load | Generate | Abort | Tokenize | Detokenize | Render | Embed | Shutdown
+Command = Load | Generate | Abort | Tokenize | Detokenize | Render | Prompt | Embed | Shutdown
 
 
 class _Report(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True, omit_defaults=True):

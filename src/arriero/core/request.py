@@ -78,7 +78,8 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
     user message after `system`. `context` (Ollama) is a token list that stands before the prompt. `keep_alive` is in
     seconds, negative for ever, None the server's default. `truncate` may drop the oldest messages of a prompt that does
     not fit; `shift` may drop the older half behind the first `num_keep` tokens when the context is full, and go on.
-    `template` is a Go template that stands in for the model's. `suffix` asks for what comes between it and `prompt`.
+    `template` is a Go template that stands in for the model's. With `continue_last` the answer goes on where the last
+    message, the assistant's, ends. `thinking_budget` is the most tokens that thinking may take. `suffix` asks for what comes between it and `prompt`.
     `deadline` is in seconds from arrival.
     """
 
@@ -102,3 +103,6 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
     priority: int = 0
     tenant: str = ""
     deadline: float | None = None
+    parallel_tool_calls: bool = True
+    continue_last: bool = False
+    thinking_budget: int | None = None

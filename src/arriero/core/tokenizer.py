@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from arriero.core.request import SamplingParams
 from arriero.core.runner import Runner, Sampler
@@ -34,6 +34,13 @@ class Tokenizer(Protocol):
 
     def piece(self, token: int) -> bytes:
         """The bytes that `token` stands for; none for control tokens."""
+
+
+class Tokenized(NamedTuple):
+    """A prompt's token ids, and how many tokens the model's context holds, the answer included."""
+
+    tokens: list[int]
+    context_length: int
 
 
 @dataclass(frozen=True, slots=True)

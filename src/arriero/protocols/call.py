@@ -19,7 +19,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
     `model` is the name as the client wrote it, which replies echo. `action` load and unload (Ollama's empty prompts)
     generate nothing; render (its `_debug_render_only`) shows the prompt. `ignored` names fields and options that were
-    accepted and not honoured.
+    accepted and not honoured. `stop_sequences` are the client's own, not the model's; without `show_thinking` the reply
+    leaves the text of thinking out.
     """
 
     request: GenerateRequest
@@ -28,4 +29,6 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     chat: bool
     action: Literal["generate", "load", "unload", "render"] = "generate"
     include_usage: bool = False
+    stop_sequences: tuple[str, ...] = ()
+    show_thinking: bool = True
     ignored: tuple[str, ...] = ()

@@ -17,6 +17,7 @@ from arriero.server.middleware.host_check import HostCheck
 from arriero.server.middleware.request_id import RequestId
 from arriero.server.options import ServerOptions
 from arriero.server.routes import Context
+from arriero.server.routes_anthropic import AnthropicRoutes
 from arriero.server.routes_embed import EmbedRoutes
 from arriero.server.routes_health import HealthRoutes
 from arriero.server.routes_library import LibraryRoutes
@@ -31,6 +32,7 @@ def routes(context: Context) -> list[Route]:
     ollama, openai, health = OllamaRoutes(context), OpenAIRoutes(context), HealthRoutes(context)
     library, transfer = LibraryRoutes(context), TransferRoutes(context)
     embed = EmbedRoutes(context)
+    anthropic = AnthropicRoutes(context)
     return [
         Route("/", ollama.root, methods=["GET"]),
         Route("/api/version", ollama.version, methods=["GET"]),
@@ -53,6 +55,8 @@ def routes(context: Context) -> list[Route]:
         Route("/v1/models/{id:path}", openai.model, methods=["GET"]),
         Route("/v1/chat/completions", openai.chat, methods=["POST"]),
         Route("/v1/completions", openai.completions, methods=["POST"]),
+        Route("/v1/messages", anthropic.messages, methods=["POST"]),
+        Route("/v1/messages/count_tokens", anthropic.count_tokens, methods=["POST"]),
         Route("/live", health.live, methods=["GET"]),
         Route("/ready", health.ready, methods=["GET"]),
         Route("/health", health.ready, methods=["GET"]),

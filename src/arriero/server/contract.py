@@ -10,6 +10,7 @@ from arriero.core.events import Event
 from arriero.core.library import CreateRequest, Progress
 from arriero.core.model import ModelSpec, RunningModel, ShownModel
 from arriero.core.request import GenerateRequest, LoadOptions
+from arriero.core.tokenizer import Tokenized
 
 
 class Service(Protocol):
@@ -23,6 +24,12 @@ class Service(Protocol):
 
     async def render(self, request: GenerateRequest) -> str:
         """The prompt that a request makes; nothing is generated."""
+
+    async def prompt_tokens(self, request: GenerateRequest) -> Tokenized:
+        """The token ids of the prompt that a request makes, however many; nothing is generated."""
+
+    async def detokenize(self, request: GenerateRequest) -> str:
+        """The text of a request's `prompt_tokens`."""
 
     async def load(self, model: str, load: LoadOptions, keep_alive: float | None) -> None:
         """Load a model now."""

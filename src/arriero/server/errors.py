@@ -35,6 +35,8 @@ STATUS: Mapping[str, int] = {
 }
 OLLAMA_STATUS: Mapping[str, int] = {"invalid_option": 500}
 """Where Ollama's own status differs."""
+ANTHROPIC_STATUS: Mapping[str, int] = {"overloaded": 529}
+"""Where Anthropic's own status differs."""
 
 OK, CREATED, NO_CONTENT, FORBIDDEN, NOT_FOUND = 200, 201, 204, 403, 404
 TOO_LARGE, UNSUPPORTED_MEDIA, UNAVAILABLE = 413, 415, 503
@@ -58,6 +60,8 @@ def api_of(path: str) -> Api:
 def status_of(code: str, api: Api) -> int:
     """Return the HTTP status of an error code."""
     status = STATUS.get(code, STATUS["internal"])
+    if api == "anthropic":
+        return ANTHROPIC_STATUS.get(code, status)
     return OLLAMA_STATUS.get(code, status) if api == "ollama" else status
 
 

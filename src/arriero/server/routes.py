@@ -30,6 +30,7 @@ class Context:
     service: Service
     version: str
     metrics: HttpMetrics | None = None
+    strip_client_headers: bool = True
     ignored: IgnoredLog = field(default_factory=IgnoredLog)
 
     async def generate(self, request: Request, decode: Decode, encoder: MakeEncoder) -> Response | Generation:

@@ -12,8 +12,7 @@ MISSING: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("/v1/embeddings", ("POST",)),
     ("/v1/responses", ("POST",)),
     ("/v1/audio/transcriptions", ("POST",)),
-    ("/v1/messages", ("POST",)),
-    ("/v1/messages/count_tokens", ("POST",)),
+    ("/v1/messages/batches", ("GET", "POST")),
 )
 
 

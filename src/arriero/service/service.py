@@ -12,6 +12,7 @@ from arriero.core.events import Event
 from arriero.core.library import CreateRequest, Progress
 from arriero.core.model import ModelSpec, RunningModel, ShownModel
 from arriero.core.request import GenerateRequest, LoadOptions
+from arriero.core.tokenizer import Tokenized
 from arriero.observe.metrics import Metrics
 from arriero.service.admission import Admission
 from arriero.service.embed import Embeddings
@@ -20,6 +21,7 @@ from arriero.service.library import Library
 from arriero.service.lifecycle import Lifecycle, with_defaults
 from arriero.service.options import ServiceOptions
 from arriero.service.templates import check_template
+from arriero.service.tokens import Tokens
 from arriero.store.catalog import Catalog
 from arriero.store.describe import shown
 from arriero.store.names import parse_name
@@ -42,6 +44,7 @@ class Service:
         )
         self._generator = Generator(catalog, self._admission, self._lifecycle, metrics, options.context_length)
         self._embeddings = Embeddings(catalog, self._admission, self._lifecycle, metrics, options.context_length)
+        self._tokens = Tokens(catalog, self._lifecycle, options.context_length)
         self._stores = stores or Stores(None)
         self._library = Library(
             catalog, self._stores, self._lifecycle.unload, check_template, lambda model: self.pull(model, False)
@@ -60,6 +63,14 @@ class Service:
     async def render(self, request: GenerateRequest) -> str:
         """The prompt that a request makes; nothing is generated."""
         return await self._generator.render(request)
+
+    async def prompt_tokens(self, request: GenerateRequest) -> Tokenized:
+        """The token ids of the prompt that a request makes, however many; nothing is generated."""
+        return await self._tokens.of(request)
+
+    async def detokenize(self, request: GenerateRequest) -> str:
+        """The text of a request's `prompt_tokens`."""
+        return await self._tokens.text(request)
 
     async def load(self, model: str, load: LoadOptions, keep_alive: float | None) -> None:
         """Load `model` now; ModelNotFound or ModelLoadError if that cannot be."""

@@ -90,6 +90,8 @@ class Host:
                 self._reply(self._detokenized(number, ids))
             case wire.Render(id=number):
                 self._reply(self._rendered(command))
+            case wire.Prompt(id=number):
+                self._reply(self._prompt(command))
             case wire.Embed(id=number):
                 error = UnsupportedFeature("the model was not made for embeddings")
                 self._reply(wire.RequestFailed(id=number, error=error.info()))
@@ -130,6 +132,12 @@ class Host:
     def _rendered(self, command: wire.Render) -> wire.Text | wire.RequestFailed:
         try:
             return wire.Text(id=command.id, text=self._prompts.render(command.request))
+        except ArrieroError as error:
+            return wire.RequestFailed(id=command.id, error=error.info())
+
+    def _prompt(self, command: wire.Prompt) -> wire.Tokens | wire.RequestFailed:
+        try:
+            return wire.Tokens(id=command.id, tokens=tuple(self._prompts.tokens(command.request)))
         except ArrieroError as error:
             return wire.RequestFailed(id=command.id, error=error.info())
 

@@ -49,6 +49,8 @@ class Templates:
             raise UnsupportedFeature(f"{request.model} does not support tools", param="tools")
         if go is None and request.messages is None and self._jinja_source is None:
             go = OllamaTemplate(PROMPT_ALONE)
+        if request.continue_last and messages and messages[-1].role == "assistant":
+            return self._continued(request, messages)
         turns = self._without_thoughts(messages)
         if go is None:
             text = self._jinja.render(turns, request.tools, think=request.think)
@@ -56,6 +58,13 @@ class Templates:
         # A prompt has no tools, a conversation may bring none: Ollama's templates see an empty list or nil.
         tools = request.tools if request.tools or request.messages is None else None
         return self._marked(go, go.render(turns, tools, think=self._think(request)))
+
+    def _continued(self, request: GenerateRequest, messages: Sequence[Message]) -> Rendered:
+        """The prompt for the turns before the last, and the beginning of the answer that the last one is."""
+        before = self.render(msgspec.structs.replace(request, continue_last=False), messages[:-1])
+        if before.opens_thinking:
+            raise UnsupportedFeature(f"{request.model} begins with thinking: its answers cannot be begun for it")
+        return Rendered(before.text + messages[-1].content)
 
     def _fill(self, request: GenerateRequest, go: OllamaTemplate | None) -> Rendered:
         if go is None or "insert" not in go.capabilities:

@@ -11,6 +11,7 @@ from arriero.core.events import Accepted, Event, Finished, TextDelta, Usage
 from arriero.core.library import CreateRequest, Progress
 from arriero.core.model import ModelDetails, ModelSpec, RunningModel, ShownModel
 from arriero.core.request import GenerateRequest, LoadOptions
+from arriero.core.tokenizer import Tokenized
 from arriero.store.blobs import parse_digest
 
 USAGE = Usage(prompt_tokens=12, cached_tokens=4, completion_tokens=2, total_ns=100, prefill_ns=30, decode_ns=40)
@@ -85,6 +86,14 @@ class FakeService:
     async def render(self, request: GenerateRequest) -> str:
         self.requests.append(request)
         return f"<{request.prompt}>"
+
+    async def prompt_tokens(self, request: GenerateRequest) -> Tokenized:
+        self.requests.append(request)
+        return Tokenized([1, 2, 3], 2048)
+
+    async def detokenize(self, request: GenerateRequest) -> str:
+        self.requests.append(request)
+        return "".join(map(chr, request.prompt_tokens or ()))
 
     async def load(self, model: str, load: LoadOptions, keep_alive: float | None) -> None:
         self.loads.append((model, load, keep_alive))

@@ -1,0 +1,158 @@
+"""Anthropic's /v1/messages and /v1/messages/count_tokens bodies to core requests.
+
+Extensions: `options` (Ollama's names) and `keep_alive`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from arriero.core.errors import UnsupportedFeature
+from arriero.core.model import ModelSpec
+from arriero.core.request import GenerateRequest, Message
+from arriero.protocols.anthropic_fields import bad, check_fields, read_sampling, text_field, unsupported
+from arriero.protocols.anthropic_messages import MessageReader, read_system
+from arriero.protocols.anthropic_tools import read_tools
+from arriero.protocols.body import decode_object
+from arriero.protocols.call import Call, Find
+from arriero.protocols.ollama_request import read_keep_alive
+
+_PROMPT = ("model", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "context_management")
+_MESSAGES = (*_PROMPT, "max_tokens", "stop_sequences", "stream", "temperature", "top_p", "top_k", "options")
+_THINKING = ("enabled", "adaptive", "disabled")
+_EFFORTS = {"low": "low", "medium": "medium", "high": "high", "xhigh": "max", "max": "max"}
+
+
+class _Thinking(NamedTuple):
+    """What was asked of thinking; `show` is whether the reply has its text."""
+
+    think: bool | str | None = None
+    budget: int | None = None
+    show: bool = True
+    ignored: tuple[str, ...] = ()
+
+
+def decode_messages(body: bytes, find: Find, *, strip_headers: bool = True) -> Call:
+    """Decode a /v1/messages body. Raises InvalidRequest and its kin (details: `param`), ModelNotFound.
+
+    `strip_headers` leaves out the header lines that some clients write at the top of the system prompt.
+    """
+    fields = _fields(body)
+    check_fields(fields, (*_MESSAGES, "keep_alive"))
+    stream = fields.get("stream", False)
+    if not isinstance(stream, bool):
+        raise bad("stream", "must be a boolean")
+    spec = find(_model(fields))
+    read, stops = read_sampling(fields, spec)
+    thinking = _thinking(fields, spec)
+    if thinking.budget is not None and thinking.budget >= read.sampling.max_tokens:
+        raise bad("max_tokens", "must be greater than thinking.budget_tokens")
+    request, ignored = _prompt(fields, spec, thinking, strip_headers)
+    request = msgspec.structs.replace(
+        request, sampling=read.sampling, load=read.load, keep_alive=read_keep_alive(fields.get("keep_alive"))
+    )
+    return Call(
+        request=request,
+        model=fields["model"],
+        stream=stream,
+        chat=True,
+        ignored=(*ignored, *read.ignored),
+        stop_sequences=stops,
+        show_thinking=thinking.show,
+    )
+
+
+def decode_count(body: bytes, find: Find, *, strip_headers: bool = True) -> tuple[GenerateRequest, tuple[str, ...]]:
+    """Decode a /v1/messages/count_tokens body: the request whose prompt counts, and the names not honoured.
+
+    Fields that /v1/messages takes besides are checked there; here they change no count and are let pass.
+    """
+    fields = _fields(body)
+    check_fields(fields, (*_MESSAGES, "keep_alive"))
+    spec = find(_model(fields))
+    return _prompt(fields, spec, _thinking(fields, spec), strip_headers)
+
+
+def _fields(body: bytes) -> dict[str, Any]:
+    """The body's fields; null fields are absent."""
+    return {name: value for name, value in decode_object(body).items() if value is not None}
+
+
+def _model(fields: dict[str, Any]) -> str:
+    model = fields.get("model")
+    if not isinstance(model, str) or not model:
+        raise bad("model", "field required" if not model else "must be a string")
+    return model
+
+
+def _prompt(
+    fields: dict[str, Any], spec: ModelSpec, thinking: _Thinking, strip_headers: bool
+) -> tuple[GenerateRequest, tuple[str, ...]]:
+    """The part of a request that makes its prompt, and what in it was not honoured."""
+    reader = MessageReader()
+    messages = reader.read(fields.get("messages"))
+    system = read_system(fields.get("system"), strip_headers=strip_headers)
+    if system is not None:
+        messages = (Message(role="system", content=system), *messages)
+    tools = read_tools(fields.get("tools", []), fields.get("tool_choice"), spec, fields["model"])
+    continues = messages[-1].role == "assistant"
+    if continues and messages[-1].tool_calls:
+        raise bad("messages", "the last tool_use block has no tool_result")
+    if continues and thinking.think:
+        raise unsupported("messages", "the last turn must be the user's while thinking is enabled")
+    request = GenerateRequest(
+        model=spec.name,
+        messages=messages,
+        continue_last=continues,
+        tools=tools.tools,
+        parallel_tool_calls=tools.parallel,
+        think=thinking.think,
+        thinking_budget=thinking.budget,
+    )
+    return request, (*thinking.ignored, *reader.ignored, *tools.ignored)
+
+
+def _thinking(fields: dict[str, Any], spec: ModelSpec) -> _Thinking:
+    """Read `thinking` and `output_config`. Off unless asked for, as Anthropic has it."""
+    able = "thinking" in spec.capabilities
+    effort, ignored = _effort(fields)
+    given = fields.get("thinking", {"type": "disabled"})
+    if not isinstance(given, dict):
+        raise bad("thinking", "must be an object")
+    kind = text_field(given, "type", "thinking")
+    if kind not in _THINKING:
+        raise unsupported("thinking.type", f"must be one of {', '.join(_THINKING)}")
+    display = given.get("display", "summarized")
+    if display not in (None, "summarized", "omitted"):
+        raise bad("thinking.display", "must be summarized or omitted")
+    budget = _budget(given) if kind == "enabled" else None
+    if kind == "enabled" and not able:
+        raise UnsupportedFeature(f'thinking: "{fields["model"]}" does not support thinking', param="thinking")
+    if kind == "disabled" or not able:  # adaptive leaves it to the model: one that cannot does not
+        return _Thinking(False if able else None, ignored=(*ignored, "output_config.effort") if effort else ignored)
+    return _Thinking(effort or True, budget, display != "omitted", ignored)
+
+
+def _budget(given: dict[str, Any]) -> int:
+    budget = given.get("budget_tokens")
+    if budget is None:
+        raise bad("thinking.budget_tokens", "field required")
+    if isinstance(budget, bool) or not isinstance(budget, int) or not 1 <= budget < 2**31:
+        raise bad("thinking.budget_tokens", "must be an integer of at least 1")
+    return budget
+
+
+def _effort(fields: dict[str, Any]) -> tuple[str | None, tuple[str, ...]]:
+    """Return core's level of thinking for `output_config`; a format is refused."""
+    config = fields.get("output_config", {})
+    if not isinstance(config, dict):
+        raise bad("output_config", "must be an object")
+    if config.get("format") is not None:
+        raise unsupported("output_config.format", "structured output is not supported by this version")
+    effort = config.get("effort")
+    if effort is not None and effort not in _EFFORTS:
+        raise bad("output_config.effort", f"must be one of {', '.join(_EFFORTS)}")
+    unknown = tuple(f"output_config.{name}" for name in config if name not in ("effort", "format"))
+    return (None if effort is None else _EFFORTS[effort]), unknown

@@ -1,0 +1,39 @@
+"""Anthropic's routes."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from arriero.protocols.anthropic_reply import MessageReply, encode_count
+from arriero.protocols.anthropic_request import decode_count, decode_messages
+from arriero.server.generation import Generation
+from arriero.server.ignored import header_value
+from arriero.server.routes import Context, json_response, read_body
+
+
+class AnthropicRoutes:
+    """Handlers over one context."""
+
+    def __init__(self, context: Context) -> None:
+        self._context, self._service = context, context.service
+        self._strip = context.strip_client_headers
+
+    async def messages(self, request: Request) -> Response | Generation:
+        """POST /v1/messages."""
+        decode = partial(decode_messages, strip_headers=self._strip)
+        return await self._context.generate(request, decode, MessageReply)
+
+    async def count_tokens(self, request: Request) -> Response:
+        """POST /v1/messages/count_tokens."""
+        body = await read_body(request, "anthropic")
+        if isinstance(body, Response):
+            return body
+        prompt, ignored = decode_count(body, self._service.find, strip_headers=self._strip)
+        self._context.ignored.note(ignored, request.url.path)
+        response = json_response(encode_count(len((await self._service.prompt_tokens(prompt)).tokens)))
+        if ignored:
+            response.headers["X-Arriero-Ignored"] = header_value(ignored)
+        return response
