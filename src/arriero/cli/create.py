@@ -72,7 +72,7 @@ async def gathered(
         if not path.exists():
             body["from"] = base
             continue
-        for file in files_of(path):
+        for name, file in files_of(path).items():
             size = file.stat().st_size
 
             def report(status: str, done: int, total: int = size) -> None:
@@ -84,5 +84,5 @@ async def gathered(
             if not await library.has_blob(digest):
                 content = content_of(file, lambda done, status=status, report=report: report(status, done))  # type: ignore[misc]
                 await library.upload(digest, content)
-            body.setdefault("files", {})[file.name] = digest
+            body.setdefault("files", {})[name] = digest
     return body

@@ -9,6 +9,16 @@ from pathlib import Path
 from arriero.cli.failures import CommandFailed
 
 CHUNK = 1 << 20
+WEIGHTS = (
+    ("model*.safetensors", "*/model*.safetensors"),
+    ("consolidated*.safetensors",),
+    ("adapter_model.safetensors",),
+    ("pytorch_model*.bin", "consolidated*.pth"),
+    ("*.gguf",),
+    ("*.bin",),
+)
+"""The first of these that a folder holds is its model."""
+BESIDE_WEIGHTS = ("*.json", "*/*.json", "chat_template.jinja", "tokenizer.model", "vocab.txt")
 NO_FILES = "no Modelfile or safetensors files found"
 
 
@@ -18,24 +28,28 @@ def expand(text: str, folder: Path) -> Path:
     return path if path.is_absolute() else folder / path
 
 
-def files_of(path: Path) -> list[Path]:
-    """The file itself, or the model's files in a folder; CommandFailed if there are none or a link leads out of it."""
+def files_of(path: Path) -> dict[str, Path]:
+    """The file itself, or the model's files in a folder, by the name they have there.
+
+    Weights in safetensors take their configuration and vocabulary along, also from folders one level down.
+    CommandFailed if there are none or a link leads out of the folder.
+    """
     if not path.is_dir():
-        return [path]
-    for pattern in ("model*.safetensors", "consolidated*.safetensors", "pytorch_model*.bin", "consolidated*.pth"):
-        if any(path.glob(pattern)):
-            raise CommandFailed(
-                f"{path} holds a model in another format than GGUF, and this version of arriero converts none; "
-                "give a GGUF file"
-            )
-    found = sorted(path.glob("*.gguf")) or sorted(path.glob("*.bin"))
+        return {path.name: path}
+    found = next((files for patterns in WEIGHTS if (files := _matching(path, patterns))), [])
     if not found:
         raise CommandFailed(NO_FILES)
+    if found[0].suffix == ".safetensors":
+        found += _matching(path, BESIDE_WEIGHTS)
     root = path.resolve()
     for file in found:
         if root not in file.resolve().parents:
             raise CommandFailed(f"insecure path: {file.name} leads out of {path}")
-    return found
+    return {file.relative_to(path).as_posix(): file for file in found}
+
+
+def _matching(path: Path, patterns: tuple[str, ...]) -> list[Path]:
+    return sorted({file for pattern in patterns for file in path.glob(pattern) if file.is_file()})
 
 
 def digest_of(path: Path, report: Callable[[int], None]) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
 import msgspec
 
@@ -37,3 +38,24 @@ class CreateRequest(msgspec.Struct, frozen=True, kw_only=True):
     parser: str = ""
     requires: str = ""
     quantize: str = ""
+
+
+Watch = Callable[[int, int], None]
+"""Gets the bytes done and all of them; called now and then, too. It may raise to give up."""
+
+
+class Conversion(msgspec.Struct, frozen=True, kw_only=True):
+    """A GGUF to be made at the path `target` of `files` (a relative name to a path).
+
+    `model`: safetensors and what belongs to them; `adapter`: a LoRA adapter for the GGUF at the path `base`;
+    `split`: the parts of one GGUF.
+    """
+
+    kind: Literal["model", "adapter", "split"] = "model"
+    files: dict[str, str]
+    target: str
+    base: str = ""
+
+
+Convert = Callable[[Conversion, Watch], None]
+"""Makes the GGUF; InvalidRequest if the files make none."""

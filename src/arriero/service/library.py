@@ -8,12 +8,14 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+from arriero.backends.convert import convert
 from arriero.backends.quantize import quantize
 from arriero.core.errors import ArrieroError, Cancelled, InvalidRequest, ModelNotFound, StoreError
 from arriero.core.library import CreateRequest, Progress
 from arriero.store.blobs import CHUNK, BlobWriter, parse_digest
 from arriero.store.catalog import DEMO, Catalog
-from arriero.store.create import Report, copy, create
+from arriero.store.create import copy, create
+from arriero.store.draft import Report, Tools
 from arriero.store.names import ModelName, parse_name
 from arriero.store.places import Stores, Target
 from arriero.store.quantization import quantization_type
@@ -60,7 +62,7 @@ class Library:
             yield Progress(status=target.note)
         others = [folder for folder in self._stores.folders if folder is not target.folder]
         async with contextlib.aclosing(
-            in_thread(lambda report: create(target.folder, request, base, report, others, quantize))
+            in_thread(lambda report: create(target.folder, request, base, report, others, Tools(quantize, convert)))
         ) as reports:
             async for progress in reports:
                 yield progress

@@ -60,7 +60,7 @@ def test_what_llama_cpp_refuses_it_says(weights: Path, tmp_path: Path) -> None:
 
 
 def test_giving_up_ends_the_process(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("arriero.backends.quantize.TICK_S", 0.001)
+    monkeypatch.setattr("arriero.backends.program.TICK_S", 0.001)
     seen: list[psutil.Process] = []
 
     def give_up() -> None:

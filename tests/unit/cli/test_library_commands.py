@@ -98,18 +98,20 @@ def test_files_of_a_folder(tmp_path: Path) -> None:
     with pytest.raises(CommandFailed, match=NO_FILES):
         files_of(tmp_path)
     (tmp_path / "b.bin").write_bytes(b"b")
-    assert files_of(tmp_path) == [tmp_path / "b.bin"]
+    assert files_of(tmp_path) == {"b.bin": tmp_path / "b.bin"}
     (tmp_path / "a.gguf").write_bytes(b"a")
     (tmp_path / "config.json").write_text("{}")
-    assert files_of(tmp_path) == [tmp_path / "a.gguf"]
+    assert files_of(tmp_path) == {"a.gguf": tmp_path / "a.gguf"}
     outside = tmp_path.parent / "outside.gguf"
     outside.write_bytes(b"x")
     (tmp_path / "c.gguf").symlink_to(outside)
     with pytest.raises(CommandFailed, match=r"^insecure path: c\.gguf"):
         files_of(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"")
-    with pytest.raises(CommandFailed, match="converts none"):
-        files_of(tmp_path)
+    for name in ("1_Pooling/config.json", "deep/er/config.json", "tokenizer.model", "README.md", "flax_model.msgpack"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    assert list(files_of(tmp_path)) == ["model.safetensors", "1_Pooling/config.json", "config.json", "tokenizer.model"]
 
 
 def test_digest_of_a_file(tmp_path: Path) -> None:

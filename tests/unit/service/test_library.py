@@ -14,7 +14,7 @@ from arriero.core.library import CreateRequest, Progress
 from arriero.service.library import Library, in_thread
 from arriero.service.templates import check_template
 from arriero.store.catalog import Catalog
-from arriero.store.create import Report
+from arriero.store.draft import Report
 from arriero.store.places import Stores
 from arriero.store.verify import verify
 from tests.unit.store.models import listing

@@ -1,0 +1,52 @@
+"""The program: a job in JSON as the first line of standard input, reports in JSON on standard output, a line each.
+
+Exit status 0; 2 with a reason on standard error when the files are at fault; 1 for everything else. It ends when its
+standard input closes: whoever started it has gone.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from pathlib import Path
+
+import msgspec
+
+from arriero.core.errors import InvalidRequest
+from arriero.core.library import Conversion
+
+
+def _end_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
+def main() -> int:
+    """Convert; blocks."""
+    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Conversion)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    from arriero.convert.model import convert
+
+    def watch(completed: int, total: int) -> None:
+        print(msgspec.json.encode({"completed": completed, "total": total}).decode(), flush=True)
+
+    try:
+        convert({name: Path(path) for name, path in job.files.items()}, Path(job.target), watch)
+    except InvalidRequest as error:
+        print(error.message, file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"cannot write the converted model: {error.strerror or error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    status = 1
+    try:
+        status = main()
+    except Exception as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    sys.stderr.flush()
+    os._exit(status)  # a thread still reads standard input

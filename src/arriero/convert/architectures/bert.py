@@ -1,0 +1,74 @@
+"""BERT and what has its shape: embedding models with a WordPiece vocabulary (MiniLM, BGE, E5, GTE)."""
+
+from __future__ import annotations
+
+import gguf
+
+from arriero.convert.architectures.family import Family
+from arriero.convert.source import Source
+from arriero.convert.vocabulary import wordpiece
+from arriero.core.errors import InvalidRequest
+
+_DROPPED = ("pooler.", "cls.", "embeddings.position_ids")
+_OLD_NAMES = {".gamma": ".weight", ".beta": ".bias"}
+
+
+class Bert(Family):
+    """Keys and tensors of `bert`. The heads for masked words and sentence pairs are left out, as is the pooler."""
+
+    architecture = gguf.MODEL_ARCH.BERT
+    exact = ("position_embd", "token_types")
+
+    def keys(self) -> None:
+        """Write the keys."""
+        config, keys = self.config, self.out.keys
+        if config.get("position_embedding_type", "absolute") != "absolute":
+            raise InvalidRequest(f"position_embedding_type {config.get('position_embedding_type')} is not supported")
+        if config.get("hidden_act", "gelu") != "gelu":
+            raise InvalidRequest(f"hidden_act {config.get('hidden_act')} is not supported")
+        keys.add_block_count(self.layers)
+        keys.add_context_length(config.integer("max_position_embeddings"))
+        keys.add_embedding_length(config.integer("hidden_size"))
+        keys.add_feed_forward_length(config.integer("intermediate_size"))
+        keys.add_head_count(config.integer("num_attention_heads"))
+        keys.add_layer_norm_eps(config.number("layer_norm_eps", default=1e-12))
+        keys.add_causal_attention(False)
+        keys.add_pooling_type(pooling(self.source))
+        keys.add_token_type_count(config.integer("type_vocab_size", default=2))
+
+    def vocabulary(self) -> None:
+        """Write the tokenizer's keys."""
+        wordpiece.write(self.source, self.out, self.config.values)
+
+    def rename(self, name: str) -> str | None:
+        """Without the prefix that the task classes give, with today's names of the norms."""
+        name = name.removeprefix("bert.")
+        for old, new in _OLD_NAMES.items():
+            if name.endswith(old):
+                name = name.removesuffix(old) + new
+        return None if name.startswith(_DROPPED) else name
+
+
+def pooling(source: Source) -> gguf.PoolingType:
+    """How the tokens' vectors become one: what sentence-transformers' folder says, else their mean."""
+    folder = "1_Pooling"
+    if "modules.json" in source:
+        import msgspec
+
+        modules = msgspec.json.decode(source.bytes("modules.json"))
+        named = [str(one.get("path")) for one in modules if str(one.get("type")).endswith("Pooling")]
+        folder = named[0] if named else ""
+    said = source.optional(f"{folder}/config.json") if folder else {}
+    if folder and not said and "modules.json" in source:
+        raise InvalidRequest(f"{folder}/config.json is missing: it says how the tokens' vectors are pooled")
+    modes = {
+        "pooling_mode_mean_tokens": gguf.PoolingType.MEAN,
+        "pooling_mode_cls_token": gguf.PoolingType.CLS,
+        "pooling_mode_lasttoken": gguf.PoolingType.LAST,
+    }
+    on = [name for name, value in said.items() if name.startswith("pooling_mode_") and value is True]
+    if not on:
+        return gguf.PoolingType.MEAN
+    if len(on) > 1 or on[0] not in modes:
+        raise InvalidRequest(f"{folder}/config.json: {' with '.join(on)} is not supported")
+    return modes[on[0]]

@@ -1,0 +1,106 @@
+"""Family: what the conversions of all architectures share: names of tensors, numbers of the configuration."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, ClassVar
+
+import gguf
+
+from arriero.convert.output import Change, Output
+from arriero.convert.source import Source
+from arriero.convert.weights import Tensor, Weights
+from arriero.core.errors import InvalidRequest
+
+MAX_LAYERS = 10_000
+
+
+class Config:
+    """Numbers and words of config.json; InvalidRequest names what is missing or of another type."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.values = values
+
+    def integer(self, *names: str, default: int | None = None) -> int:
+        """The first of these keys that is there."""
+        value = self._first(names, default)
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
+            raise InvalidRequest(f"config.json: {names[0]} must be a whole number, not {value!r}")
+        return value
+
+    def number(self, *names: str, default: float | None = None) -> float:
+        """The first of these keys that is there."""
+        value = self._first(names, default)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise InvalidRequest(f"config.json: {names[0]} must be a number, not {value!r}")
+        return float(value)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The value as it stands there; null is as good as absent."""
+        value = self.values.get(name)
+        return default if value is None else value
+
+    def _first(self, names: tuple[str, ...], default: Any) -> Any:
+        found = next((self.values[name] for name in names if self.values.get(name) is not None), default)
+        if found is None:
+            raise InvalidRequest(f"config.json: {names[0]} is missing")
+        return found
+
+
+class Family:
+    """One conversion. A family sets `architecture` and writes its keys, its vocabulary and what differs in tensors."""
+
+    architecture: ClassVar[Any]
+    exact: ClassVar[tuple[str, ...]] = ()
+    """Beginnings of GGUF names that stay F32 beside the vectors."""
+
+    def __init__(self, source: Source, config: Config, out: Output, weights: Weights) -> None:
+        self.source, self.config, self.out, self.weights = source, config, out, weights
+        self.layers = config.integer("num_hidden_layers", "n_layers", "num_layers")
+        if not 0 < self.layers <= MAX_LAYERS:
+            raise InvalidRequest(f"config.json: {self.layers} layers")
+        self.names = gguf.get_tensor_name_map(self.architecture, self.layers)
+
+    def keys(self) -> None:
+        """Write the architecture's own keys."""
+        raise NotImplementedError
+
+    def vocabulary(self) -> None:
+        """Write the tokenizer's keys."""
+        raise NotImplementedError
+
+    def rename(self, name: str) -> str | None:
+        """The name under which gguf's map knows a tensor; None leaves it out."""
+        return name
+
+    def change(self, name: str, tensor: Tensor) -> Change | None:
+        """What is done with the values of the tensor with this GGUF name."""
+        return None
+
+    def extra(self) -> None:
+        """Announce tensors that the files do not hold."""
+
+    def convert(self) -> None:
+        """Announce everything."""
+        self.out.keys.add_type(gguf.GGUFType.MODEL)
+        self.keys()
+        self.vocabulary()
+        self.extra()
+        for tensor in self.weights:
+            name = self.rename(tensor.name)
+            if name is None:
+                continue
+            mapped = self.names.get_name(key=name, try_suffixes=(".weight", ".bias"))
+            if mapped is None:
+                raise InvalidRequest(f"tensor {tensor.name} has no place in this architecture")
+            if mapped in self.out.names:
+                raise InvalidRequest(f"tensor {tensor.name} is there twice, as {mapped}")
+            if any(size == 0 for size in tensor.shape):
+                raise InvalidRequest(f"tensor {tensor.name} is empty")
+            self.out.tensor(mapped, tensor, self.change(mapped, tensor), exact=mapped.startswith(self.exact))
+
+
+def layer_of(name: str) -> int | None:
+    """The layer that a GGUF tensor belongs to."""
+    found = re.match(r"blk\.(\d+)\.", name)
+    return int(found[1]) if found else None
