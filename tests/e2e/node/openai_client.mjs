@@ -1,0 +1,65 @@
+// The official `openai` package against the server at argv[2]. Prints one JSON object: check -> "ok" or what failed.
+
+import assert from 'node:assert/strict'
+import OpenAI from 'openai'
+
+const client = new OpenAI({ baseURL: `${process.argv[2]}/v1`, apiKey: 'unused', maxRetries: 0 })
+const asked = { model: 'demo', messages: [{ role: 'user', content: 'Hello!' }], temperature: 0 }
+
+const checks = {
+  async chat() {
+    const reply = await client.chat.completions.create(asked)
+    assert.equal(reply.object, 'chat.completion')
+    assert.equal(reply.choices[0].message.role, 'assistant')
+    assert.ok(reply.choices[0].message.content.length > 0)
+    assert.equal(reply.choices[0].finish_reason, 'stop')
+    assert.equal(reply.usage.total_tokens, reply.usage.prompt_tokens + reply.usage.completion_tokens)
+  },
+  async stream() {
+    const whole = await client.chat.completions.create(asked)
+    const stream = await client.chat.completions.create({ ...asked, stream: true, stream_options: { include_usage: true } })
+    const chunks = []
+    for await (const chunk of stream) chunks.push(chunk)
+    const text = chunks.flatMap((chunk) => chunk.choices).map((choice) => choice.delta.content ?? '').join('')
+    assert.equal(text, whole.choices[0].message.content)
+    assert.equal(new Set(chunks.map((chunk) => chunk.id)).size, 1)
+    assert.equal(chunks.at(-1).usage.total_tokens, whole.usage.total_tokens)
+  },
+  async runner() {
+    const runner = client.chat.completions.stream(asked)
+    let text = ''
+    runner.on('content', (delta) => (text += delta))
+    assert.equal(await runner.finalContent(), text)
+    assert.ok(text.length > 0)
+  },
+  async completions() {
+    const reply = await client.completions.create({ model: 'demo', prompt: 'one two', max_tokens: 3, temperature: 0 })
+    assert.equal(reply.object, 'text_completion')
+    assert.ok(reply.usage.completion_tokens <= 3)
+  },
+  async models() {
+    const ids = []
+    for await (const model of client.models.list()) ids.push(model.id)
+    assert.ok(ids.includes('demo') || ids.includes('demo:latest'))
+    assert.equal((await client.models.retrieve('demo')).object, 'model')
+  },
+  async errors() {
+    await assert.rejects(client.chat.completions.create({ ...asked, model: 'nope' }), (error) => {
+      assert.ok(error instanceof OpenAI.NotFoundError)
+      assert.match(error.message, /nope/)
+      return true
+    })
+    await assert.rejects(client.chat.completions.create({ ...asked, temperature: 'warm' }), OpenAI.BadRequestError)
+  },
+}
+
+const results = {}
+for (const [name, check] of Object.entries(checks)) {
+  try {
+    await check()
+    results[name] = 'ok'
+  } catch (error) {
+    results[name] = String(error.stack)
+  }
+}
+console.log(JSON.stringify(results))
