@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from arriero.core.constraint import Constraint
+
 
 class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
     """A call the model made, or made in an earlier turn. `arguments` is a JSON object."""
@@ -16,11 +18,15 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ToolSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A function the model may call; `parameters` is its JSON schema as the client sent it."""
+    """A function the model may call; `parameters` is its JSON schema as the client sent it.
+
+    `strict`: a call of it must match the schema; where that cannot be made sure, the request fails.
+    """
 
     name: str
     description: str = ""
     parameters: dict[str, Any] = {}
+    strict: bool = False
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +46,8 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
     `temperature` 0 is greedy. `top_k` ≤ 0 and `top_p` 1 are off. `repeat_last_n` 0 is off, −1 the whole context.
     `seed` None draws a fresh one for the request. `max_tokens` −1 is bounded by the context alone.
     `logprobs` None is off; n ≥ 0 gives the sampled token's log probability and the n best alternatives.
+    `logit_bias` adds to the logits of token ids before anything else looks at them. A token of `stop_token_ids` ends
+    the answer like one of the model's own, `ignore_eos` or not; its text is not part of the answer.
     """
 
     temperature: float = 0.8
@@ -58,6 +66,8 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
     ignore_eos: bool = False
     num_keep: int = 4
     logprobs: int | None = None
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
 
 
 class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +90,11 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
     not fit; `shift` may drop the older half behind the first `num_keep` tokens when the context is full, and go on.
     `template` is a Go template that stands in for the model's. With `continue_last` the answer goes on where the last
     message, the assistant's, ends. `thinking_budget` is the most tokens that thinking may take. `suffix` asks for what comes between it and `prompt`.
-    `deadline` is in seconds from arrival.
+    `constraint` is what the answer must look like, behind the thinking. With `must_call` the answer is nothing but tool
+    calls; `callable_tools` names the tools that may be called, None for all.
+    `deadline` is in seconds from arrival. `template_kwargs` are further variables of a Jinja chat template.
+    Without `cache_prompt` nothing of the prompt comes from the prefix cache. Without `parallel_tool_calls` the answer
+    ends behind its first call. `echo` puts the prompt's text before the answer. A greater `priority` goes first.
     """
 
     model: str
@@ -103,6 +117,23 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
     priority: int = 0
     tenant: str = ""
     deadline: float | None = None
-    parallel_tool_calls: bool = True
+    constraint: Constraint | None = None
+    must_call: bool = False
+    callable_tools: tuple[str, ...] | None = None
     continue_last: bool = False
     thinking_budget: int | None = None
+    template_kwargs: dict[str, Any] = {}
+    cache_prompt: bool = True
+    parallel_tool_calls: bool = True
+    echo: bool = False
+
+
+class Choices(msgspec.Struct, frozen=True, kw_only=True):
+    """Several answers asked for at once: `n` to each of `requests`, the likeliest of `best_of` drawn for each.
+
+    Answer j to request i has the index i × n + j.
+    """
+
+    requests: tuple[GenerateRequest, ...]
+    n: int = 1
+    best_of: int = 1

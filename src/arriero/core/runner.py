@@ -8,11 +8,16 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 
 class Choice(NamedTuple):
-    """A drawn token; log probabilities only where they were asked for."""
+    """A drawn token; log probabilities only where they were asked for.
+
+    `end`: nothing may follow it. `error`: no token could be drawn, and why; the sequence must end.
+    """
 
     token: int
     logprob: float | None = None
     top: tuple[tuple[int, float], ...] = ()
+    end: bool = False
+    error: str | None = None
 
 
 class Sampler(Protocol):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from arriero.core.constraint import MaskMaker, TokenMask
 from arriero.core.request import SamplingParams
 from arriero.core.runner import Runner, Sampler
 
@@ -45,9 +46,10 @@ class Tokenized(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """What a worker needs of a model: kernels, vocabulary, samplers and its own chat template."""
+    """What a worker needs of a model: kernels, vocabulary, samplers, its own chat template, and who makes masks."""
 
     runner: Runner
     tokenizer: Tokenizer
-    make_sampler: Callable[[SamplingParams], Sampler]
+    make_sampler: Callable[[SamplingParams, TokenMask | None], Sampler]
     chat_template: str | None
+    masks: MaskMaker

@@ -245,15 +245,15 @@ class Scheduler:
         if span.sampler is None:
             return
         choice = output.choices[index]
-        if choice is None:
-            error = ErrorInfo("internal", "the runner drew no token")
+        if choice is None or choice.error is not None:
+            error = ErrorInfo("internal", "the runner drew no token" if choice is None else choice.error or "")
             events.append(self._end(sequence, "error", error))
             return
         self._stats.decoded_tokens += 1
         sequence.append(choice.token)
         spec, drawn = sequence.spec, sequence.num_output
         events.append(TokenEvent(sequence.id, choice.token, choice.logprob, choice.top))
-        if choice.token in spec.stop_ids and drawn > spec.min_tokens:
+        if choice.end or (choice.token in spec.stop_ids and drawn > spec.min_tokens):
             events.append(self._end(sequence, "stop"))
         elif 0 <= spec.max_tokens <= drawn or len(sequence.tokens) > self.capacity:
             events.append(self._end(sequence, "length"))

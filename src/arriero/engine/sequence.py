@@ -15,7 +15,8 @@ class SequenceSpec:
 
     `max_tokens` < 0: bounded by the context alone. A token of `stop_ids` ends the sequence once `min_tokens` were
     drawn. Sequences share cached blocks only under the same `salt` (adapter, tenant). A greater `priority` goes
-    first. `tenant` names who asks; it does not change the order.
+    first. `tenant` names who asks; it does not change the order. Without `use_cache` all tokens are computed; others
+    may use what that gives.
     """
 
     id: int
@@ -27,6 +28,7 @@ class SequenceSpec:
     salt: bytes | str = b""
     priority: int = 0
     tenant: str = ""
+    use_cache: bool = True
 
 
 class Status(enum.Enum):
@@ -84,7 +86,7 @@ class Sequence:
         self.cached_tokens = 0  # of the first admission
         self.high_water = 0  # tokens computed before the last preemption
         self.started = False
-        self.use_cache = True
+        self.use_cache = spec.use_cache
         self.blocked_on: bytes | None = None  # key of a block that another sequence is computing
 
     @property

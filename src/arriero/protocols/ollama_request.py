@@ -11,10 +11,8 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from arriero.core.errors import (
-    InvalidOption,
     InvalidRequest,
     ModelNotFound,
-    NotImplementedYet,
     UnsupportedFeature,
 )
 from arriero.core.model import ModelSpec
@@ -22,6 +20,7 @@ from arriero.core.request import GenerateRequest, LoadOptions, Message, Sampling
 from arriero.protocols.body import decode_object, lower_keys
 from arriero.protocols.call import Call, Find
 from arriero.protocols.go_duration import parse_duration
+from arriero.protocols.ollama_format import read_format
 from arriero.protocols.ollama_images import check_images
 from arriero.protocols.ollama_options import read_options
 
@@ -105,7 +104,7 @@ class ShowCall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def decode_generate(body: bytes, find: Find) -> Call:
-    """Decode a /api/generate body. Raises InvalidRequest and its kin, ModelNotFound, NotImplementedYet."""
+    """Decode a /api/generate body. Raises InvalidRequest and its kin, ModelNotFound."""
     fields = lower_keys(decode_object(body))
     wire = _convert(fields, _Generate)
     if not wire.model:
@@ -129,6 +128,7 @@ def decode_generate(body: bytes, find: Find) -> Call:
         context=_tokens(wire.context),
         want_context=not wire.raw,
         think=think,
+        constraint=read_format(wire.format),
         truncate=wire.truncate,
         shift=wire.shift,
         sampling=sampling,
@@ -146,7 +146,7 @@ def decode_generate(body: bytes, find: Find) -> Call:
 
 
 def decode_chat(body: bytes, find: Find) -> Call:
-    """Decode a /api/chat body. Raises InvalidRequest and its kin, ModelNotFound, NotImplementedYet."""
+    """Decode a /api/chat body. Raises InvalidRequest and its kin, ModelNotFound."""
     fields = lower_keys(decode_object(body))
     fields["messages"] = _lower_each(fields.get("messages", []))
     fields["tools"] = _lower_each(fields.get("tools", []))
@@ -172,6 +172,7 @@ def decode_chat(body: bytes, find: Find) -> Call:
             for tool in wire.tools
         ),
         think=think,
+        constraint=read_format(wire.format),
         truncate=wire.truncate,
         shift=wire.shift,
         sampling=sampling,
@@ -257,19 +258,7 @@ def _check_shared(wire: _Shared, spec: ModelSpec, verb: str) -> bool | str | Non
         raise UnsupportedFeature(f'"{wire.model}" does not support thinking', param="think")
     if not 0 <= wire.top_logprobs <= 20:
         raise InvalidRequest("top_logprobs must be between 0 and 20", param="top_logprobs")
-    if wire.format not in (None, "", "json") and not isinstance(wire.format, dict):
-        shown = msgspec.json.encode(msgspec.json.encode(wire.format).decode()).decode()
-        # Ollama answers this one like an option of the wrong type.
-        raise InvalidOption(f'invalid format: {shown}; expected "json" or a valid JSON Schema object', param="format")
-    _refuse_absent({"format": wire.format})
     return think
-
-
-def _refuse_absent(fields: dict[str, Any]) -> None:
-    """NotImplementedYet for the first field that asks for something; null, "" and [] ask for nothing."""
-    for name, value in fields.items():
-        if value or value == {}:
-            raise NotImplementedYet(f"{name} is not supported by this version of arriero", param=name)
 
 
 def _options(wire: _Shared, spec: ModelSpec) -> tuple[SamplingParams, LoadOptions, tuple[str, ...]]:

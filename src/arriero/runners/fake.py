@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from arriero.core.constraint import ConstraintFailed, TokenMask
 from arriero.core.runner import Batch, Choice, Park, Restore, RunnerInfo, Span, StepOutput
 
 _MASK = (1 << 61) - 1
@@ -46,13 +47,25 @@ def echo(end: int) -> Script:
 
 
 class GreedySampler:
-    """Draws the greatest logit; enough for the fake runner, without numpy."""
+    """Draws the greatest logit that `mask` leaves; enough for the fake runner, without numpy where there is no mask."""
+
+    def __init__(self, mask: TokenMask | None = None) -> None:
+        self._mask = mask
 
     def sample(self, logits: Any, tokens: Sequence[int], prompt_len: int) -> Choice:
         """See core.runner.Sampler."""
-        if hasattr(logits, "argmax"):
-            return Choice(int(logits.argmax()))
-        return Choice(logits.index(max(logits)))
+        if self._mask is None:
+            return Choice(_greatest(logits))
+        try:
+            self._mask.apply(logits, tokens, prompt_len)
+            token = _greatest(logits)
+            return Choice(token, end=self._mask.ends(tokens, prompt_len, token))
+        except ConstraintFailed as error:
+            return Choice(-1, error=str(error))
+
+
+def _greatest(logits: Any) -> int:
+    return int(logits.argmax()) if hasattr(logits, "argmax") else int(logits.index(max(logits)))
 
 
 class ContractViolationError(RuntimeError):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from arriero.core.errors import ErrorInfo
+from arriero.core.constraint import TokenMask
+from arriero.core.errors import ErrorInfo, InvalidRequest
 from arriero.core.events import TextDelta, TokenLogprob, Usage
 from arriero.core.messages import RequestDelta, RequestFailed, RequestFinished
-from arriero.core.request import GenerateRequest
+from arriero.core.request import GenerateRequest, SamplingParams
 from arriero.core.tokenizer import Tokenizer
 from arriero.engine.sequence import SequenceSpec
 from arriero.text.detokenizer import Delta, Detokenizer
@@ -20,6 +21,21 @@ def _ns(since: float | None, until: float | None) -> int:
     return 0 if since is None or until is None else max(0, int((until - since) * 1e9))
 
 
+def stream_stops(sampling: SamplingParams, tokenizer: Tokenizer) -> frozenset[int]:
+    """The tokens that end an answer and have no place in its text."""
+    own = frozenset() if sampling.ignore_eos else tokenizer.eog_ids
+    return own | frozenset(sampling.stop_token_ids)
+
+
+def check_tokens(sampling: SamplingParams, n_vocab: int) -> None:
+    """InvalidRequest for a token id that the vocabulary does not have."""
+    named = (("logit_bias", [token for token, _ in sampling.logit_bias]), ("stop_token_ids", sampling.stop_token_ids))
+    for field, tokens in named:
+        for token in tokens:
+            if token >= n_vocab:
+                raise InvalidRequest(f"token {token} is not in the model's vocabulary of {n_vocab}", param=field)
+
+
 class RequestStream:
     """The life of one request in the worker. Times are monotonic seconds, given by the caller."""
 
@@ -30,11 +46,14 @@ class RequestStream:
         sequence: SequenceSpec,
         tokenizer: Tokenizer,
         received: float,
+        mask: TokenMask | None = None,
     ) -> None:
         self.number, self.prompt, self.sequence = sequence.id, prompt, sequence
         self._request, self._tokenizer = request, tokenizer
         self._detokenizer = Detokenizer(tokenizer.piece, request.sampling.stop)
+        self._stops = stream_stops(request.sampling, tokenizer)
         self._received = received
+        self._mask = mask
         self._admitted: float | None = None
         self._first: float | None = None
         self._cached = 0
@@ -54,6 +73,15 @@ class RequestStream:
         if self._admitted is None:
             self._admitted, self._cached = now, cached_tokens
 
+    def echo(self) -> RequestDelta | None:
+        """The prompt's text, where it was asked for before the answer."""
+        if not self._request.echo:
+            return None
+        text = self._request.prompt
+        if text is None:
+            text = b"".join(map(self._tokenizer.piece, self.prompt.tokens)).decode("utf-8", "replace")
+        return RequestDelta(id=self.number, delta=TextDelta(text=text, tokens=0))
+
     def token(
         self, token: int, logprob: float | None, top: Sequence[tuple[int, float]], now: float
     ) -> RequestDelta | None:
@@ -61,7 +89,7 @@ class RequestStream:
         self._first = now if self._first is None else self._first
         self._count += 1
         self._tokens.append(token)
-        if token in self._tokenizer.eog_ids and not self._request.sampling.ignore_eos:
+        if token in self._stops:
             return None
         if self._request.want_context:
             self._output.append(token)
@@ -85,6 +113,8 @@ class RequestStream:
         gone = max(1, (len(self._tokens) - keep) // 2)
         del self._tokens[keep : keep + gone]
         self._discarded += gone
+        if self._mask is not None:
+            self._mask.carry()
         return list(self._tokens), left
 
     def ended(self, reason: str, now: float) -> list[RequestDelta | RequestFinished]:

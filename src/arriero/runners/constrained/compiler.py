@@ -1,0 +1,158 @@
+"""MaskCompiler: plans to masks for one vocabulary; compiled grammars are kept. It never runs on the engine's thread."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+
+import llguidance
+import msgspec
+
+from arriero.core.constraint import AnswerPlan, CallForm, CallRules, HeldTool
+from arriero.core.errors import InvalidRequest
+from arriero.core.tokenizer import Tokenizer
+from arriero.runners.constrained.lark import Grammar, arguments_rule
+from arriero.runners.constrained.marker import Marker
+from arriero.runners.constrained.mask import AnswerMask, Program
+from arriero.runners.constrained.vocabulary import Vocabulary
+
+MAX_GRAMMARS = 128
+MAX_GRAMMAR_CHARS = 4_000_000  # of all kept ones together
+_LIMITS = llguidance.LLParserLimits(verbose_errors=False)
+
+
+class _GrammarError(Exception):
+    """llguidance refuses a grammar; the text is its reason."""
+
+
+class MaskCompiler:
+    """Implements core.constraint.MaskMaker for the vocabulary of `tokenizer`."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._vocabulary: Vocabulary | None = None
+        self._lock = threading.Lock()  # of the vocabulary, the caches and the prototypes in them
+        self._grammars: OrderedDict[str, llguidance.LLMatcher] = OrderedDict()
+        self._markers: dict[str, Marker] = {}
+        self.compiled = 0  # grammars that were not in the cache
+
+    def prepare(self) -> None:
+        """Read the vocabulary, which takes the longest; any thread."""
+        with self._lock:
+            if self._vocabulary is None:
+                self._vocabulary = Vocabulary(self._tokenizer)
+
+    def compile(self, plan: AnswerPlan) -> AnswerMask | None:
+        """See core.constraint.MaskMaker."""
+        if plan.constraint is None and plan.calls is None:
+            return None
+        self.prepare()
+        assert self._vocabulary is not None
+        param = "tools" if plan.constraint is None else plan.constraint.param
+        try:
+            program = self._program(plan)
+        except (_GrammarError, ValueError) as error:
+            raise InvalidRequest(f"{param} cannot be used: {error}", param=param) from None
+        if plan.thinking is not None:
+            opens, closes = plan.thinking
+            program = dataclasses.replace(
+                program,
+                opens_thinking=opens.encode(),
+                closes_thinking=self._marker(closes),
+                in_thinking=plan.in_thinking,
+            )
+        return AnswerMask(self._vocabulary, program)
+
+    def _program(self, plan: AnswerPlan) -> Program:
+        try:
+            return self._with(plan, plan.calls)
+        except _GrammarError:
+            if plan.calls is None:
+                raise
+            return self._with(plan, self._holdable(plan.calls))
+
+    def _with(self, plan: AnswerPlan, calls: CallRules | None) -> Program:
+        """The grammar of the whole answer (the constraint, calls, or either), or of what a call's marker opens."""
+        constraint = plan.constraint
+
+        def fill(new: Grammar) -> None:
+            if constraint is not None:
+                new.add_answer(constraint)
+            if calls is not None:
+                new.add_calls(calls)
+
+        if calls is not None and constraint is None and not calls.required:
+            trigger = self._trigger(calls.form)
+            grammar = self._grammar("SPACE calls", lambda new: new.add_calls(calls, trigger))
+            strict = any(tool.strict for tool in calls.tools)
+            return Program(call=grammar, opens_call=self._marker(trigger), parallel=calls.parallel, strict=strict)
+        either = calls is not None and constraint is not None and not calls.required
+        start = "answer | calls" if either else "answer" if calls is None else "calls"
+        answer = self._grammar(start, fill)
+        later = None if plan.thinking is None else self._grammar(f"SPACE ({start})", fill)
+        return Program(answer=answer, later=later)
+
+    def _holdable(self, calls: CallRules) -> CallRules:
+        """The rules with schemas that compile; a lax tool's that does not is any object, a strict one's is an error."""
+        return msgspec.structs.replace(calls, tools=tuple(self._holdable_tool(tool) for tool in calls.tools))
+
+    def _holdable_tool(self, tool: HeldTool) -> HeldTool:
+        try:
+            self._compiled(f"start: {arguments_rule(tool)}\n")
+        except _GrammarError as error:
+            if tool.strict:
+                message = f"the parameters of tool {tool.name!r} cannot be held: {error}"
+                raise InvalidRequest(message, param="tools") from None
+            return msgspec.structs.replace(tool, parameters={})
+        return tool
+
+    def _grammar(self, start: str, fill: Callable[[Grammar], None]) -> llguidance.LLMatcher:
+        assert self._vocabulary is not None
+        new = Grammar(start, self._vocabulary.spell)
+        fill(new)
+        return self._compiled(new.text)
+
+    def _compiled(self, text: str) -> llguidance.LLMatcher:
+        """A copy of the compiled grammar, which the caller's thread owns; _GrammarError if it is none."""
+        assert self._vocabulary is not None
+        with self._lock:
+            known = self._grammars.get(text)
+            if known is not None:
+                self._grammars.move_to_end(text)
+                return known.deep_copy()
+        made = llguidance.LLMatcher(self._vocabulary.ll, text, log_level=0, limits=_LIMITS)
+        if made.is_error():
+            raise _GrammarError(_reason(made.get_error()))
+        with self._lock:
+            self.compiled += 1
+            self._grammars[text] = made
+            while len(self._grammars) > MAX_GRAMMARS or sum(map(len, self._grammars)) > MAX_GRAMMAR_CHARS:
+                self._grammars.popitem(last=False)
+            return made.deep_copy()
+
+    def _trigger(self, form: CallForm) -> str:
+        """What the model says first of a call: its first control token, or the text up to the first white space."""
+        assert self._vocabulary is not None
+        head = (form.before + form.opens).lstrip()
+        first = self._vocabulary.spell(head)[0]
+        if isinstance(first, int):
+            return next(head[:end] for end in range(1, len(head) + 1) if self._vocabulary.spell(head[:end]) == [first])
+        return first.split()[0]
+
+    def _marker(self, text: str) -> Marker:
+        assert self._vocabulary is not None
+        with self._lock:
+            if text not in self._markers:
+                self._markers[text] = Marker(self._vocabulary, text)
+            return self._markers[text]
+
+
+def _reason(error: str) -> str:
+    """llguidance's reason without the excerpt of our own grammar that it shows below."""
+    reason = error.partition("\n   1 |")[0].strip()
+    place, found, rest = reason.partition("): ")
+    if found and place.startswith("at "):
+        reason = rest
+    return reason.removeprefix("failed to compile JSON schema: ")

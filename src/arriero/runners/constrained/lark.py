@@ -1,0 +1,141 @@
+"""Grammars as llguidance reads them: its Lark with JSON schemas inside. Pure text: whoever compiles it finds faults.
+
+Source: llguidance's docs/syntax.md and docs/json_schema.md.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from llguidance import regex_to_lark
+from llguidance.gbnf_to_lark import any_to_lark
+
+from arriero.core.constraint import CallRules, Constraint, HeldTool
+
+# A model that may put any amount of white space can put it for ever.
+_JSON_SPACE = r"\n[ \t]{0,40}|[ \t]{1,2}"
+_OPTIONS = {"whitespace_pattern": _JSON_SPACE}
+_LENIENT = {**_OPTIONS, "lenient": True, "coerce_one_of": True}
+_SPACE = r"SPACE: /[ \t\r\n]{0,8}/"
+_BLANKS = re.compile(r"(\s+)")
+_PARTS = re.compile(r"(@NAME|NAME|ARGUMENTS)")
+_INNER = "client"
+
+
+class Grammar:
+    """Rules of one grammar as they come together; `text` is what llguidance compiles."""
+
+    def __init__(self, start: str, spell: Callable[[str], list[str | int]] = lambda text: [text]) -> None:
+        """`spell` cuts a text into plain texts and the ids of control tokens that are written in it."""
+        self._rules = [f"start: {start}", _SPACE]
+        self._inner: str | None = None
+        self._spell = spell
+
+    @property
+    def text(self) -> str:
+        """All rules; as llguidance's list of grammars where the client brought one of its own."""
+        lark = "\n".join(self._rules) + "\n"
+        if self._inner is None:
+            return lark
+        return json.dumps({"grammars": [{"lark_grammar": lark}, {"name": _INNER, "lark_grammar": self._inner}]})
+
+    def add_answer(self, constraint: Constraint) -> None:
+        """Add the rule `answer`. ValueError if a client's grammar cannot be read."""
+        self._rules.append(f"answer: {self._answer(constraint)}")
+
+    def add_calls(self, rules: CallRules, trigger: str = "") -> None:
+        """Add the rule `calls`: one or several whole calls. Without the `trigger` that they begin with, if given.
+
+        Behind a trigger stands one call, but for families that put all calls between one pair of brackets.
+        """
+        form = rules.form
+        head = (form.before + form.opens).lstrip().removeprefix(trigger)
+        more = f"({self._literal(form.between + form.opens)} call {self._literal(form.closes)})*"
+        if not rules.parallel or (trigger and not form.before):
+            more = ""
+        after = self._literal(form.after)
+        self._rules.append(f"calls: {self._literal(head)} call {self._literal(form.closes)} {more} {after}")
+        self._rules.append("call: " + " | ".join(f"call_{index}" for index in range(len(rules.tools))))
+        for index, tool in enumerate(rules.tools):
+            self._rules.append(f"call_{index}: {self._body(form.body, tool.name, f'arguments_{index}')}")
+            self._rules.append(f"arguments_{index}: {arguments_rule(tool)}")
+
+    def _literal(self, text: str) -> str:
+        parts = []
+        for part in self._spell(text):
+            if isinstance(part, int):
+                parts.append(f"<[{part}]>")
+            else:
+                parts += ["SPACE" if one.isspace() else _quoted(one) for one in _BLANKS.split(part) if one]
+        return " ".join(parts)
+
+    def _body(self, body: str, name: str, arguments: str) -> str:
+        known = {"@NAME": _quoted(name), "NAME": _quoted(json.dumps(name, ensure_ascii=False)), "ARGUMENTS": arguments}
+        return " ".join(known.get(part) or self._literal(part) for part in _PARTS.split(body) if part)
+
+    def _answer(self, constraint: Constraint) -> str:
+        match constraint.kind:
+            case "json_object":
+                return json_rule({"type": "object"})
+            case "json_schema":
+                return json_rule(constraint.schema)
+            case "regex":
+                return f"/{_regex(constraint.source)}/"
+            case "choice":
+                return " | ".join(_quoted(choice) for choice in constraint.choices)
+            case "grammar":
+                self._inner = client_grammar(constraint.source)
+                return f"@{_INNER}"
+
+
+def json_rule(schema: Any, *, lenient: bool = False) -> str:
+    """The rule for JSON that matches `schema`. `lenient` holds what can be held and leaves the rest free."""
+    options = _LENIENT if lenient else _OPTIONS
+    if schema is True:
+        schema = {}
+    if not isinstance(schema, dict):
+        return "%json " + json.dumps(schema)
+    return "%json " + json.dumps({**_without_vacuous(schema), "x-guidance": options})
+
+
+def client_grammar(source: str) -> str:
+    """A client's grammar as Lark; GBNF is translated. ValueError says what cannot be read."""
+    try:
+        lark = any_to_lark(source)
+    except Exception as error:  # the translator raises what it likes
+        raise ValueError(f"the grammar cannot be read: {error}") from error
+    return str(lark)
+
+
+def arguments_rule(tool: HeldTool) -> str:
+    """The rule for a call's arguments: an object as the tool's parameters have it."""
+    schema = tool.parameters
+    if not isinstance(schema, dict) or not schema:
+        schema = {"type": "object"}
+    elif "type" not in schema:
+        schema = {"type": "object", **schema}
+    return json_rule(schema, lenient=not tool.strict)
+
+
+def _without_vacuous(schema: Any) -> Any:
+    """`uniqueItems: false` says nothing, but llguidance refuses the name."""
+    if isinstance(schema, list):
+        return [_without_vacuous(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {key: _without_vacuous(value) for key, value in schema.items() if (key, value) != ("uniqueItems", False)}
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _regex(source: str) -> str:
+    """A whole match is meant anyway: anchors around it say nothing, and llguidance has none."""
+    source = source.removeprefix("^")
+    if source.endswith("$") and not source.endswith("\\$"):
+        source = source[:-1]
+    return regex_to_lark(source, "")
