@@ -180,8 +180,8 @@ def test_an_unknown_model_is_not_found(client: openai.OpenAI, ask: Callable[[ope
 
 def test_what_cannot_be_honoured_is_refused_by_name(client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
-        client.chat.completions.create(model="demo", messages=HELLO, n=2)
-    assert caught.value.param == "n"
+        client.chat.completions.create(model="demo", messages=HELLO, modalities=["audio"])
+    assert caught.value.param == "modalities"
     with pytest.raises(openai.BadRequestError) as caught:
         client.chat.completions.create(model="demo", messages=HELLO, extra_body={"temprature": 1})
     assert caught.value.param == "temprature"

@@ -23,6 +23,8 @@ from arriero.core.model import ModelDetails, ModelSpec, RunningModel, ShownModel
 from arriero.core.request import GenerateRequest, ToolCall
 from arriero.protocols import ollama_models, ollama_reply, openai_reply
 from arriero.protocols.call import Call
+from arriero.protocols.openai_chat_reply import ChatReply
+from arriero.protocols.openai_completion_reply import CompletionReply
 from arriero.protocols.reply import PromptEncoder, ReplyEncoder
 from tests.wire.conftest import Golden
 
@@ -76,16 +78,18 @@ SCRIPTS: dict[str, tuple[Event, ...]] = {
 
 def call(*, chat: bool, include_usage: bool = False) -> Call:
     request = GenerateRequest(model="demo:latest", prompt="x", want_context=not chat)
-    return Call(request=request, model="demo", stream=True, chat=chat, include_usage=include_usage)
+    return Call(
+        request=request, model="demo", stream=True, chat=chat, include_usage=include_usage, fingerprint="fp_arriero"
+    )
 
 
 ENCODERS: dict[str, Callable[[], ReplyEncoder]] = {
     "ollama_generate": lambda: ollama_reply.OllamaReply(call(chat=False), "0123456789"),
     "ollama_chat": lambda: ollama_reply.OllamaReply(call(chat=True), "0123456789"),
-    "openai_chat": lambda: openai_reply.ChatReply(call(chat=True), "0123456789", 1790000000),
-    "openai_chat_usage": lambda: openai_reply.ChatReply(call(chat=True, include_usage=True), "0123456789", 1790000000),
-    "openai_completion": lambda: openai_reply.CompletionReply(call(chat=False), "0123456789", 1790000000),
-    "openai_completion_usage": lambda: openai_reply.CompletionReply(
+    "openai_chat": lambda: ChatReply(call(chat=True), "0123456789", 1790000000),
+    "openai_chat_usage": lambda: ChatReply(call(chat=True, include_usage=True), "0123456789", 1790000000),
+    "openai_completion": lambda: CompletionReply(call(chat=False), "0123456789", 1790000000),
+    "openai_completion_usage": lambda: CompletionReply(
         call(chat=False, include_usage=True), "0123456789", 1790000000
     ),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -38,7 +39,15 @@ def test_request(path: object, golden: Golden) -> None:
     name = str(path).rsplit("/", 1)[-1].removesuffix(".json")
     decode = DECODERS[name.partition("-")[0]]
     call = decode((HERE / "requests" / f"{name}.json").read_bytes(), find)
-    golden(f"requests/{name}.core", msgspec.json.format(msgspec.json.encode(call)) + b"\n")
+    golden(f"requests/{name}.core", msgspec.json.format(msgspec.json.encode(_changed(call))) + b"\n")
+
+
+def _changed(value: Any) -> Any:
+    """A struct's fields that are not at their defaults, all the way down."""
+    if isinstance(value, msgspec.Struct):
+        fields = [(one, getattr(value, one.name)) for one in msgspec.structs.fields(value)]
+        return {one.name: _changed(given) for one, given in fields if given != one.default}
+    return [_changed(item) for item in value] if isinstance(value, tuple) else value
 
 
 def test_every_decoder_has_requests() -> None:

@@ -1,4 +1,7 @@
-"""What a generation says while it runs: any number of deltas between one Accepted and one Finished or Failed."""
+"""What a generation says while it runs: any number of deltas between one Accepted and one Finished or Failed.
+
+Several answers to one request (Choices) share one Accepted and one last word; what is of one answer is a ChoiceEvent.
+"""
 
 from __future__ import annotations
 
@@ -86,4 +89,11 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
     usage: Usage = Usage()
 
 
-Event = Accepted | TextDelta | ThinkingDelta | ToolCallDelta | Finished | Failed
+class ChoiceEvent(msgspec.Struct, frozen=True, kw_only=True, tag="choice"):
+    """What is said of answer `index` of several; a Finished in it ends that answer alone."""
+
+    index: int
+    event: TextDelta | ThinkingDelta | ToolCallDelta | Finished
+
+
+Event = Accepted | TextDelta | ThinkingDelta | ToolCallDelta | ChoiceEvent | Finished | Failed

@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from arriero.core.model import ModelSpec
-from arriero.core.request import GenerateRequest
+from arriero.core.request import Choices, GenerateRequest
 
 Find = Callable[[str], ModelSpec]
 """Looks a model up by the name a client wrote; raises ModelNotFound. Decoders need it for the model's own options."""
@@ -17,7 +17,9 @@ Find = Callable[[str], ModelSpec]
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """A decoded generation request.
 
-    `model` is the name as the client wrote it, which replies echo. `action` load and unload (Ollama's empty prompts)
+    `model` is the name as the client wrote it, which replies echo. With `choices` several answers are asked for, the
+    first of them to `request`; `show_logprobs` False: they are for choosing alone. `fingerprint` names what answers:
+    engine, weights and template. `service_tier` is what replies echo. `action` load and unload (Ollama's empty prompts)
     generate nothing; render (its `_debug_render_only`) shows the prompt. `ignored` names fields and options that were
     accepted and not honoured. `stop_sequences` are the client's own, not the model's; without `show_thinking` the reply
     leaves the text of thinking out.
@@ -28,7 +30,11 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     stream: bool
     chat: bool
     action: Literal["generate", "load", "unload", "render"] = "generate"
+    choices: Choices | None = None
+    show_logprobs: bool = True
     include_usage: bool = False
     stop_sequences: tuple[str, ...] = ()
     show_thinking: bool = True
+    fingerprint: str = ""
+    service_tier: str | None = None
     ignored: tuple[str, ...] = ()

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol, runtime_checkable
 
 from arriero.core.events import (
+    ChoiceEvent,
     Event,
     Finished,
     TextDelta,
@@ -36,6 +37,20 @@ class PromptEncoder(Protocol):
 
     def rendered(self, prompt: str, now_ns: int) -> bytes:
         """Return the JSON that shows a prompt in place of an answer."""
+
+
+def by_choice(events: Iterable[Event]) -> tuple[Finished, dict[int, list[Event]]]:
+    """Return the last word on the whole reply, and what each answer said; a lone answer has the index 0."""
+    finished = Finished(reason="stop", usage=Usage())
+    answers: dict[int, list[Event]] = {}
+    for event in events:
+        if isinstance(event, ChoiceEvent):
+            answers.setdefault(event.index, []).append(event.event)
+        else:
+            answers.setdefault(-1, []).append(event)
+            finished = event if isinstance(event, Finished) else finished
+    alone = answers.pop(-1, [])
+    return finished, answers or {0: alone}
 
 
 class Answer:

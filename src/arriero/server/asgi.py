@@ -57,6 +57,7 @@ def routes(context: Context) -> list[Route]:
         Route("/v1/completions", openai.completions, methods=["POST"]),
         Route("/v1/messages", anthropic.messages, methods=["POST"]),
         Route("/v1/messages/count_tokens", anthropic.count_tokens, methods=["POST"]),
+        Route("/v1/embeddings", embed.openai, methods=["POST"]),
         Route("/live", health.live, methods=["GET"]),
         Route("/ready", health.ready, methods=["GET"]),
         Route("/health", health.ready, methods=["GET"]),
@@ -67,7 +68,8 @@ def routes(context: Context) -> list[Route]:
 
 def create_app(service: Service, options: ServerOptions, metrics: HttpMetrics | None = None) -> ASGIApp:
     """Return the application. `metrics` counts HTTP requests; the service renders what it counted."""
-    app: ASGIApp = Router(routes(Context(service, __version__, metrics)), redirect_slashes=False, default=_not_found)
+    context = Context(service, __version__, metrics, options.unknown_fields)
+    app: ASGIApp = Router(routes(context), redirect_slashes=False, default=_not_found)
     # From the inside out: what comes later sees a request earlier.
     app = BodyLimit(app, options.max_body)
     app = Auth(app, options.api_keys)

@@ -9,7 +9,7 @@ from arriero.core.embedding import Embedded, EmbedRequest
 from arriero.core.events import Event
 from arriero.core.library import CreateRequest, Progress
 from arriero.core.model import ModelSpec, RunningModel, ShownModel
-from arriero.core.request import GenerateRequest, LoadOptions
+from arriero.core.request import Choices, GenerateRequest, LoadOptions
 from arriero.core.tokenizer import Tokenized
 
 
@@ -18,6 +18,9 @@ class Service(Protocol):
 
     def generate(self, request: GenerateRequest) -> AsyncGenerator[Event, None]:
         """Accepted, deltas, then Finished or Failed; raises before the first event. Closing it frees the work."""
+
+    def generate_choices(self, choices: Choices) -> AsyncGenerator[Event, None]:
+        """Accepted, ChoiceEvents, then Finished or Failed; otherwise as `generate`."""
 
     async def embed(self, request: EmbedRequest) -> Embedded:
         """The vectors of texts; cancelling it frees the work."""

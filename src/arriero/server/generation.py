@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
+from collections.abc import AsyncGenerator
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -73,7 +74,7 @@ class Generation:
 
     async def _whole(self) -> Response:
         events: list[Event] = []
-        async with contextlib.aclosing(self._service.generate(self._call.request)) as stream:
+        async with contextlib.aclosing(self._events()) as stream:
             async for event in stream:
                 if isinstance(event, Failed):
                     raise from_info(event.error)
@@ -82,6 +83,12 @@ class Generation:
         if not events or not isinstance(events[-1], Finished):
             raise RuntimeError("a generation ended without Finished or Failed")
         return self._json(events)
+
+    def _events(self) -> AsyncGenerator[Event, None]:
+        choices = self._call.choices
+        if choices is None:
+            return self._service.generate(self._call.request)
+        return self._service.generate_choices(choices)
 
     def _json(self, events: list[Event]) -> Response:
         return Response(self._encoder.whole(events, time.time_ns()), OK, media_type=JSON)
@@ -94,7 +101,7 @@ class Generation:
     async def _stream(self, scope: Scope, send: Send) -> None:
         last: Event | None = None
         try:
-            async with contextlib.aclosing(self._service.generate(self._call.request)) as stream:
+            async with contextlib.aclosing(self._events()) as stream:
                 async for event in stream:
                     last = event
                     if not self._started:

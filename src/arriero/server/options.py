@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,8 @@ class ServerOptions:
     api_keys: keys that clients must send as `Authorization: Bearer` or `x-api-key`; none means no check.
     origins: further web origins that may call, `*` matching anything (OLLAMA_ORIGINS).
     max_body: bytes that a request's body may have.
+    unknown_fields: "warn" accepts fields that nobody knows on OpenAI's routes, and names them in a header
+        (ARRIERO_UNKNOWN_FIELDS).
     """
 
     host: str = "127.0.0.1"
@@ -21,3 +24,4 @@ class ServerOptions:
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     origins: tuple[str, ...] = ()
     max_body: int = 64 * 1024 * 1024
+    unknown_fields: Literal["refuse", "warn"] = "refuse"

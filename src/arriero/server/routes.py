@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from arriero.core.errors import ArrieroError
 from arriero.protocols.call import Call, Find
+from arriero.protocols.openai_fields import Unknown
 from arriero.protocols.reply import ReplyEncoder
 from arriero.server.contract import HttpMetrics, Service
 from arriero.server.errors import JSON, Api, api_of, error_response, unsupported_encoding
@@ -30,6 +31,7 @@ class Context:
     service: Service
     version: str
     metrics: HttpMetrics | None = None
+    unknown_fields: Unknown = "refuse"
     strip_client_headers: bool = True
     ignored: IgnoredLog = field(default_factory=IgnoredLog)
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from starlette.requests import Request
 from starlette.responses import Response
 
 from arriero.protocols import openai_reply, openai_request
+from arriero.protocols.openai_chat_reply import ChatReply
+from arriero.protocols.openai_completion_reply import CompletionReply
 from arriero.server.generation import Generation
 from arriero.server.routes import Context, json_response
 
@@ -15,6 +19,8 @@ class OpenAIRoutes:
 
     def __init__(self, context: Context) -> None:
         self._context, self._service = context, context.service
+        self._decode_chat = partial(openai_request.decode_chat, unknown=context.unknown_fields)
+        self._decode_completion = partial(openai_request.decode_completion, unknown=context.unknown_fields)
 
     async def models(self, request: Request) -> Response:
         """GET /v1/models."""
@@ -26,8 +32,8 @@ class OpenAIRoutes:
 
     async def chat(self, request: Request) -> Response | Generation:
         """POST /v1/chat/completions."""
-        return await self._context.generate(request, openai_request.decode_chat, openai_reply.ChatReply)
+        return await self._context.generate(request, self._decode_chat, ChatReply)
 
     async def completions(self, request: Request) -> Response | Generation:
         """POST /v1/completions."""
-        return await self._context.generate(request, openai_request.decode_completion, openai_reply.CompletionReply)
+        return await self._context.generate(request, self._decode_completion, CompletionReply)

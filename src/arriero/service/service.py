@@ -11,10 +11,11 @@ from arriero.core.errors import ModelNotFound
 from arriero.core.events import Event
 from arriero.core.library import CreateRequest, Progress
 from arriero.core.model import ModelSpec, RunningModel, ShownModel
-from arriero.core.request import GenerateRequest, LoadOptions
+from arriero.core.request import Choices, GenerateRequest, LoadOptions
 from arriero.core.tokenizer import Tokenized
 from arriero.observe.metrics import Metrics
 from arriero.service.admission import Admission
+from arriero.service.choices import run_choices
 from arriero.service.embed import Embeddings
 from arriero.service.generate import Generator
 from arriero.service.library import Library
@@ -55,6 +56,10 @@ class Service:
     def generate(self, request: GenerateRequest) -> AsyncGenerator[Event, None]:
         """Accepted, deltas, then Finished or Failed; raises before the first event. Closing it frees the work."""
         return self._generator.run(request)
+
+    def generate_choices(self, choices: Choices) -> AsyncGenerator[Event, None]:
+        """Accepted, what each answer says as ChoiceEvents, then Finished or Failed; otherwise as `generate`."""
+        return run_choices(self._generator.run, choices)
 
     async def embed(self, request: EmbedRequest) -> Embedded:
         """The vectors of texts; cancelling it frees the work."""

@@ -64,6 +64,7 @@ class Splitter:
         self._thinking = self._new_thinking(False) if self._tags else None
         self._calls = _call_parser(spec, request)
         self._count = 0
+        self._thinking_tokens = 0
         self._tokens = 0
         self._logprobs: tuple[TokenLogprob, ...] = ()
 
@@ -79,8 +80,10 @@ class Splitter:
             return self._parts(event.text)
         if isinstance(event, (Finished, Failed)):
             rest = self._finish()
-            if isinstance(event, Finished) and self._count and event.reason == "stop":
-                event = msgspec.structs.replace(event, reason="tool_calls")
+            if isinstance(event, Finished):
+                reason = "tool_calls" if self._count and event.reason == "stop" else event.reason
+                usage = msgspec.structs.replace(event.usage, thinking_tokens=self._thinking_tokens)
+                event = msgspec.structs.replace(event, reason=reason, usage=usage)
             return [*rest, event]
         return [event]
 
@@ -112,6 +115,7 @@ class Splitter:
 
     def _thought(self, text: str) -> ThinkingDelta:
         tokens, self._tokens, self._logprobs = self._tokens, 0, ()
+        self._thinking_tokens += tokens
         return ThinkingDelta(text=text, tokens=tokens)
 
     def _let_out(self, found: str | ToolCall) -> Event:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
@@ -88,15 +88,19 @@ class ChatTemplate:
         *,
         add_generation_prompt: bool = True,
         think: bool | str | None = None,
+        extra: Mapping[str, Any] | None = None,
         deadline_s: float = RENDER_S,
     ) -> str:
         """Return the prompt's text.
 
         `think` None leaves the template its own default; a level (low, medium, high, max) also sets
-        `reasoning_effort`. TemplateError when the template refuses the messages (with its own words), fails, makes
-        more than MAX_CHARS characters, or takes longer than `deadline_s` seconds.
+        `reasoning_effort`. `extra` are further variables; they win over all but messages and tools. TemplateError
+        when the template refuses the messages (with its own words), fails, makes more than MAX_CHARS characters, or
+        takes longer than `deadline_s` seconds.
         """
-        variables = {**self._variables(tools, add_generation_prompt), **self._thinking(think)}
+        own = {**self._variables(tools, add_generation_prompt), **self._thinking(think)}
+        variables = {**own, **(extra or {}), "tools": own["tools"]}
+        variables.pop("messages", None)
 
         def attempt(turns: Sequence[Message]) -> str:
             style = self._call_style if any(turn.tool_calls for turn in turns) else _CALL_STYLES[0]

@@ -53,7 +53,7 @@ class Templates:
             return self._continued(request, messages)
         turns = self._without_thoughts(messages)
         if go is None:
-            text = self._jinja.render(turns, request.tools, think=request.think)
+            text = self._jinja.render(turns, request.tools, think=request.think, extra=request.template_kwargs)
             return Rendered(text, opens_thinking(text))
         # A prompt has no tools, a conversation may bring none: Ollama's templates see an empty list or nil.
         tools = request.tools if request.tools or request.messages is None else None

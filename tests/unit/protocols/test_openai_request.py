@@ -25,14 +25,24 @@ def complete(**fields: Any) -> Call:
 @pytest.mark.parametrize(
     ("fields", "code", "param"),
     [
-        ({"n": 2}, "unsupported", "n"),
-        ({"n": True}, "unsupported", "n"),
-        ({"logit_bias": {"5": 1}}, "unsupported", "logit_bias"),
+        ({"n": 0}, "invalid_request", "n"),
+        ({"n": 129}, "invalid_request", "n"),
+        ({"n": True}, "invalid_request", "n"),
+        ({"logit_bias": {"x": 1}}, "invalid_request", "logit_bias"),
+        ({"logit_bias": {"-5": 1}}, "invalid_request", "logit_bias"),
+        ({"logit_bias": {"5": 101}}, "invalid_request", "logit_bias.5"),
+        ({"logit_bias": [5]}, "invalid_request", "logit_bias"),
+        ({"stop_token_ids": [-1]}, "invalid_request", "stop_token_ids"),
+        ({"chat_template_kwargs": {"messages": []}}, "invalid_request", "chat_template_kwargs.messages"),
         ({"response_format": {"type": "json_object"}}, "unsupported", "response_format"),
         ({"tool_choice": "required", "tools": [TOOL]}, "unsupported", "tool_choice"),
         ({"tool_choice": {"type": "function"}}, "unsupported", "tool_choice"),
-        ({"tools": [TOOL], "parallel_tool_calls": False}, "unsupported", "parallel_tool_calls"),
-        ({"service_tier": "priority"}, "unsupported", "service_tier"),
+        ({"service_tier": "golden"}, "invalid_request", "service_tier"),
+        ({"audio": {"voice": "x"}}, "unsupported", "audio"),
+        ({"moderation": {"model": "x"}}, "unsupported", "moderation"),
+        ({"verbosity": "low"}, "unsupported", "verbosity"),
+        ({"web_search_options": {}}, "unsupported", "web_search_options"),
+        ({"function_call": {"name": "f"}}, "unsupported", "function_call"),
         ({"modalities": ["text", "audio"]}, "unsupported", "modalities"),
         ({"functions": [{}]}, "unsupported", "functions"),
         ({"model": "plain", "tools": [TOOL]}, "unsupported", "tools"),
@@ -67,11 +77,15 @@ def test_what_cannot_be_honoured_is_refused_by_name(fields: dict[str, Any], code
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"echo": True}, "echo"),
-        ({"best_of": 2}, "best_of"),
-        ({"suffix": "x"}, "suffix"),
-        ({"prompt": ["a", "b"]}, "prompt"),
-        ({"prompt": [[1], [2]]}, "prompt"),
+        ({"echo": True, "logprobs": 0}, "echo"),
+        ({"best_of": 2, "n": 3}, "best_of"),
+        ({"best_of": 2, "stream": True}, "best_of"),
+        ({"best_of": 129}, "best_of"),
+        ({"n": 64, "prompt": ["a", "b", "c"]}, "prompt"),
+        ({"prompt": [[1], []]}, "prompt"),
+        ({"prompt": [[1], "a", 3]}, "prompt"),
+        ({"prompt": [1], "suffix": "x"}, "suffix"),
+        ({"max_tokens": 0}, "max_tokens"),
         ({"prompt": None}, "prompt"),
         ({"prompt": []}, "prompt"),
         ({"prompt": [1, -2]}, "prompt"),
@@ -100,10 +114,11 @@ def test_harmless_fields_change_nothing() -> None:
         "user": "u",
         "metadata": {"k": "v"},
         "store": True,
-        "service_tier": "default",
         "parallel_tool_calls": True,
         "stream_options": {"include_usage": False},
-        "prediction": None,
+        "prediction": {"type": "content", "content": "x"},
+        "prompt_cache_key": "k",
+        "prompt_cache_options": {"ttl": "1h"},
         "n": 1,
         "logit_bias": {},
         "response_format": {"type": "text"},
@@ -141,6 +156,60 @@ def test_tools_can_be_switched_off() -> None:
 def test_effort(effort: str, think: bool | str) -> None:
     assert chat(reasoning_effort=effort).request.think == think
     assert chat(reasoning={"effort": effort}).request.think == think
+
+
+def test_several_prompts_and_answers() -> None:
+    call = complete(prompt=["a", [7]], n=2, best_of=3)
+    assert call.choices is not None
+    assert (call.choices.n, call.choices.best_of) == (2, 3)
+    assert [(one.prompt, one.prompt_tokens) for one in call.choices.requests] == [("a", None), (None, (7,))]
+    assert call.request == call.choices.requests[0]
+    assert not call.show_logprobs
+    chosen = chat(n=4).choices
+    assert chosen is not None
+    assert (len(chosen.requests), chosen.n, chosen.best_of) == (1, 4, 4)
+
+
+def test_what_the_engine_and_the_template_are_told() -> None:
+    request = chat(
+        logit_bias={"7": -100, "5": 1.5},
+        stop_token_ids=[3],
+        cache_prompt=False,
+        parallel_tool_calls=False,
+        chat_template_kwargs={"enable_thinking": False},
+        service_tier="priority",
+    ).request
+    assert request.sampling.logit_bias == ((5, 1.5), (7, -100.0))
+    assert request.sampling.stop_token_ids == (3,)
+    assert (request.cache_prompt, request.parallel_tool_calls, request.priority) == (False, False, 1)
+    assert request.template_kwargs == {"enable_thinking": False}
+    request = complete(echo=True, max_tokens=0, suffix="").request
+    assert (request.echo, request.sampling.max_tokens, request.raw) == (True, 0, True)
+    assert complete(suffix="end").request.raw is False
+
+
+@pytest.mark.parametrize(
+    ("tier", "priority", "told"),
+    [("auto", 0, "default"), ("default", 0, "default"), ("flex", -1, "flex"), ("fast", 1, "priority")],
+)
+def test_tiers(tier: str, priority: int, told: str) -> None:
+    call = chat(service_tier=tier)
+    assert (call.request.priority, call.service_tier) == (priority, told)
+
+
+def test_the_fingerprint_is_of_weights_and_template() -> None:
+    def fingerprint(**changes: Any) -> str:
+        body = msgspec.json.encode({"model": "demo", "messages": [USER]})
+        return decode_chat(body, lambda name: msgspec.structs.replace(find(name), **changes)).fingerprint
+
+    assert fingerprint() == fingerprint() == complete().fingerprint
+    assert len({fingerprint(), fingerprint(digest="ab"), fingerprint(chat_template="x"), fingerprint(system="x")}) == 4
+    assert fingerprint(modified_at=5.0) == fingerprint()
+
+
+def test_unknown_fields_are_named_where_they_are_only_warned_of() -> None:
+    body = msgspec.json.encode({"model": "demo", "messages": [USER], "max_token": 3})
+    assert decode_chat(body, find, "warn").ignored == ("max_token",)
 
 
 def test_prompts() -> None:

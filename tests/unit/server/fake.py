@@ -10,7 +10,8 @@ from arriero.core.errors import ArrieroError, ModelNotFound
 from arriero.core.events import Accepted, Event, Finished, TextDelta, Usage
 from arriero.core.library import CreateRequest, Progress
 from arriero.core.model import ModelDetails, ModelSpec, RunningModel, ShownModel
-from arriero.core.request import GenerateRequest, LoadOptions
+from arriero.core.request import Choices, GenerateRequest, LoadOptions
+from arriero.service.choices import run_choices
 from arriero.core.tokenizer import Tokenized
 from arriero.store.blobs import parse_digest
 
@@ -82,6 +83,9 @@ class FakeService:
         finally:
             self.endings.append(ending)
             self.closed.set()
+
+    def generate_choices(self, choices: Choices) -> AsyncGenerator[Event, None]:
+        return run_choices(self.generate, choices)
 
     async def render(self, request: GenerateRequest) -> str:
         self.requests.append(request)

@@ -96,7 +96,7 @@ async def test_show(local: Local) -> None:
         ("/api/chat", b'{"model":"demo","options":{"num_ctx":1}}', 400, 'option "num_ctx" must be at least 4'),
         ("/api/generate", b"{}", 404, "model '' not found"),
         ("/v1/chat/completions", b"", 400, "missing request body"),
-        ("/v1/completions", b'{"model":"demo","prompt":"x","echo":true}', 400, None),
+        ("/v1/completions", b'{"model":"demo","prompt":"x","echo":1}', 400, None),
     ],
 )
 async def test_bad_bodies(local: Local, path: str, body: bytes, status: int, text: str | None) -> None:

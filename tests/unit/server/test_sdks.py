@@ -226,8 +226,8 @@ async def test_openai_errors(client: openai.AsyncOpenAI, running: Running) -> No
         await chat.create(model="x", messages=[{"role": "user", "content": "hi"}])
     assert missing.value.code == "model_not_found"
     with pytest.raises(openai.BadRequestError) as refused:
-        await chat.create(model="demo", messages=[{"role": "user", "content": "hi"}], n=2)
-    assert refused.value.param == "n"
+        await chat.create(model="demo", messages=[{"role": "user", "content": "hi"}], verbosity="low")
+    assert refused.value.param == "verbosity"
     running.service.script = [ContextLengthExceeded("too long", prompt_tokens=300, context_length=256)]
     with pytest.raises(openai.BadRequestError, match="256 tokens, but the prompt has 300") as long:
         await chat.create(model="demo", messages=[{"role": "user", "content": "hi"}])

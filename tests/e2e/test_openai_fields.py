@@ -1,0 +1,174 @@
+"""Every field of OpenAI's chat and completions that changes the answer, with the official client on a real server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+from tests.e2e.serving import Server
+
+STORY: list[Any] = [{"role": "user", "content": "Tell me a story."}]
+
+
+@pytest.fixture(scope="module")
+def client(server: Server) -> openai.OpenAI:
+    plain = httpx.Client(trust_env=False)
+    return openai.OpenAI(base_url=f"{server.url}/v1", api_key="unused", max_retries=0, http_client=plain, timeout=60)
+
+
+def chat(client: openai.OpenAI, **fields: Any) -> Any:
+    return client.chat.completions.create(model="demo", **{"messages": STORY, "temperature": 0, **fields})
+
+
+def complete(client: openai.OpenAI, **fields: Any) -> Any:
+    return client.completions.create(model="demo", **{"prompt": "one two", "temperature": 0, "max_tokens": 6, **fields})
+
+
+def test_n_answers_of_one_prompt(client: openai.OpenAI, server: Server) -> None:
+    hot = {"temperature": 2.0, "seed": 11, "max_tokens": 24}
+    alone = chat(client, **hot)
+    reply = chat(client, n=4, **hot)
+    assert [choice.index for choice in reply.choices] == [0, 1, 2, 3]
+    texts = [choice.message.content for choice in reply.choices]
+    assert len(set(texts)) == 4
+    assert texts[0] == alone.choices[0].message.content  # asking for more does not change the first
+    assert texts == [choice.message.content for choice in chat(client, n=4, **hot).choices]
+    assert reply.usage.prompt_tokens == alone.usage.prompt_tokens
+
+
+def test_n_answers_streamed(client: openai.OpenAI) -> None:
+    hot = {"temperature": 2.0, "seed": 12, "max_tokens": 16, "n": 3}
+    whole = chat(client, **hot)
+    chunks = list(chat(client, stream=True, stream_options={"include_usage": True}, **hot))
+    texts = {index: "" for index in range(3)}
+    reasons = {}
+    for chunk in chunks:
+        for choice in chunk.choices:
+            texts[choice.index] += choice.delta.content or ""
+            reasons[choice.index] = choice.finish_reason or reasons.get(choice.index)
+    assert list(texts.values()) == [choice.message.content for choice in whole.choices]
+    assert list(reasons.values()) == [choice.finish_reason for choice in whole.choices]
+    assert chunks[-1].usage.completion_tokens == whole.usage.completion_tokens
+
+
+def test_the_best_of_several(client: openai.OpenAI) -> None:
+    hot = {"temperature": 2.0, "seed": 13, "max_tokens": 12, "prompt": "Once upon a time"}
+    drawn = complete(client, n=5, logprobs=0, **hot)
+    means = {}
+    for choice in drawn.choices:
+        logprobs = choice.logprobs.token_logprobs
+        means[choice.text] = sum(logprobs) / len(logprobs)
+    best = complete(client, n=2, best_of=5, **hot)
+    assert [choice.text for choice in best.choices] == sorted(means, key=means.__getitem__, reverse=True)[:2]
+    assert [choice.index for choice in best.choices] == [0, 1]
+    assert best.choices[0].logprobs is None
+    assert best.usage.completion_tokens == drawn.usage.completion_tokens
+
+
+def test_several_prompts(client: openai.OpenAI) -> None:
+    prompts: list[Any] = ["one two", "red green blue"]
+    alone = [complete(client, prompt=prompt) for prompt in prompts]
+    reply = complete(client, prompt=prompts)
+    assert [choice.text for choice in reply.choices] == [one.choices[0].text for one in alone]
+    assert reply.usage.prompt_tokens == sum(one.usage.prompt_tokens for one in alone)
+    assert len(complete(client, prompt=[[40, 41], [42]], n=2).choices) == 4
+
+
+def test_echo(client: openai.OpenAI) -> None:
+    plain = complete(client)
+    assert complete(client, echo=True).choices[0].text == "one two" + plain.choices[0].text
+    nothing = complete(client, echo=True, max_tokens=0)
+    assert (nothing.choices[0].text, nothing.usage.completion_tokens) == ("one two", 0)
+    streamed = [chunk.choices[0].text for chunk in complete(client, echo=True, stream=True)]
+    assert "".join(streamed) == "one two" + plain.choices[0].text
+
+
+def test_a_bias_forbids_and_forces(client: openai.OpenAI) -> None:
+    free = complete(client, max_tokens=1, logprobs=2)
+    likeliest, second = free.choices[0].logprobs.top_logprobs[0]
+    ids = {entry: token_id(client, entry) for entry in (likeliest, second)}
+    without = complete(client, max_tokens=1, logit_bias={str(ids[likeliest]): -100})
+    assert without.choices[0].text == second
+    forced = complete(client, max_tokens=3, logit_bias={str(ids[second]): 100})
+    assert forced.choices[0].text == second * 3
+
+
+def token_id(client: openai.OpenAI, text: str) -> int:
+    """The id of the token that reads `text`: the prompt of that token alone echoes it."""
+    for token in range(0, 4096, 64):
+        ids = [[one] for one in range(token, token + 64)]
+        for choice in complete(client, prompt=ids, echo=True, max_tokens=0).choices:
+            if choice.text == text:
+                return token + choice.index
+    raise AssertionError(f"no token reads {text!r}")
+
+
+def test_a_token_that_stops(client: openai.OpenAI) -> None:
+    free = complete(client, logprobs=0, extra_body={"ignore_eos": True})
+    third = free.choices[0].logprobs.tokens[2]
+    stops = [token_id(client, third)]
+    stopped = complete(client, logprobs=0, extra_body={"ignore_eos": True, "stop_token_ids": stops})
+    tokens = free.choices[0].logprobs.tokens
+    assert stopped.choices[0].text == "".join(tokens[: tokens.index(third)])
+    assert stopped.choices[0].finish_reason == "stop"
+
+
+@pytest.mark.parametrize("field", ["logit_bias", "stop_token_ids"])
+def test_tokens_that_do_not_exist_are_refused(client: openai.OpenAI, field: str) -> None:
+    value: Any = {"999999": 1} if field == "logit_bias" else [999999]
+    with pytest.raises(openai.BadRequestError) as caught:
+        complete(client, extra_body={field: value})
+    assert caught.value.param == field
+
+
+def test_min_tokens_and_ignore_eos(client: openai.OpenAI) -> None:
+    hello = [{"role": "user", "content": "Hello!"}]
+    plain = chat(client, messages=hello)
+    assert plain.choices[0].finish_reason == "stop"
+    more = plain.usage.completion_tokens + 5
+    assert chat(client, messages=hello, extra_body={"min_tokens": more}).usage.completion_tokens > more
+    endless = chat(client, messages=hello, max_tokens=more + 3, extra_body={"ignore_eos": True})
+    assert (endless.usage.completion_tokens, endless.choices[0].finish_reason) == (more + 3, "length")
+
+
+def test_without_the_prompt_cache(client: openai.OpenAI) -> None:
+    words = {"prompt": " ".join(["one two three"] * 20)}
+    complete(client, **words)
+    assert complete(client, **words).usage.prompt_tokens_details.cached_tokens > 0
+    cold = complete(client, extra_body={"cache_prompt": False}, **words)
+    assert cold.usage.prompt_tokens_details.cached_tokens == 0
+
+
+def test_the_fingerprint_and_the_tier(client: openai.OpenAI) -> None:
+    first, second = chat(client, max_tokens=1), complete(client)
+    assert first.system_fingerprint == second.system_fingerprint
+    assert first.system_fingerprint.startswith("fp_")
+    assert first.service_tier is None
+    assert chat(client, max_tokens=1, service_tier="flex").service_tier == "flex"
+
+
+def test_fields_that_change_nothing(client: openai.OpenAI) -> None:
+    plain = chat(client, max_tokens=8)
+    harmless = chat(
+        client,
+        max_tokens=8,
+        user="u",
+        metadata={"k": "v"},
+        store=False,
+        safety_identifier="s",
+        prompt_cache_key="k",
+        prediction={"type": "content", "content": "Once"},
+        modalities=["text"],
+    )
+    assert harmless.choices[0].message.content == plain.choices[0].message.content
+
+
+def test_variables_of_the_template(client: openai.OpenAI) -> None:
+    plain = chat(client, max_tokens=1)
+    told = chat(client, max_tokens=1, extra_body={"chat_template_kwargs": {"unused": True}})
+    assert told.usage.prompt_tokens == plain.usage.prompt_tokens
+    bare = chat(client, max_tokens=1, extra_body={"chat_template_kwargs": {"add_generation_prompt": False}})
+    assert bare.usage.prompt_tokens < plain.usage.prompt_tokens
