@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from arriero.core.constraint import Constraint
+
 
 class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
     """A call the model made, or made in an earlier turn. `arguments` is a JSON object."""
@@ -16,11 +18,15 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ToolSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A function the model may call; `parameters` is its JSON schema as the client sent it."""
+    """A function the model may call; `parameters` is its JSON schema as the client sent it.
+
+    `strict`: a call of it must match the schema; where that cannot be made sure, the request fails.
+    """
 
     name: str
     description: str = ""
     parameters: dict[str, Any] = {}
+    strict: bool = False
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +90,8 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
     not fit; `shift` may drop the older half behind the first `num_keep` tokens when the context is full, and go on.
     `template` is a Go template that stands in for the model's. With `continue_last` the answer goes on where the last
     message, the assistant's, ends. `thinking_budget` is the most tokens that thinking may take. `suffix` asks for what comes between it and `prompt`.
+    `constraint` is what the answer must look like, behind the thinking. With `must_call` the answer is nothing but tool
+    calls; `callable_tools` names the tools that may be called, None for all.
     `deadline` is in seconds from arrival. `template_kwargs` are further variables of a Jinja chat template.
     Without `cache_prompt` nothing of the prompt comes from the prefix cache. Without `parallel_tool_calls` the answer
     ends behind its first call. `echo` puts the prompt's text before the answer. A greater `priority` goes first.
@@ -109,11 +117,14 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
     priority: int = 0
     tenant: str = ""
     deadline: float | None = None
-    parallel_tool_calls: bool = True
+    constraint: Constraint | None = None
+    must_call: bool = False
+    callable_tools: tuple[str, ...] | None = None
     continue_last: bool = False
     thinking_budget: int | None = None
     template_kwargs: dict[str, Any] = {}
     cache_prompt: bool = True
+    parallel_tool_calls: bool = True
     echo: bool = False
 
 

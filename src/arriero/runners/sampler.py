@@ -1,11 +1,13 @@
 """NumpySampler: one request's tokens, drawn from logits in llama.cpp's order of samplers.
 
-biases → bans → penalties → top_k → typical_p → top_p → min_p → temperature → draw. That is llama-server's default
-chain, which Ollama runs, without the samplers that Ollama has no options for. Nothing here knows llama.cpp or torch.
+biases → bans → mask → penalties → top_k → typical_p → top_p → min_p → temperature → draw. That is llama-server's
+default chain, which Ollama runs, without the samplers that Ollama has no options for, and with the mask of an answer's
+grammar. Nothing here knows llama.cpp or torch.
 """
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -13,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from arriero.core.constraint import ConstraintFailed, TokenMask
 from arriero.core.request import SamplingParams
 from arriero.core.runner import Choice
 from arriero.runners.candidates import Candidates, top_indices
@@ -22,7 +25,7 @@ _MASK = (1 << 64) - 1
 
 
 class LogitHook(Protocol):
-    """Changes logits before anything else looks at them: bans now, masks of a grammar some day."""
+    """Changes logits before anything else looks at them: biases and bans."""
 
     def __call__(self, logits: npt.NDArray[np.float32], tokens: Sequence[int], prompt_len: int) -> None: ...
 
@@ -67,8 +70,12 @@ class NumpySampler:
         eog_ids: frozenset[int],
         banned_ids: frozenset[int] = frozenset(),
         hooks: Sequence[LogitHook] = (),
+        mask: TokenMask | None = None,
     ) -> None:
-        """`eog_ids` end a generation and are banned by `ignore_eos` and `min_tokens`; `banned_ids` never come."""
+        """`eog_ids` end a generation and are banned by `ignore_eos` and `min_tokens`; `banned_ids` never come.
+
+        Of what the rest allows, `mask` takes away what breaks the answer's grammar.
+        """
         self.params = params
         self.seed = (secrets.randbits(64) if params.seed is None else params.seed) & _MASK
         bans: list[LogitHook] = [Bias(params.logit_bias)] if params.logit_bias else []
@@ -79,11 +86,17 @@ class NumpySampler:
         elif eog_ids and params.min_tokens > 0:
             bans.append(Ban(eog_ids, params.min_tokens))
         self._hooks = (*bans, *hooks)
+        self._mask = mask
 
     def sample(self, logits: Any, tokens: Sequence[int], prompt_len: int) -> Choice:
         """Draw the token after `tokens`; `logits`, float32[n_vocab], is overwritten."""
         reporter = None if self.params.logprobs is None else _Logprobs(logits, self.params.logprobs)
-        candidates = self.candidates(logits, tokens, prompt_len)
+        try:
+            candidates = self.candidates(logits, tokens, prompt_len)
+            if self._mask is not None and float(candidates.logits.max()) == -math.inf:
+                raise ConstraintFailed("nothing may follow: what the answer's grammar needs next is banned")
+        except ConstraintFailed as error:
+            return Choice(-1, error=str(error))
         if self.params.temperature <= 0.0:
             index = int(candidates.logits.argmax())
         else:
@@ -91,13 +104,21 @@ class NumpySampler:
             target = uniform(self.seed, len(tokens)) * total[-1]
             index = min(int(np.searchsorted(total, target, side="right")), total.size - 1)
         token = candidates.token(index)
-        return Choice(token) if reporter is None else reporter.choice(token)
+        choice = Choice(token) if reporter is None else reporter.choice(token)
+        if self._mask is None:
+            return choice
+        try:
+            return choice._replace(end=self._mask.ends(tokens, prompt_len, token))
+        except ConstraintFailed as error:
+            return Choice(-1, error=str(error))
 
     def candidates(self, logits: npt.NDArray[np.float32], tokens: Sequence[int], prompt_len: int) -> Candidates:
         """Return what may be drawn after `tokens`, before temperature; `logits` is overwritten."""
         p = self.params
         for hook in self._hooks:
             hook(logits, tokens, prompt_len)
+        if self._mask is not None:
+            self._mask.apply(logits, tokens, prompt_len)
         penalize(
             logits,
             tokens,

@@ -15,8 +15,9 @@ from functools import partial
 from typing import Any
 
 from arriero.core import messages as wire
+from arriero.core.constraint import TokenMask
 from arriero.core.embedding import LoadedEmbedder
-from arriero.core.errors import ArrieroError, InvalidRequest, UnsupportedFeature
+from arriero.core.errors import ArrieroError, ErrorInfo, InvalidRequest, UnsupportedFeature
 from arriero.core.request import GenerateRequest
 from arriero.core.tokenizer import LoadedModel
 from arriero.engine.engine import Engine
@@ -27,7 +28,9 @@ from arriero.engine.sequence import SequenceSpec
 from arriero.runners import open_model
 from arriero.worker.connection import Connection
 from arriero.worker.embedding import EmbeddingDesk
-from arriero.worker.prompt import PromptBuilder
+from arriero.worker.mask_desk import MaskDesk
+from arriero.worker.plans import Plans
+from arriero.worker.prompt import Prompt, PromptBuilder
 from arriero.worker.stream import RequestStream, check_tokens, stream_stops
 from arriero.worker.templates import Templates
 
@@ -52,6 +55,9 @@ class Host:
         self._loop: Loop[EngineEvent]
         self._embedding: EmbeddingDesk | None = None  # of an embedding model: it does all that stands below
         self._loaded = threading.Event()
+        self._plans: Plans
+        self._mask_desk: MaskDesk
+        self._compiling: set[int] = set()  # requests whose mask is being made; the loop thread's
         self._streams: dict[int, RequestStream] = {}
         self._stats_sent = 0.0
         self._step_ended = 0.0
@@ -90,11 +96,11 @@ class Host:
                 self._reply(self._detokenized(number, ids))
             case wire.Render(id=number):
                 self._reply(self._rendered(command))
-            case wire.Prompt(id=number):
-                self._reply(self._prompt(command))
             case wire.Embed(id=number):
                 error = UnsupportedFeature("the model was not made for embeddings")
                 self._reply(wire.RequestFailed(id=number, error=error.info()))
+            case wire.Prompt(id=number):
+                self._reply(self._prompt(command))
 
     def _reply(self, report: Any) -> None:
         self._loop.submit(lambda: self._connection.send([report]))
@@ -104,14 +110,33 @@ class Host:
         try:
             prompt = self._prompts.build(request)
             check_tokens(request.sampling, self._model.tokenizer.n_vocab)
-            sampler = self._model.make_sampler(request.sampling)
+            plan = self._plans.plan(request, prompt)
         except ArrieroError as error:
             self._reply(wire.RequestFailed(id=number, error=error.info()))
             return
+        if plan is None:
+            stream = self._stream(number, request, prompt, None, received)
+            self._loop.submit(lambda: self._add(stream))
+            return
+
+        def compiled(mask: TokenMask | None) -> None:
+            stream = self._stream(number, request, prompt, mask, received)
+            self._loop.submit(lambda: self._masked(number, stream))
+
+        def refused(error: ErrorInfo) -> None:
+            report = wire.RequestFailed(id=number, error=error)
+            self._loop.submit(lambda: self._masked(number, report))
+
+        self._loop.submit(lambda: self._compiling.add(number))
+        self._mask_desk.submit(plan, compiled, refused)
+
+    def _stream(
+        self, number: int, request: GenerateRequest, prompt: Prompt, mask: TokenMask | None, received: float
+    ) -> RequestStream:
         sequence = SequenceSpec(
             id=number,
             tokens=prompt.tokens,
-            sampler=sampler,
+            sampler=self._model.make_sampler(request.sampling, mask),
             max_tokens=request.sampling.max_tokens,
             stop_ids=stream_stops(request.sampling, self._model.tokenizer),
             min_tokens=request.sampling.min_tokens,
@@ -119,8 +144,7 @@ class Host:
             tenant=request.tenant,
             use_cache=request.cache_prompt,
         )
-        stream = RequestStream(request, prompt, sequence, self._model.tokenizer, received)
-        self._loop.submit(lambda: self._add(stream))
+        return RequestStream(request, prompt, sequence, self._model.tokenizer, received, mask)
 
     def _detokenized(self, number: int, ids: tuple[int, ...]) -> wire.Text | wire.RequestFailed:
         n_vocab = self._model.tokenizer.n_vocab
@@ -171,6 +195,8 @@ class Host:
         self._model = model
         templates = Templates(command.spec, model.chat_template, model.tokenizer)
         self._prompts = PromptBuilder(model.tokenizer, templates, info.max_sequence_tokens)
+        self._plans = Plans(command.spec)
+        self._mask_desk = MaskDesk(model.masks)
         self._engine = Engine(model.runner, _engine_options(command.options))
         self._loop = Loop(self._engine, self._sink, self._on_step, self._crash)
         ready = wire.Ready(
@@ -243,6 +269,16 @@ class Host:
         tokens, left = shifted
         return replace(stream.sequence, tokens=tokens, max_tokens=left, min_tokens=0)
 
+    def _masked(self, number: int, what: RequestStream | wire.RequestFailed) -> None:
+        """The mask of a request is there, or cannot be made; the client may have gone meanwhile."""
+        if number not in self._compiling:
+            return
+        self._compiling.remove(number)
+        if isinstance(what, RequestStream):
+            self._add(what)
+        else:
+            self._connection.send([what])
+
     def _add(self, stream: RequestStream) -> None:
         sequence = stream.sequence
         self._streams[stream.number] = stream
@@ -261,6 +297,7 @@ class Host:
         self._engine.add(sequence)
 
     def _abort(self, number: int) -> None:
+        self._compiling.discard(number)
         if self._streams.pop(number, None) is not None:
             self._engine.abort(number)
 

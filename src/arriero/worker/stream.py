@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from arriero.core.constraint import TokenMask
 from arriero.core.errors import ErrorInfo, InvalidRequest
 from arriero.core.events import TextDelta, TokenLogprob, Usage
 from arriero.core.messages import RequestDelta, RequestFailed, RequestFinished
@@ -45,12 +46,14 @@ class RequestStream:
         sequence: SequenceSpec,
         tokenizer: Tokenizer,
         received: float,
+        mask: TokenMask | None = None,
     ) -> None:
         self.number, self.prompt, self.sequence = sequence.id, prompt, sequence
         self._request, self._tokenizer = request, tokenizer
         self._detokenizer = Detokenizer(tokenizer.piece, request.sampling.stop)
         self._stops = stream_stops(request.sampling, tokenizer)
         self._received = received
+        self._mask = mask
         self._admitted: float | None = None
         self._first: float | None = None
         self._cached = 0
@@ -110,6 +113,8 @@ class RequestStream:
         gone = max(1, (len(self._tokens) - keep) // 2)
         del self._tokens[keep : keep + gone]
         self._discarded += gone
+        if self._mask is not None:
+            self._mask.carry()
         return list(self._tokens), left
 
     def ended(self, reason: str, now: float) -> list[RequestDelta | RequestFinished]:
