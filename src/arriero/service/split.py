@@ -13,8 +13,8 @@ from arriero.core.request import GenerateRequest, ToolCall
 from arriero.text.go_template.parser import parse
 from arriero.text.template_traits import ThinkingTags, thinking_tags, tool_call_tag
 from arriero.text.thinking import CLOSE, OPEN, ThinkingSplitter
-from arriero.text.tool_calls import ToolCallParser, choose
-from arriero.text.tool_calls.tagged import TaggedParser
+from arriero.text.tool_calls import Item, Repairer, Thought, ToolCallParser, choose
+from arriero.text.tool_calls.tagged import RepairedTagged
 
 
 def new_call_id() -> str:
@@ -42,27 +42,28 @@ def _thinking_tags(source: str) -> ThinkingTags:
         return ThinkingTags()
 
 
-def _call_parser(spec: ModelSpec, request: GenerateRequest) -> ToolCallParser | None:
+def _call_parser(spec: ModelSpec, request: GenerateRequest, repairer: Repairer) -> ToolCallParser | None:
     """What finds the calls in the answer, by the template that asked for them."""
     if request.raw or request.prompt_tokens is not None or not request.tools:
         return None
     if spec.uses_go_template:
-        return TaggedParser(tool_call_tag(parse(spec.go_template or "")), [tool.name for tool in request.tools])
-    make = choose(spec.chat_template or "")
-    return None if make is None else make()
+        return RepairedTagged(tool_call_tag(parse(spec.go_template or "")), repairer)
+    family = choose(spec.chat_template or "")
+    return None if family is None else family.parser(repairer)
 
 
 class Splitter:
     """One answer's splitter. The parsers are chosen from the model's template, not by a flag.
 
     Raw completions pass unchanged. Token counts and log probabilities of text that is held travel with the next
-    event that is let out.
+    event that is let out. `repairer` has the account of what was mended in calls.
     """
 
-    def __init__(self, spec: ModelSpec, request: GenerateRequest) -> None:
+    def __init__(self, spec: ModelSpec, request: GenerateRequest, *, mode: str = "warn", dedupe: bool = True) -> None:
+        self.repairer = Repairer(request.tools, mode, dedupe=dedupe)
         self._tags = _tags(spec, request)
         self._thinking = self._new_thinking(False) if self._tags else None
-        self._calls = _call_parser(spec, request)
+        self._calls = _call_parser(spec, request, self.repairer)
         self._count = 0
         self._thinking_tokens = 0
         self._tokens = 0
@@ -79,11 +80,12 @@ class Splitter:
             self._logprobs += event.logprobs
             return self._parts(event.text)
         if isinstance(event, (Finished, Failed)):
-            rest = self._finish()
+            rest = self._finish(cut=isinstance(event, Failed) or event.reason == "length")
             if isinstance(event, Finished):
                 reason = "tool_calls" if self._count and event.reason == "stop" else event.reason
                 usage = msgspec.structs.replace(event.usage, thinking_tokens=self._thinking_tokens)
-                event = msgspec.structs.replace(event, reason=reason, usage=usage)
+                mended = tuple(sorted(self.repairer.repairs))
+                event = msgspec.structs.replace(event, reason=reason, usage=usage, tool_repairs=mended)
             return [*rest, event]
         return [event]
 
@@ -100,17 +102,17 @@ class Splitter:
 
     def _answer(self, text: str) -> list[Event]:
         found = [text] if self._calls is None else self._calls.feed(text)
-        return [self._let_out(one) for one in found if one != ""]
+        return [event for one in found for event in self._let_out(one)]
 
-    def _finish(self) -> list[Event]:
+    def _finish(self, *, cut: bool) -> list[Event]:
         events: list[Event] = []
         if self._thinking is not None:
             for part in self._thinking.finish():
                 events += [self._thought(part.text)] if part.kind == "thinking" else self._answer(part.text)
         if self._calls is not None:
-            events += [self._let_out(one) for one in self._calls.finish() if one != ""]
+            events += [event for one in self._calls.finish(cut=cut) for event in self._let_out(one)]
         if self._tokens or self._logprobs:
-            events.append(self._let_out(""))
+            events.append(self._text(""))
         return events
 
     def _thought(self, text: str) -> ThinkingDelta:
@@ -118,11 +120,18 @@ class Splitter:
         self._thinking_tokens += tokens
         return ThinkingDelta(text=text, tokens=tokens)
 
-    def _let_out(self, found: str | ToolCall) -> Event:
+    def _let_out(self, found: Item) -> list[Event]:
+        if isinstance(found, str):
+            return [self._text(found)] if found else []
+        if isinstance(found, Thought):
+            return [self._thought(found.text)]
         if isinstance(found, ToolCall):
             index, self._count = self._count, self._count + 1
             call = found if found.id else msgspec.structs.replace(found, id=new_call_id())
-            return ToolCallDelta(index=index, call=call)
+            return [ToolCallDelta(index=index, call=call)]
+        return []
+
+    def _text(self, text: str) -> TextDelta:
         tokens, logprobs = self._tokens, self._logprobs
         self._tokens, self._logprobs = 0, ()
-        return TextDelta(text=found, tokens=tokens, logprobs=logprobs)
+        return TextDelta(text=text, tokens=tokens, logprobs=logprobs)

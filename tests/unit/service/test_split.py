@@ -67,5 +67,5 @@ def test_jinja_models_keep_their_own_ways() -> None:
         capabilities=("completion", "tools", "thinking"),
         chat_template="<think></think><tool_call></tool_call>",
     )
-    text = '<think>hm</think>Yes<tool_call>{"name": "other", "arguments": {"a": 1}}</tool_call>'
+    text = '<think>hm</think>Yes<tool_call>{"name": "f", "arguments": {"a": 1}}</tool_call>'
     assert split(jinja, text, tools=TOOLS) == ("hm", "Yes", [{"a": 1}])

@@ -86,12 +86,12 @@ def test_the_hermes_family(templates: dict[str, ChatTemplate]) -> None:
     chosen = {name for name, template in templates.items() if tool_calls.choose(template.source) is not None}
     assert chosen == HERMES
     for name in HERMES:
-        factory = tool_calls.choose(templates[name].source)
-        assert factory is not None
+        family = tool_calls.choose(templates[name].source)
+        assert family is not None
         text = templates[name].render(CALL_TURNS, [TOOL], add_generation_prompt=False)
         answer = text[text.rindex("<tool_call>") :]
-        parser = factory()
-        calls = [item for item in parser.feed(answer) + parser.finish() if isinstance(item, ToolCall)]
+        parser = family.parser(tool_calls.Repairer([TOOL]))
+        calls = [item for item in [*parser.feed(answer), *parser.finish()] if isinstance(item, ToolCall)]
         assert calls == [ToolCall(name="get_weather", arguments={"city": "Paris"})], name
 
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from arriero.text.tool_calls import hermes
-from arriero.text.tool_calls.base import ToolCallParser
+from arriero.text.tool_calls.base import CallPart, Envelope, Item, Thought, ToolCallParser
+from arriero.text.tool_calls.family import Family
+from arriero.text.tool_calls.repair import Repairer
 
-__all__ = ["ToolCallParser", "choose"]
+__all__ = [
+    "FAMILIES",
+    "CallPart",
+    "Envelope",
+    "Family",
+    "Item",
+    "Repairer",
+    "Thought",
+    "ToolCallParser",
+    "choose",
+]
 
-# Asked in this order; each module has `matches(template_source)` and `Parser`.
-_FAMILIES: tuple[tuple[Callable[[str], bool], Callable[[], ToolCallParser]], ...] = ((hermes.matches, hermes.Parser),)
+# Asked in this order: the more a notation is a family's own, the earlier.
+FAMILIES: tuple[Family, ...] = (hermes.FAMILY,)
 
 
-def choose(template_source: str) -> Callable[[], ToolCallParser] | None:
-    """Return what makes a parser for the calls that this template asks its model for; None if none is known."""
-    for matches, parser in _FAMILIES:
-        if matches(template_source):
-            return parser
-    return None
+def choose(template_source: str) -> Family | None:
+    """Return the family whose calls this template asks its model for; None if none is known."""
+    return next((family for family in FAMILIES if family.matches(template_source)), None)

@@ -14,6 +14,9 @@ import msgspec
 
 from arriero.core.request import ToolCall
 from arriero.text.markers import held_back
+from arriero.text.tool_calls.base import Item, json_text
+from arriero.text.tool_calls.repair import Repairer
+from arriero.text.tool_calls.repair.reading import RawCall
 
 MAX_CALL = 256 * 1024  # characters; what is longer stays text
 _PAIRS = {"{": "}", "[": "]"}
@@ -85,7 +88,7 @@ class TaggedParser:
             self._held = ""
         return out
 
-    def finish(self) -> list[str | ToolCall]:
+    def finish(self, *, cut: bool = False) -> list[str | ToolCall]:
         """Return what is still held: text, but for what closes the calls that there were."""
         out: list[str | ToolCall] = []
         while self._state == "calls" and self._step(out, final=True):
@@ -181,3 +184,29 @@ class TaggedParser:
                 if depth == 0:
                     return True
         return False
+
+
+class RepairedTagged:
+    """Implements ToolCallParser: what TaggedParser finds, mended and checked as the calls of any family are."""
+
+    def __init__(self, tag: str, repairer: Repairer) -> None:
+        self._parser, self._repairer = TaggedParser(tag, list(repairer.tools)), repairer
+
+    def feed(self, text: str) -> list[Item]:
+        """Take a piece of the answer; return what is certain by now."""
+        return self._mended(self._parser.feed(text))
+
+    def finish(self, *, cut: bool = False) -> list[Item]:
+        """Return what is still held."""
+        return self._mended(self._parser.finish(cut=cut))
+
+    def _mended(self, found: Sequence[str | ToolCall]) -> list[Item]:
+        out: list[Item] = []
+        for one in found:
+            if isinstance(one, str):
+                out.append(one)
+            else:
+                whole = json_text({"name": one.name, "arguments": one.arguments})
+                calls = self._repairer.accept([RawCall(one.name, one.arguments)], (), whole)
+                out += [whole] if calls is None else calls
+        return out

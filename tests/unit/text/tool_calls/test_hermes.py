@@ -8,19 +8,22 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from arriero.core.request import ToolCall
-from arriero.text.tool_calls import hermes
+from arriero.core.request import ToolCall, ToolSpec
+from arriero.text.tool_calls import Repairer, hermes
+from arriero.text.tool_calls.sections import MAX_CALL
 
+TOOLS = [ToolSpec(name="f"), ToolSpec(name="say")]
 CALL = '<tool_call>\n{"name": "f", "arguments": {"a": 1}}\n</tool_call>'
 F = ToolCall(name="f", arguments={"a": 1})
 
 
-def parse(pieces: list[str]) -> list[str | ToolCall]:
+def parse(pieces: list[str], *, cut: bool = False) -> list[str | ToolCall]:
     """Feed the pieces; neighbouring texts are joined."""
-    parser = hermes.Parser()
+    parser = hermes.FAMILY.parser(Repairer(TOOLS, dedupe=False))
     joined: list[str | ToolCall] = []
-    for item in [item for piece in pieces for item in parser.feed(piece)] + parser.finish():
+    for item in [item for piece in pieces for item in parser.feed(piece)] + list(parser.finish(cut=cut)):
         assert item != ""
+        assert isinstance(item, (str, ToolCall))
         last = joined[-1] if joined else None
         if isinstance(item, str) and isinstance(last, str):
             joined[-1] = last + item
@@ -57,7 +60,7 @@ def test_calls_and_text(text: str, expected: list[str | ToolCall]) -> None:
         '<tool_call>{"name": "", "arguments": {}}</tool_call>',
         '<tool_call>{"name": "f", "arguments": [1]}</tool_call>',
         '<tool_call>["f"]</tool_call>',
-        '<tool_call>{"name": "f", "arguments": {"a": 1}',
+        '<tool_call>{"name": "other", "arguments": {}}</tool_call>',
         "<tool_call>",
         "\n<tool_call>{broken</tool_call>\n",
         '<tool_call>{"name": "f", "arguments": ' + '{"a":' * 3000 + "1",
@@ -76,11 +79,18 @@ def test_a_marker_in_an_argument_is_an_argument() -> None:
 
 def test_a_broken_quote_does_not_swallow_the_next_call() -> None:
     broken = '<tool_call>{"name": "f", "arguments": {"a": "x}}</tool_call>'
-    assert parse([broken + "\n" + CALL]) == [broken, F]
+    assert parse([broken + "\n" + CALL]) == [ToolCall(name="f", arguments={"a": "x"}), F]
+
+
+def test_what_was_cut_off_is_not_closed() -> None:
+    text = '<tool_call>{"name": "f", "arguments": {"a": 1}'
+    assert parse([text]) == parse(list(text)) == [F]
+    assert parse([text], cut=True) == [text]
+    assert parse(['<tool_call>{"name": "f", "arguments": {"a": 1}}'], cut=True) == [F]
 
 
 def test_text_passes_at_once_and_only_a_possible_marker_waits() -> None:
-    parser = hermes.Parser()
+    parser = hermes.FAMILY.parser(Repairer(TOOLS))
     assert parser.feed("Hello") == ["Hello"]
     assert parser.feed(" wor") == [" wor"]
     assert parser.feed("ld <to") == ["ld"]
@@ -89,8 +99,8 @@ def test_text_passes_at_once_and_only_a_possible_marker_waits() -> None:
 
 
 def test_an_endless_call_is_given_back_as_text() -> None:
-    parser = hermes.Parser()
-    text = "<tool_call>" + "x" * (hermes.MAX_CALL + 1)
+    parser = hermes.FAMILY.parser(Repairer(TOOLS))
+    text = "<tool_call>" + "x" * (MAX_CALL + 1)
     assert parser.feed(text) == [text]
     assert parser.feed("more") == ["more"]
 

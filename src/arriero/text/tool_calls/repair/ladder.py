@@ -1,0 +1,204 @@
+"""One answer's repairs: from raw calls to calls of tools that were offered, and the account of what was done."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
+
+import msgspec
+
+from arriero.core.request import ToolCall, ToolSpec
+from arriero.text.tool_calls.repair import reading, schema
+from arriero.text.tool_calls.repair.coerce import Coercion
+from arriero.text.tool_calls.repair.names import nearest
+from arriero.text.tool_calls.repair.reading import RawCall
+from arriero.text.tool_calls.repair.tolerant import TolerantReader, Unreadable
+
+Mode = Literal["off", "warn", "retry", "reject"]
+MODES: tuple[str, ...] = get_args(Mode)
+MAX_FAILURE = 2000  # characters of what the model is told
+
+
+class Repairer:
+    """The tools of one request and what was mended in its answer.
+
+    `mode` "off": a call counts as it was written, whatever its name; nothing is mended or checked. "warn": mended, and
+    passed on also if it still breaks its schema. "retry", "reject": what still breaks it is refused; `failures` say
+    why, in words for the model. `repairs` counts what was mended, by name; `outcomes` calls by how they ended.
+    """
+
+    def __init__(self, tools: Sequence[ToolSpec], mode: str = "warn", *, dedupe: bool = True) -> None:
+        self.mode, self.dedupe = mode, dedupe
+        self.tools: dict[str, ToolSpec] = {tool.name: tool for tool in tools}
+        self.repairs: Counter[str] = Counter()
+        self.outcomes: Counter[str] = Counter()  # valid, repaired, invalid, lost, repeated
+        self.failures: list[str] = []
+        self._seen: set[bytes] = set()
+
+    def offered(self, name: str) -> bool:
+        """Whether a tool has this very name."""
+        return name in self.tools
+
+    def read(self, text: str, *, cut: bool = False, perhaps: bool = False) -> list[str | ToolCall] | None:
+        """The calls in a JSON text, and the words around them; None if it holds none that counts, and why is noted.
+
+        `perhaps`: nothing marks it as a call: nothing is noted, and each must have an offered name, and arguments.
+        """
+        found: list[str | RawCall] = []
+        notes: list[str] = []
+        try:
+            for one in self._values(text, cut):
+                notes += one.repairs
+                if one.is_text:
+                    found.append(one.value)
+                elif perhaps and not reading.is_explicit(one.value):
+                    return None
+                else:
+                    found += reading.calls_of(one.value, self.offered)
+        except Unreadable as error:
+            if not perhaps:
+                self.lose(f"The call could not be read: {error}.", text)
+            return None
+        if perhaps and not all(nearest(one.name, self.tools) for one in found if isinstance(one, RawCall)):
+            return None
+        return self.accept(found, notes, text)
+
+    def named(self, name: str, text: str, *, cut: bool, whole: str) -> list[str | ToolCall] | None:
+        """The call of `name` whose arguments `text` holds; `whole` is what is shown where it is none."""
+        found: list[str | RawCall] = []
+        notes: list[str] = []
+        try:
+            for one in self._values(text, cut) if text.strip() else ():
+                notes += one.repairs
+                if one.is_text:
+                    found.append(one.value)
+                elif any(isinstance(earlier, RawCall) for earlier in found):
+                    raise Unreadable("two objects where one is asked for")
+                else:
+                    found.append(RawCall(name, one.value))
+        except Unreadable as error:
+            self.lose(f"The arguments of {name[:100]} could not be read: {error}.", whole)
+            return None
+        if cut and not text.strip():
+            self.lose("The call is cut off.", whole)
+            return None
+        return self.accept(found or [RawCall(name, {})], notes, whole)
+
+    def accept(self, found: Sequence[str | RawCall], notes: Sequence[str], text: str) -> list[str | ToolCall] | None:
+        """Make calls of what was read, all or none; `notes` name what reading mended. Repeats are left out."""
+        made: list[str | ToolCall] = []
+        mended: Counter[str] = Counter(notes)
+        invalid = 0
+        for one in found:
+            if isinstance(one, str):
+                made.append(one)
+                continue
+            call = self._call(one, mended)
+            if isinstance(call, str):
+                self.lose(call, text)
+                return None
+            wrong = self._wrong(call)
+            if wrong and self.mode in ("retry", "reject"):
+                self.lose(wrong, text)
+                return None
+            invalid += bool(wrong)
+            made.append(call)
+        self.repairs += mended
+        count = sum(isinstance(one, ToolCall) for one in made)
+        self.outcomes["invalid"] += invalid
+        self.outcomes["repaired" if mended else "valid"] += count - invalid
+        return [one for one in made if isinstance(one, str) or not self._repeated(one)]
+
+    def lose(self, why: str, text: str) -> None:
+        """Note that what was meant as a call is none; it stays text."""
+        self.outcomes["lost"] += 1
+        self.failures.append(f"{why}\n{text[:MAX_FAILURE]}")
+
+    def _values(self, text: str, cut: bool) -> Sequence[reading.Found]:
+        if self.mode == "off":
+            return [reading.Found(reading.strict(text.strip()))]
+        return list(reading.values(text, cut=cut))
+
+    def _call(self, raw: RawCall, mended: Counter[str]) -> ToolCall | str:
+        """The call, or why it is none."""
+        name: str | None = raw.name
+        if self.mode != "off":
+            name = nearest(raw.name, self.tools)
+            if name is None:
+                return f"There is no tool named {raw.name[:100]!r}; there are: {', '.join(self.tools)}."
+            if name != raw.name:
+                mended["tool_name"] += 1
+        if not name:
+            return "The call names no tool."
+        parameters = self._parameters(name)
+        if raw.bare is not None:
+            coercion = Coercion(parameters)
+            properties = parameters.get("properties")
+            known: Mapping[str, Any] = properties if isinstance(properties, dict) else {}
+            arguments: Any = {key: coercion.text(value, known.get(key, {})) for key, value in raw.bare}
+        else:
+            arguments = self._object(raw.arguments, mended)
+            if arguments is None:
+                return f"The arguments of {name} must be a JSON object."
+        if self.mode != "off":
+            coercion = Coercion(parameters)
+            arguments = coercion.arguments(arguments)
+            mended.update(coercion.repairs)
+        return ToolCall(name=name, arguments=arguments)
+
+    def _parameters(self, name: str) -> dict[str, Any]:
+        tool = self.tools.get(name)
+        return tool.parameters if tool is not None and isinstance(tool.parameters, dict) else {}
+
+    def _object(self, arguments: Any, mended: Counter[str]) -> dict[str, Any] | None:
+        """Arguments that are an object, or a text that is one (twice encoded, as some templates have it)."""
+        for _ in range(3):
+            if isinstance(arguments, dict):
+                return arguments
+            if arguments is None:
+                return {}
+            if isinstance(arguments, list) and len(arguments) == 1 and isinstance(arguments[0], dict):
+                if self.mode == "off":
+                    return None
+                mended["list_to_scalar"] += 1
+                return dict(arguments[0])
+            if not isinstance(arguments, str):
+                return None
+            arguments = self._from_text(arguments, mended)
+        return arguments if isinstance(arguments, dict) else None
+
+    def _from_text(self, text: str, mended: Counter[str]) -> Any:
+        if not text.strip():
+            return None
+        try:
+            return reading.strict(text.strip())
+        except Unreadable:
+            if self.mode == "off":
+                return False
+        reader = TolerantReader(text)
+        try:
+            value = reader.read()
+        except Unreadable:
+            return False
+        mended.update(reader.repairs)
+        return value if isinstance(value, dict) and not text[reader.end :].strip(" \t\r\n}];,`") else False
+
+    def _wrong(self, call: ToolCall) -> str:
+        """What the call's schema says against it, in words for the model; empty if nothing."""
+        if self.mode == "off":
+            return ""
+        parameters = self._parameters(call.name)
+        found = schema.problems(call.arguments, parameters, parameters)
+        return f"The arguments of {call.name} do not fit its schema: {'; '.join(found)}." if found else ""
+
+    def _repeated(self, call: ToolCall) -> bool:
+        """Whether the same call was made before in this answer; the first one is kept."""
+        if not self.dedupe:
+            return False
+        key = call.name.encode() + b"\0" + msgspec.json.encode(call.arguments, order="sorted")
+        if key in self._seen:
+            self.outcomes["repeated"] += 1
+            return True
+        self._seen.add(key)
+        return False

@@ -1,0 +1,183 @@
+"""What a tool's JSON schema says of a value: a list of what is wrong with it.
+
+Types, enums, required and forbidden members, bounds, lengths, unions and local references; what it does not know
+(patterns, formats, conditions) it lets pass. Depth and size are bounded; it changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any, NamedTuple, TypeGuard
+
+MAX_DEPTH = 48
+MAX_PROBLEMS = 8
+MAX_STEPS = 50_000  # values looked at for one call; nested unions would else look exponentially often
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "object": (dict,),
+    "array": (list,),
+    "string": (str,),
+    "boolean": (bool,),
+    "null": (type(None),),
+}
+
+
+class Budget:
+    """How many values may still be looked at; an exhausted one finds nothing wrong."""
+
+    def __init__(self, steps: int = MAX_STEPS) -> None:
+        self.left = steps
+
+    def spent(self) -> bool:
+        """Take one step; True when there are no more."""
+        self.left -= 1
+        return self.left < 0
+
+
+def type_names(schema: Mapping[str, Any]) -> tuple[str, ...]:
+    """The types that a schema allows; none where it names none."""
+    named = schema.get("type")
+    if isinstance(named, str):
+        return (named.lower(),)
+    return tuple(one.lower() for one in named if isinstance(one, str)) if isinstance(named, list) else ()
+
+
+def is_type(value: Any, name: str) -> bool:
+    """Whether a JSON value has the type; a float without fraction is an integer, as JSON Schema has it."""
+    if name == "integer":
+        return (isinstance(value, int) and not isinstance(value, bool)) or (
+            isinstance(value, float) and value.is_integer()
+        )
+    if name == "number":
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    known = _TYPES.get(name)
+    return True if known is None else isinstance(value, known)
+
+
+def resolve(schema: Any, root: Mapping[str, Any]) -> dict[str, Any]:
+    """`schema` with its local reference followed; an empty one where there is none such."""
+    for _ in range(MAX_DEPTH):
+        if not isinstance(schema, dict):
+            return {}
+        reference = schema.get("$ref")
+        if not isinstance(reference, str):
+            return schema
+        if not reference.startswith("#"):
+            return {}
+        target: Any = root
+        for part in reference[1:].split("/")[1:]:
+            key = part.replace("~1", "/").replace("~0", "~")
+            target = target.get(key) if isinstance(target, dict) else None
+        schema = target
+    return {}
+
+
+def problems(value: Any, schema: Any, root: Mapping[str, Any], budget: Budget | None = None) -> list[str]:
+    """What is wrong with `value`, each with its place ("$.city: …"); empty if nothing is."""
+    return list(islice(_problems(value, schema, _Check(root, budget or Budget()), "$", 0), MAX_PROBLEMS))
+
+
+class _Check(NamedTuple):
+    root: Mapping[str, Any]
+    budget: Budget
+
+
+def branches(schema: Mapping[str, Any]) -> list[Any]:
+    """The alternatives of a union; none where it is none."""
+    for key in ("anyOf", "oneOf"):
+        if isinstance(schema.get(key), list):
+            return list(schema[key])
+    return []
+
+
+def _problems(value: Any, schema: Any, check: _Check, place: str, depth: int) -> Iterator[str]:
+    if schema is False:
+        yield f"{place}: nothing is allowed here"
+    schema = resolve(schema, check.root)
+    if depth > MAX_DEPTH or not schema or check.budget.spent():
+        return
+    names = type_names(schema)
+    if names and not any(is_type(value, name) for name in names) and not (value is None and schema.get("nullable")):
+        yield f"{place}: {_kind(value)} where {' or '.join(names)} is asked for"
+        return
+    enum = schema.get("enum")
+    if isinstance(enum, list) and not any(_same(value, one) for one in enum):
+        yield f"{place}: {_shown(value)} is none of {_shown(enum)}"
+    if "const" in schema and not _same(value, schema["const"]):
+        yield f"{place}: {_shown(value)} is not {_shown(schema['const'])}"
+    if isinstance(value, dict):
+        yield from _members(value, schema, check, place, depth)
+    elif isinstance(value, list):
+        yield from _items(value, schema, check, place, depth)
+    elif isinstance(value, str):
+        yield from _bounds(
+            len(value), schema, ("minLength", "maxLength"), f"{place}: a text of {len(value)} characters"
+        )
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        yield from _bounds(value, schema, ("minimum", "maximum"), f"{place}: {value}")
+        low, high = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
+        if _number(low) and value <= low:
+            yield f"{place}: {value} is not more than {low}"
+        if _number(high) and value >= high:
+            yield f"{place}: {value} is not less than {high}"
+    for part in schema.get("allOf") or ():
+        yield from _problems(value, part, check, place, depth + 1)
+    union = branches(schema)
+    if union and all(next(_problems(value, one, check, place, depth + 1), None) for one in union):
+        yield f"{place}: {_shown(value)} fits none of {len(union)} alternatives"
+
+
+def _members(value: dict[str, Any], schema: Mapping[str, Any], check: _Check, place: str, depth: int) -> Iterator[str]:
+    properties = schema.get("properties")
+    properties = properties if isinstance(properties, dict) else {}
+    required = schema.get("required")
+    for name in required if isinstance(required, list) else ():
+        if isinstance(name, str) and name not in value:
+            yield f"{place}: {name} is missing"
+    others = schema.get("additionalProperties", True)
+    patterned = schema.get("patternProperties")
+    for name, member in value.items():
+        if name in properties:
+            yield from _problems(member, properties[name], check, f"{place}.{name}", depth + 1)
+        elif others is False and not patterned:
+            yield f"{place}: {name} is not known"
+        elif isinstance(others, dict) and not patterned:
+            yield from _problems(member, others, check, f"{place}.{name}", depth + 1)
+
+
+def _items(value: list[Any], schema: Mapping[str, Any], check: _Check, place: str, depth: int) -> Iterator[str]:
+    yield from _bounds(len(value), schema, ("minItems", "maxItems"), f"{place}: a list of {len(value)}")
+    items, first = schema.get("items"), schema.get("prefixItems")
+    first = first if isinstance(first, list) else []
+    for index, item in enumerate(value):
+        one = first[index] if index < len(first) else items
+        if isinstance(one, (dict, bool)):
+            yield from _problems(item, one, check, f"{place}[{index}]", depth + 1)
+
+
+def _bounds(size: float, schema: Mapping[str, Any], keys: tuple[str, str], what: str) -> Iterator[str]:
+    low, high = schema.get(keys[0]), schema.get(keys[1])
+    if _number(low) and size < low:
+        yield f"{what} is less than {low}"
+    if _number(high) and size > high:
+        yield f"{what} is more than {high}"
+
+
+def _number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Equal as JSON: true is not 1."""
+    return one == other and isinstance(one, bool) == isinstance(other, bool)
+
+
+def _kind(value: Any) -> str:
+    names = ("boolean", "integer", "number", "string", "array", "object", "null")
+    return next((name for name in names if is_type(value, name)), "something")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}…"

@@ -1,0 +1,41 @@
+"""Calls in a notation that the template did not ask for: models fall back on what they saw most.
+
+They count only with the name of an offered tool; all else is text.
+"""
+
+from __future__ import annotations
+
+import re
+
+from arriero.text.tool_calls.reads import json_calls, members, perhaps_json_calls
+from arriero.text.tool_calls.repair.reading import ARGUMENT_KEYS, NAME_KEYS
+from arriero.text.tool_calls.sections import Rule
+
+_KEYS = "|".join([*NAME_KEYS, *ARGUMENT_KEYS, "type", "id", "tool_calls", "tool_call", "function_call"])
+_QUOTE = r"[\"'“‘]?"
+# The first key of an object decides whether it may be a call, or a part of that key what is there so far.
+_OBJECT = rf"\s*\{{\s*(?:{_QUOTE}(?:{_KEYS}){_QUOTE}\s*[:=]|{_QUOTE}[a-z_]*\Z|\Z)"
+BARE = re.compile(rf"(?:{_OBJECT}|\s*\[{_OBJECT})", re.DOTALL)
+_FENCED = re.compile(rf"(?:json|JSON|tool_call|tool_code)?(?:{_OBJECT}|\s*\[{_OBJECT})", re.DOTALL)
+
+BARE_OBJECT = Rule("{", perhaps_json_calls, inclusive=True, at_start=True, begins=BARE)
+BARE_LIST = Rule("[", perhaps_json_calls, inclusive=True, at_start=True, begins=BARE)
+FENCED = Rule("```", perhaps_json_calls, closes=("```",), begins=_FENCED)
+
+STRAYS: tuple[Rule, ...] = (
+    Rule("<tool_call>", json_calls, closes=("</tool_call>",), stops=("<tool_call>",)),
+    Rule("[TOOL_CALLS]", json_calls, stops=("[TOOL_CALLS]",)),
+    Rule("<|python_tag|>", json_calls),
+    Rule(
+        "<function=",
+        members(
+            r"(?P<name>[^>\s]{1,128})>",
+            r"<parameter=(?P<key>[^>\s]{1,128})>(?P<value>.*?)</parameter>",
+        ),
+        closes=("</function>",),
+        quoted=False,
+    ),
+    BARE_OBJECT,
+    BARE_LIST,
+    FENCED,
+)
