@@ -19,8 +19,8 @@ class LlamaCppOptions:
     path: str
     """The GGUF file (the first part, if it is split)."""
     num_ctx: int | None = None
-    """Tokens of one sequence, prompt and answer. None: the context that the model was trained with, or less where
-    memory would not hold four such sequences."""
+    """Tokens of one sequence, prompt and answer. None: the context that the model was trained with, at most 131,072, or
+    less where a quarter of the free memory would not hold four such sequences."""
     num_batch: int | None = None
     """Tokens in one llama_decode call at most. None: 512. Never less than the number of sequences."""
     num_gpu: int | None = None
@@ -43,9 +43,10 @@ class LlamaCppOptions:
     """Let llama.cpp rearrange quantized weights for the CPU. None: yes, unless it was compiled with AMX (bindings)."""
     parked_bytes: int | None = None
     """Host memory for the KV of prefixes that no running sequence holds. None: a tenth of what is free, at most
-    4 GiB; 0 switches the cache off."""
+    4 GiB and what all sequences take at full length, 16,384 tokens if that is less; 0 switches the cache off."""
     memory_bytes: int | None = None
-    """Memory for weights, KV and buffers together. None: four fifths of what is free."""
+    """Memory for weights, KV, cached prefixes and buffers together. None: four fifths of what is free, of which KV takes
+    no more than a quarter of what is free unless one sequence of `num_ctx` needs it."""
 
     def __post_init__(self) -> None:
         for name in ("num_ctx", "num_batch", "max_sequences"):

@@ -17,7 +17,20 @@ FEW_SEQUENCES = 8
 ROOMY_SEQUENCES = 4
 LEAST_SHARE = 64
 """Cells of one pool for each sequence at least: with fewer they would only push each other out."""
-STREAMS_SHARE = 0.6
+MEMORY_SHARE = 0.8
+DEFAULT_SHARE = 1 / 4
+"""Of the free memory: what KV takes at most where nobody names a size. llama.cpp touches all of it at once, so that it
+is gone for everybody else, whether a request ever needs it or not."""
+DEFAULT_CTX_LIMIT = 131_072
+"""Tokens of a sequence at most where nobody names a number: some files claim millions, which nobody sends by chance."""
+USEFUL_LENGTH = 16_384
+"""Tokens on average for which there is room when all sequences run; more only where four of full length need it."""
+PARKED_SHARE = 1 / 10
+PARKED_LIMIT = 4 << 30
+CELL_BYTES = 52
+"""What llama.cpp notes of a cell besides K and V: position, place in an image, shift, and a set of 256 sequences."""
+MASK_BYTES = 6
+"""The attention mask of a call takes these for each of its rows and each cell in reach: float32, and a half of it."""
 ONE_THREAD_WEIGHTS = 32 << 20
 """Bytes of weights below which one thread computes a lone token; batches get all. Such a call takes less than a
 millisecond, in which threads meet hundreds of times: on an idle machine a second one gains nothing, and on a busy one
@@ -71,23 +84,32 @@ def _pad(tokens: int) -> int:
 def make_plan(options: LlamaCppOptions, facts: Facts) -> Plan:
     """Resolve every "auto". ModelLoadError if not even one sequence of the wanted length fits.
 
-    The layout is streams when at least eight sequences (or the number asked for) of full length fit into 60 % of
-    the memory left for KV: a sequence then walks its own cells only. Otherwise all share one pool, in which a short
-    sequence leaves room for others and a shared prefix is stored once.
+    The layout is streams when at least eight sequences (or the number asked for) of full length fit into the memory
+    meant for KV: a sequence then walks its own cells only. Otherwise all share one pool, in which a short sequence
+    leaves room for others and a shared prefix is stored once.
     """
-    total = options.memory_bytes if options.memory_bytes is not None else int(facts.free_memory * 0.8)
-    row = facts.n_vocab * 4
-    batch = options.num_batch or DEFAULT_BATCH
-    room = total - facts.weights - (options.max_sequences or DEFAULT_SEQUENCES) * row
-    fitting = max(room, 0) // max(facts.kv_bytes_per_token, 1)
-    num_ctx = options.num_ctx or _default_ctx(facts, fitting)
-    if options.num_ctx is not None and fitting < num_ctx:
-        raise ModelLoadError(
-            f"a context of {num_ctx} tokens needs {num_ctx * facts.kv_bytes_per_token >> 20} MiB beside "
-            f"{facts.weights >> 20} MiB of weights, {total >> 20} MiB are there: ask for a smaller num_ctx"
-        )
+    total = options.memory_bytes if options.memory_bytes is not None else int(facts.free_memory * MEMORY_SHARE)
     wanted = options.max_sequences or DEFAULT_SEQUENCES
-    in_streams = int(fitting * STREAMS_SHARE) // _pad(num_ctx)
+    batch = options.num_batch or DEFAULT_BATCH
+    spare = max(0, total - facts.weights - wanted * facts.n_vocab * 4)
+    parked = options.parked_bytes
+    if parked is None:
+        parked = _default_parked(facts, spare, wanted, options.num_ctx or max(1, facts.n_ctx_train))
+    most = max(0, spare - parked)  # what one sequence may have that asks for it
+    room = most if options.memory_bytes is not None else min(most, int(facts.free_memory * DEFAULT_SHARE))
+    stored, reached = facts.kv_bytes_per_token + CELL_BYTES, batch * MASK_BYTES
+    fitting = room // (stored + reached)
+    num_ctx = options.num_ctx or _default_ctx(facts, fitting)
+    useful = wanted * _pad(num_ctx)
+    if options.memory_bytes is None:
+        useful = min(useful, max(wanted * USEFUL_LENGTH, ROOMY_SEQUENCES * _pad(num_ctx)))
+    if options.num_ctx is not None and most // (stored + reached) < num_ctx:
+        raise ModelLoadError(
+            f"a context of {num_ctx} tokens needs {num_ctx * (stored + reached) >> 20} MiB beside "
+            f"{facts.weights >> 20} MiB of weights and {parked >> 20} MiB for cached prefixes, {total >> 20} MiB are "
+            f"there: ask for a smaller num_ctx, at most {most // (stored + reached)}"
+        )
+    in_streams = min(max(0, room - _pad(num_ctx) * reached) // stored, useful) // _pad(num_ctx)
     enough = options.max_sequences or FEW_SEQUENCES
     streams = options.layout == "streams" or options.deterministic
     if options.layout == "auto" and not streams:
@@ -96,11 +118,8 @@ def make_plan(options: LlamaCppOptions, facts: Facts) -> Plan:
         sequences = max(1, min(wanted, in_streams))
         cells = sequences * _pad(num_ctx)
     else:
-        cells = max(_pad(num_ctx), min(wanted * _pad(num_ctx), fitting // CELL_ALIGN * CELL_ALIGN))
+        cells = max(_pad(num_ctx), min(useful, fitting) // CELL_ALIGN * CELL_ALIGN)
         sequences = max(1, min(wanted, cells // LEAST_SHARE))
-    parked = options.parked_bytes
-    if parked is None:
-        parked = min(facts.free_memory // 10, 4 << 30)
     flash = _flash_attention(options, facts, batch, cells if not streams else cells // sequences, total)
     return Plan(
         num_ctx=num_ctx,
@@ -132,6 +151,12 @@ def _flash_attention(options: LlamaCppOptions, facts: Facts, batch: int, reach: 
     return facts.n_head * batch * reach * 4 > total * SCORES_SHARE
 
 
+def _default_parked(facts: Facts, spare: int, wanted: int, length: int) -> int:
+    """Return bytes for cached prefixes: a share of what is free, no more than `wanted` useful sequences take."""
+    share = min(int(facts.free_memory * PARKED_SHARE), spare // 4, PARKED_LIMIT)
+    return min(share, wanted * min(_pad(length), USEFUL_LENGTH) * (facts.kv_bytes_per_token + CELL_BYTES))
+
+
 def _default_ctx(facts: Facts, fitting: int) -> int:
     roomy = fitting // ROOMY_SEQUENCES // CELL_ALIGN * CELL_ALIGN
-    return max(CELL_ALIGN, min(facts.n_ctx_train, roomy))
+    return max(CELL_ALIGN, min(facts.n_ctx_train, roomy, DEFAULT_CTX_LIMIT))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -60,9 +61,44 @@ def test_the_context_is_the_trained_one_or_what_memory_allows() -> None:
     assert small % CELL_ALIGN == 0
 
 
-def test_a_context_that_cannot_fit_is_an_error() -> None:
+def test_a_context_that_cannot_fit_is_an_error_with_both_numbers() -> None:
+    with pytest.raises(ModelLoadError, match="a context of 262144 tokens needs .* MiB .* at most [1-9][0-9]*$") as told:
+        plan(facts(free_memory=2 * GIB), num_ctx=32768 * 8)
+    most = int(told.value.message.split()[-1])
+    assert plan(facts(free_memory=2 * GIB), num_ctx=most).num_ctx == most
     with pytest.raises(ModelLoadError, match="smaller num_ctx"):
-        plan(facts(free_memory=GIB), num_ctx=32768 * 8)
+        plan(facts(free_memory=2 * GIB), num_ctx=most + 1)
+
+
+def test_by_default_kv_takes_a_quarter_of_the_free_memory() -> None:
+    large = facts(kv_bytes_per_token=32 * 1024, n_ctx_train=131_072)
+    assert 3.5 * GIB < plan(large).cells * 32 * 1024 <= 4 * GIB
+    assert plan(large, memory_bytes=12 * GIB).cells * 32 * 1024 > 8 * GIB
+
+
+def test_one_context_that_is_asked_for_may_take_more_than_a_quarter() -> None:
+    found = plan(facts(free_memory=4 * GIB), num_ctx=120_000)  # 1.4 GiB
+    assert (found.num_ctx, found.cells, found.unified) == (120_000, 120_064, True)
+
+
+def test_no_more_than_is_useful() -> None:
+    tiny = facts(kv_bytes_per_token=256, weights=GIB // 1000, n_vocab=300)
+    assert plan(replace(tiny, n_ctx_train=2048)).cells == 32 * 2048
+    boasting = plan(replace(tiny, n_ctx_train=2**31 - 1))
+    assert (boasting.num_ctx, boasting.cells) == (131_072, 4 * 131_072)
+    roomy = replace(tiny, free_memory=256 * GIB)
+    assert plan(roomy, num_ctx=2**20).cells == 4 * 2**20
+    assert plan(replace(tiny, n_ctx_train=-1)).num_ctx == 256
+
+
+def test_cached_prefixes_have_their_own_share() -> None:
+    assert plan(facts(free_memory=100 * GIB)).parked_bytes == 4 * GIB
+    assert plan(facts(free_memory=10 * GIB)).parked_bytes == GIB
+    tiny = facts(kv_bytes_per_token=3072, n_ctx_train=2048, weights=GIB // 100, n_vocab=2000)
+    assert 32 * 2048 * 3072 < plan(tiny).parked_bytes < 1.1 * 32 * 2048 * 3072
+    tight = facts(free_memory=2 * GIB, weights=GIB + GIB // 2)
+    assert plan(tight).parked_bytes < 0.1 * GIB  # a quarter of what the weights leave
+    assert plan(facts(free_memory=2 * GIB), memory_bytes=GIB, parked_bytes=GIB // 2).cells == 256
 
 
 def test_deterministic_is_streams_without_flash_attention() -> None:
@@ -102,7 +138,10 @@ def test_a_plan_stays_within_memory(free: int, per_token: int, train: int, seque
     found = plan(made, max_sequences=sequences, layout=layout)
     least = -(-found.num_ctx // CELL_ALIGN) * CELL_ALIGN
     assert found.cells >= least
-    assert found.cells == least or found.cells * per_token <= free * 0.8
+    assert found.cells == least or found.cells * per_token <= free / 4
+    assert found.parked_bytes <= min(free / 10, 4 * GIB)
+    if found.cells * per_token + found.parked_bytes > free * 0.8 - GIB // 8:
+        assert found.cells == CELL_ALIGN  # nothing fits
     assert 1 <= found.max_sequences <= (sequences or 32)
     assert found.num_batch >= found.max_sequences
     if not found.unified:
