@@ -62,7 +62,7 @@ def test_the_context_is_the_trained_one_or_what_memory_allows() -> None:
 
 
 def test_a_context_that_cannot_fit_is_an_error_with_both_numbers() -> None:
-    with pytest.raises(ModelLoadError, match="a context of 262144 tokens needs .* MiB .* at most [1-9][0-9]*$") as told:
+    with pytest.raises(ModelLoadError, match=r"a context of 262144 tokens needs .* MiB .* at most [1-9]\d*$") as told:
         plan(facts(free_memory=2 * GIB), num_ctx=32768 * 8)
     most = int(told.value.message.split()[-1])
     assert plan(facts(free_memory=2 * GIB), num_ctx=most).num_ctx == most
