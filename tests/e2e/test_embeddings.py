@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
+import socket
+import struct
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 
+import httpx
 import ollama
+import openai
 import pytest
 
 from tests.e2e.serving import Server, serve
@@ -29,6 +34,12 @@ def embedding(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def client(embedding: Server) -> ollama.Client:
     return ollama.Client(host=embedding.url, trust_env=False)
+
+
+@pytest.fixture(scope="module")
+def openai_client(embedding: Server) -> openai.OpenAI:
+    plain = httpx.Client(trust_env=False)
+    return openai.OpenAI(base_url=f"{embedding.url}/v1", api_key="unused", max_retries=0, http_client=plain, timeout=60)
 
 
 def length(vector: Sequence[float]) -> float:
@@ -107,6 +118,7 @@ def test_what_is_cut_is_told(embedding: Server, client: ollama.Client) -> None:
     assert refusal(embedding, "/api/embed", {"model": MODEL, "input": LONG, "truncate": False}) == too_long
     (shorter,) = client.embed(MODEL, LONG, options={"num_ctx": 16}).embeddings
     assert cosine(shorter, client.embed(MODEL, "cat " * 14, truncate=False).embeddings[0]) > 0.99999
+    client.embed(MODEL, "", options={"num_ctx": 64})  # as the other tests have it
 
 
 def test_refusals(embedding: Server) -> None:
@@ -128,3 +140,56 @@ def test_refusals(embedding: Server) -> None:
 
 def test_lists_say_what_the_model_is_for(client: ollama.Client) -> None:
     assert client.show(MODEL).capabilities == ["embedding"]
+
+
+def test_openais_client(openai_client: openai.OpenAI, client: ollama.Client) -> None:
+    texts = ["the cat sat", "a dog barks"]
+    reply = openai_client.embeddings.create(model=MODEL, input=texts)  # the SDK asks for base64 by itself
+    assert (reply.object, reply.model, [one.index for one in reply.data]) == ("list", MODEL, [0, 1])
+    assert reply.usage.prompt_tokens == reply.usage.total_tokens == 5 + 5
+    assert [one.embedding for one in reply.data] == client.embed(MODEL, texts).embeddings
+    as_numbers = openai_client.embeddings.create(model=MODEL, input=texts[0], encoding_format="float", dimensions=8)
+    assert as_numbers.data[0].embedding == client.embed(MODEL, texts[0], dimensions=8).embeddings[0]
+
+
+def test_openais_base64_and_token_ids(embedding: Server) -> None:
+    marked = [2, 5, 6, 7, 3]  # [CLS] the cat sat [SEP]
+    body = {"model": MODEL, "input": [marked, [5]], "encoding_format": "base64"}
+    first, second = json.loads(embedding.post("/v1/embeddings", body))["data"]
+    plain = json.loads(embedding.post("/v1/embeddings", {"model": MODEL, "input": "the cat sat"}))
+    raw = base64.b64decode(first["embedding"])
+    assert cosine(struct.unpack("<64f", raw), plain["data"][0]["embedding"]) > 0.99999
+    assert second["embedding"] != first["embedding"]
+    alone = json.loads(embedding.post("/v1/embeddings", {"model": MODEL, "input": marked}))
+    assert alone["usage"]["prompt_tokens"] == 5
+
+
+def test_openais_refusals(openai_client: openai.OpenAI) -> None:
+    def refused(**fields: object) -> openai.APIStatusError:
+        with pytest.raises(openai.APIStatusError) as raised:
+            openai_client.embeddings.create(**{"model": MODEL, "input": "x", **fields})  # type: ignore[arg-type]
+        return raised.value
+
+    error = refused(input=LONG)
+    assert (error.status_code, error.code) == (400, "context_length_exceeded")
+    assert "102 tokens" in error.message
+    assert "64 tokens" in error.message
+    cut = openai_client.embeddings.create(model=MODEL, input=LONG, extra_body={"truncate": True})
+    assert cut.usage.prompt_tokens == 64
+    assert (refused(model="nobody").status_code, refused(model="demo").status_code) == (404, 400)
+    assert "does not support embeddings" in refused(model="demo").message
+    assert refused(dimensions=65).param == "dimensions"
+    assert refused(input=[[5, 10**6]]).status_code == 400
+    assert refused(extra_body={"dimension": 3}).param == "dimension"
+
+
+def test_a_client_that_goes_frees_the_work(embedding: Server) -> None:
+    before = embedding.metrics().get("arriero_aborts_total", 0.0)
+    many = json.dumps({"model": MODEL, "input": ["cat " * 60] * 3000}).encode()
+    with socket.create_connection(("127.0.0.1", embedding.port)) as connection:
+        head = f"POST /api/embed HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(many)}\r\n\r\n"
+        connection.sendall(head.encode() + many)
+        embedding.wait_for("arriero_running", ">=", 1)
+    embedding.wait_for("arriero_aborts_total", "==", before + 1)
+    embedding.wait_for("arriero_running", "==", 0)
+    embedding.wait_for("arriero_requests_in_flight", "==", 0)

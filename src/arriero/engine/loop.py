@@ -1,4 +1,4 @@
-"""Loop: the one thread that owns an engine. Commands come in through a queue, events go out through `sink`."""
+"""Loop: the one thread that owns an engine, of either kind. Commands come in by a queue, events go out through `sink`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import queue
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 E = TypeVar("E")
 
@@ -25,7 +26,16 @@ class StepStats:
     events: int
 
 
-class Loop:
+class Stepping(Protocol[E]):
+    """What a loop needs of an engine."""
+
+    @property
+    def has_work(self) -> bool: ...
+
+    def step(self, now: float) -> list[E]: ...
+
+
+class Loop(Generic[E]):
     """Steps `engine` while it has work and sleeps when it has none; the one thread that calls `run` owns the engine.
 
     `sink`, `on_step` and `on_crash` are called on that thread. An exception from the engine, from a command or from

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from arriero.core.embedding import Embedded, EmbedRequest
-from arriero.core.errors import ArrieroError, InvalidRequest, ModelNotFound, NotImplementedYet
+from arriero.core.errors import ArrieroError, ContextLengthExceeded, InvalidRequest, ModelNotFound, NotImplementedYet
 from arriero.core.model import ModelSpec
 from arriero.core.request import LoadOptions
 from arriero.protocols.body import decode_object, lower_keys
@@ -21,6 +21,7 @@ from arriero.protocols.ollama_request import read_keep_alive
 
 NO_EMBEDDINGS = "This server does not support embeddings. Start it with `--embeddings`"
 """Ollama's text (its runner's) for a model that generates."""
+TOO_LONG = "the input length exceeds the context length"
 
 _encode = msgspec.json.Encoder().encode
 _T = TypeVar("_T", bound="_Shared")
@@ -105,6 +106,11 @@ def encode_embed(call: EmbedCall, embedded: Embedded) -> bytes:
 def encode_embeddings(call: EmbedCall, embedded: Embedded) -> bytes:
     """Return /api/embeddings' JSON: one vector, empty where the prompt was."""
     return _encode({"embedding": numbers(embedded.vectors[0]) if embedded.vectors else []})
+
+
+def refusal(error: ArrieroError) -> ArrieroError:
+    """Return `error` with the text that Ollama has for it."""
+    return ContextLengthExceeded(TOO_LONG, **error.details) if isinstance(error, ContextLengthExceeded) else error
 
 
 def _convert(fields: dict[str, Any], kind: type[_T]) -> _T:

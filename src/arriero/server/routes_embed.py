@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from arriero.core.embedding import Embedded
-from arriero.protocols import ollama_embed
+from arriero.core.errors import ArrieroError
+from arriero.protocols import ollama_embed, openai_embed
 from arriero.protocols.call import Find
 from arriero.protocols.embed_call import EmbedCall
 from arriero.server.disconnect import while_connected
@@ -31,11 +33,22 @@ class EmbedRoutes:
 
     async def embed(self, request: Request) -> Response:
         """POST /api/embed."""
-        return await self._answer(request, ollama_embed.decode_embed, ollama_embed.encode_embed)
+        return await self._ollama(request, ollama_embed.decode_embed, ollama_embed.encode_embed)
 
     async def embeddings(self, request: Request) -> Response:
         """POST /api/embeddings."""
-        return await self._answer(request, ollama_embed.decode_embeddings, ollama_embed.encode_embeddings)
+        return await self._ollama(request, ollama_embed.decode_embeddings, ollama_embed.encode_embeddings)
+
+    async def openai(self, request: Request) -> Response:
+        """POST /v1/embeddings."""
+        decode = partial(openai_embed.decode_embeddings, unknown=self._context.unknown_fields)
+        return await self._answer(request, decode, openai_embed.encode_embeddings)
+
+    async def _ollama(self, request: Request, decode: Decode, encode: Encode) -> Response:
+        try:
+            return await self._answer(request, decode, encode)
+        except ArrieroError as error:
+            raise ollama_embed.refusal(error) from None
 
     async def _answer(self, request: Request, decode: Decode, encode: Encode) -> Response:
         body = await read_body(request, api_of(request.url.path))

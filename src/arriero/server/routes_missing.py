@@ -9,7 +9,6 @@ from arriero.core.errors import ErrorInfo
 from arriero.server.errors import api_of, error_response
 
 MISSING: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("/v1/embeddings", ("POST",)),
     ("/v1/responses", ("POST",)),
     ("/v1/audio/transcriptions", ("POST",)),
     ("/v1/messages/batches", ("GET", "POST")),

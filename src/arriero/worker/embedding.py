@@ -18,7 +18,7 @@ from arriero.engine.embedding import EmbeddingEnded, EmbeddingEngine
 from arriero.engine.loop import Command, Loop, StepStats
 from arriero.worker.connection import Connection
 
-TOO_LONG = "the input length exceeds the context length"
+STATS_INTERVAL = 0.1  # seconds, while there is work
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ class EmbeddingDesk:
         self._engine = EmbeddingEngine(model.embedder)
         self._loop = Loop(self._engine, self._sink, self._on_step, crash)
         self._pending: dict[int, _Pending] = {}
+        self._stats_sent = 0.0
 
     def ready(self, load_ns: int) -> wire.Ready:
         """What the server is told of the model."""
@@ -129,6 +130,7 @@ class EmbeddingDesk:
     def _abort(self, number: int) -> None:
         if self._pending.pop(number, None) is not None:
             self._engine.abort(number)
+            self._connection.send([self.stats()])  # perhaps there is no further step
 
     def _sink(self, ended: list[EmbeddingEnded]) -> Iterable[Command]:
         reports: list[Any] = [self.stats()]
@@ -147,11 +149,12 @@ class EmbeddingDesk:
         return ()
 
     def _on_step(self, stats: StepStats) -> None:
-        if not stats.events and not self._engine.has_work:
+        if time.monotonic() - self._stats_sent > STATS_INTERVAL or not self._engine.has_work:
             self._connection.send([self.stats()])
 
     def stats(self) -> wire.Stats:
         """What has been counted so far."""
+        self._stats_sent = time.monotonic()
         stats = self._engine.stats()
         return wire.Stats(counters=stats.counters, gauges=stats.gauges)
 
@@ -167,4 +170,9 @@ def _around(tokens: list[int], bare: list[int], tokenizer: Tokenizer) -> tuple[l
 
 
 def _too_long(index: int, tokens: int, limit: int) -> ContextLengthExceeded:
-    return ContextLengthExceeded(TOO_LONG, index=index, prompt_tokens=tokens, context_length=limit)
+    return ContextLengthExceeded(
+        f"input {index} has {tokens} tokens, but the model's context holds {limit}; shorten it, or ask to truncate",
+        index=index,
+        prompt_tokens=tokens,
+        context_length=limit,
+    )
