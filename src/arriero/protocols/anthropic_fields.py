@@ -13,6 +13,7 @@ from arriero.core.errors import InvalidRequest, UnsupportedFeature
 from arriero.core.model import ModelSpec
 from arriero.protocols.nearest import did_you_mean
 from arriero.protocols.ollama_options import OPTIONS, RETIRED, Options, check_option, read_options
+from arriero.protocols.openai_fields import Unknown
 
 DEFAULTS: dict[str, Any] = {"temperature": 1.0, "top_p": 1.0}
 
@@ -29,9 +30,15 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "container": (),
     "fallbacks": ([],),
     "mcp_servers": ([],),
-    "output_format": ({"type": "text"},),
     "service_tier": ("auto", "standard_only"),
     "speed": ("standard",),
+}
+_REASONS = {
+    "container": "there is no code execution",
+    "fallbacks": "only the model that was named answers",
+    "mcp_servers": "this server calls no other: let the client do it",
+    "service_tier": "must be auto or standard_only",
+    "speed": "must be standard",
 }
 
 
@@ -45,18 +52,25 @@ def unsupported(at: str, text: str) -> UnsupportedFeature:
     return UnsupportedFeature(f"{at}: {text}", param=at)
 
 
-def check_fields(fields: Mapping[str, Any], honoured: Iterable[str]) -> None:
-    """Raise for a field that cannot be honoured (UnsupportedFeature) or is unknown (InvalidRequest); both name it."""
+def check_fields(fields: Mapping[str, Any], honoured: Iterable[str], unknown: Unknown) -> tuple[str, ...]:
+    """Return the names of unknown fields where those are only to be warned of.
+
+    UnsupportedFeature for a field that cannot be honoured, InvalidRequest for an unknown one; both name it.
+    """
     known = {*honoured, *HARMLESS, *NEUTRAL}
+    strange: list[str] = []
     for name, value in fields.items():
         if name not in known:
-            raise bad(name[:64], f"unknown field{did_you_mean(name, known)}")
-        if name in NEUTRAL and value not in NEUTRAL[name]:
-            raise unsupported(name, "this value is not supported by this version")
+            if unknown == "refuse":
+                raise bad(name[:64], f"unknown field{did_you_mean(name, known)}")
+            strange.append(name)
+        elif name in NEUTRAL and value not in NEUTRAL[name]:
+            raise unsupported(name, _REASONS[name])
     metadata = fields.get("metadata", {})
     if not isinstance(metadata, dict) or not isinstance(metadata.get("user_id", ""), str | None):
         raise bad("metadata", "must be an object whose user_id is a string")
     _check_context_management(fields.get("context_management"))
+    return tuple(strange)
 
 
 def _check_context_management(given: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from arriero.core.constraint import Constraint
 from arriero.core.errors import UnsupportedFeature
 from arriero.core.model import ModelSpec
 from arriero.core.request import GenerateRequest, Message
@@ -18,9 +19,17 @@ from arriero.protocols.anthropic_tools import read_tools
 from arriero.protocols.body import decode_object
 from arriero.protocols.call import Call, Find
 from arriero.protocols.ollama_request import read_keep_alive
+from arriero.protocols.openai_fields import Unknown
 
-_PROMPT = ("model", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "context_management")
-_MESSAGES = (*_PROMPT, "max_tokens", "stop_sequences", "stream", "temperature", "top_p", "top_k", "options")
+_PROMPT = (
+    *("model", "messages", "system", "tools", "tool_choice", "thinking"),
+    *("output_config", "output_format", "context_management"),
+)
+HONOURED = (
+    *(*_PROMPT, "max_tokens", "stop_sequences", "stream", "temperature", "top_p", "top_k"),
+    *("options", "keep_alive", "output_format"),
+)
+"""Fields that are read. `output_format` is the older name of `output_config.format`."""
 _THINKING = ("enabled", "adaptive", "disabled")
 _EFFORTS = {"low": "low", "medium": "medium", "high": "high", "xhigh": "max", "max": "max"}
 
@@ -34,13 +43,14 @@ class _Thinking(NamedTuple):
     ignored: tuple[str, ...] = ()
 
 
-def decode_messages(body: bytes, find: Find, *, strip_headers: bool = True) -> Call:
+def decode_messages(body: bytes, find: Find, *, strip_headers: bool = True, unknown: Unknown = "refuse") -> Call:
     """Decode a /v1/messages body. Raises InvalidRequest and its kin (details: `param`), ModelNotFound.
 
-    `strip_headers` leaves out the header lines that some clients write at the top of the system prompt.
+    `strip_headers` leaves out the header lines that some clients write at the top of the system prompt; `unknown` says
+    what happens to fields that nobody knows.
     """
     fields = _fields(body)
-    check_fields(fields, (*_MESSAGES, "keep_alive"))
+    strange = check_fields(fields, HONOURED, unknown)
     stream = fields.get("stream", False)
     if not isinstance(stream, bool):
         raise bad("stream", "must be a boolean")
@@ -58,21 +68,24 @@ def decode_messages(body: bytes, find: Find, *, strip_headers: bool = True) -> C
         model=fields["model"],
         stream=stream,
         chat=True,
-        ignored=(*ignored, *read.ignored),
+        ignored=(*strange, *ignored, *read.ignored),
         stop_sequences=stops,
         show_thinking=thinking.show,
     )
 
 
-def decode_count(body: bytes, find: Find, *, strip_headers: bool = True) -> tuple[GenerateRequest, tuple[str, ...]]:
+def decode_count(
+    body: bytes, find: Find, *, strip_headers: bool = True, unknown: Unknown = "refuse"
+) -> tuple[GenerateRequest, tuple[str, ...]]:
     """Decode a /v1/messages/count_tokens body: the request whose prompt counts, and the names not honoured.
 
     Fields that /v1/messages takes besides are checked there; here they change no count and are let pass.
     """
     fields = _fields(body)
-    check_fields(fields, (*_MESSAGES, "keep_alive"))
+    strange = check_fields(fields, HONOURED, unknown)
     spec = find(_model(fields))
-    return _prompt(fields, spec, _thinking(fields, spec), strip_headers)
+    request, ignored = _prompt(fields, spec, _thinking(fields, spec), strip_headers)
+    return request, (*strange, *ignored)
 
 
 def _fields(body: bytes) -> dict[str, Any]:
@@ -108,10 +121,13 @@ def _prompt(
         continue_last=continues,
         tools=tools.tools,
         parallel_tool_calls=tools.parallel,
+        must_call=tools.must_call,
+        callable_tools=tools.names,
+        constraint=_format(fields),
         think=thinking.think,
         thinking_budget=thinking.budget,
     )
-    return request, (*thinking.ignored, *reader.ignored, *tools.ignored)
+    return request, (*thinking.ignored, *reader.ignored)
 
 
 def _thinking(fields: dict[str, Any], spec: ModelSpec) -> _Thinking:
@@ -144,13 +160,27 @@ def _budget(given: dict[str, Any]) -> int:
     return budget
 
 
+def _format(fields: dict[str, Any]) -> Constraint | None:
+    """The schema of the answer, in `output_config.format` or, as betas had it, in `output_format`."""
+    config = fields.get("output_config")
+    given = {"output_config.format": config.get("format") if isinstance(config, dict) else None}
+    given["output_format"] = fields.get("output_format")
+    for param, value in given.items():
+        if value is None or value == {"type": "text"}:
+            continue
+        if not isinstance(value, dict) or value.get("type") != "json_schema":
+            raise bad(param, "must be an object of the type json_schema")
+        if not isinstance(value.get("schema"), dict):
+            raise bad(f"{param}.schema", "must be a JSON schema")
+        return Constraint(kind="json_schema", schema=value["schema"], param=param)
+    return None
+
+
 def _effort(fields: dict[str, Any]) -> tuple[str | None, tuple[str, ...]]:
-    """Return core's level of thinking for `output_config`; a format is refused."""
+    """Return core's level of thinking for `output_config`."""
     config = fields.get("output_config", {})
     if not isinstance(config, dict):
         raise bad("output_config", "must be an object")
-    if config.get("format") is not None:
-        raise unsupported("output_config.format", "structured output is not supported by this version")
     effort = config.get("effort")
     if effort is not None and effort not in _EFFORTS:
         raise bad("output_config.effort", f"must be one of {', '.join(_EFFORTS)}")

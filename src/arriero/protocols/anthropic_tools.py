@@ -12,30 +12,31 @@ from arriero.protocols.anthropic_fields import bad, text_field, unsupported
 
 
 class Tools(NamedTuple):
-    """The tools that the model is told of, whether several calls may come at once, and what was not honoured."""
+    """The tools that the model is told of, whether several calls may come at once, whether it must call, and which."""
 
     tools: tuple[ToolSpec, ...] = ()
     parallel: bool = True
-    ignored: tuple[str, ...] = ()
+    must_call: bool = False
+    names: tuple[str, ...] | None = None
 
 
 def read_tools(wire: Any, choice: Any, spec: ModelSpec, model: str) -> Tools:
     """Return the tools of a request; `model` is its name as the client wrote it. Errors carry `param`."""
     if not isinstance(wire, list):
         raise bad("tools", "must be a list")
-    ignored: dict[str, None] = {}
-    tools = tuple(_tool(item, f"tools.{index}", ignored) for index, item in enumerate(wire))
+    tools = tuple(_tool(item, f"tools.{index}") for index, item in enumerate(wire))
     if len({tool.name for tool in tools}) < len(tools):
         raise bad("tools", "tool names must be unique")
     kind, parallel = _choice(choice, tools)
     if kind == "none":
-        return Tools(ignored=tuple(ignored))
+        return Tools()
     if tools and "tools" not in spec.capabilities:
         raise unsupported("tools", f'"{model}" does not support tools')
-    return Tools(tools, parallel, tuple(ignored))
+    names = (choice["name"],) if kind == "tool" else None
+    return Tools(tools, parallel, kind in ("any", "tool"), names)
 
 
-def _tool(item: Any, at: str, ignored: dict[str, None]) -> ToolSpec:
+def _tool(item: Any, at: str) -> ToolSpec:
     if not isinstance(item, dict):
         raise bad(at, "must be an object")
     kind = item.get("type")
@@ -55,9 +56,10 @@ def _tool(item: Any, at: str, ignored: dict[str, None]) -> ToolSpec:
     description = item.get("description") or ""
     if not isinstance(description, str):
         raise bad(f"{at}.description", "must be a string")
-    if item.get("strict"):
-        ignored["tools.strict"] = None
-    return ToolSpec(name=name, description=_with_examples(description, item, at), parameters=schema)
+    strict = item.get("strict", False)
+    if not isinstance(strict, bool):
+        raise bad(f"{at}.strict", "must be a boolean")
+    return ToolSpec(name=name, description=_with_examples(description, item, at), parameters=schema, strict=strict)
 
 
 def _with_examples(description: str, item: dict[str, Any], at: str) -> str:
@@ -84,8 +86,6 @@ def _choice(choice: Any, tools: tuple[ToolSpec, ...]) -> tuple[str, bool]:
         raise bad("tool_choice.type", "must be auto, any, tool or none")
     if kind == "tool" and text_field(choice, "name", "tool_choice") not in [tool.name for tool in tools]:
         raise bad("tool_choice.name", "no tool has this name")
-    if kind in ("any", "tool"):
-        if not tools:
-            raise bad("tool_choice", "there are no tools to choose from")
-        raise unsupported("tool_choice.type", f"'{kind}' is not supported by this version; use auto or none")
+    if kind in ("any", "tool") and not tools:
+        raise bad("tool_choice", "there are no tools to choose from")
     return kind, not alone

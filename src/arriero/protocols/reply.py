@@ -32,6 +32,14 @@ class ReplyEncoder(Protocol):
 
 
 @runtime_checkable
+class IdleEncoder(Protocol):
+    """What the encoder of an API can do whose streams have something to say while nothing happens."""
+
+    def idle(self) -> bytes:
+        """Return what keeps a connection alive; it may stand between any two events."""
+
+
+@runtime_checkable
 class PromptEncoder(Protocol):
     """What the encoder of an API can do whose calls may have the action `render`."""
 

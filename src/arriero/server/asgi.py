@@ -17,7 +17,7 @@ from arriero.server.middleware.host_check import HostCheck
 from arriero.server.middleware.request_id import RequestId
 from arriero.server.options import ServerOptions
 from arriero.server.routes import Context
-from arriero.server.routes_anthropic import AnthropicRoutes
+from arriero.server.routes_anthropic import AnthropicRoutes, by_header
 from arriero.server.routes_embed import EmbedRoutes
 from arriero.server.routes_health import HealthRoutes
 from arriero.server.routes_library import LibraryRoutes
@@ -51,8 +51,8 @@ def routes(context: Context) -> list[Route]:
         Route("/api/blobs/{digest}", library.head_blob, methods=["HEAD"]),
         Route("/api/blobs/{digest}", library.put_blob, methods=["POST"]),
         Route("/api/status", library.status, methods=["GET"]),
-        Route("/v1/models", openai.models, methods=["GET"]),
-        Route("/v1/models/{id:path}", openai.model, methods=["GET"]),
+        Route("/v1/models", by_header(anthropic.models, openai.models), methods=["GET"]),
+        Route("/v1/models/{id:path}", by_header(anthropic.model, openai.model), methods=["GET"]),
         Route("/v1/chat/completions", openai.chat, methods=["POST"]),
         Route("/v1/completions", openai.completions, methods=["POST"]),
         Route("/v1/messages", anthropic.messages, methods=["POST"]),
@@ -68,7 +68,7 @@ def routes(context: Context) -> list[Route]:
 
 def create_app(service: Service, options: ServerOptions, metrics: HttpMetrics | None = None) -> ASGIApp:
     """Return the application. `metrics` counts HTTP requests; the service renders what it counted."""
-    context = Context(service, __version__, metrics, options.unknown_fields)
+    context = Context(service, __version__, metrics, options.unknown_fields, options.strip_client_headers)
     app: ASGIApp = Router(routes(context), redirect_slashes=False, default=_not_found)
     # From the inside out: what comes later sees a request earlier.
     app = BodyLimit(app, options.max_body)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 from starlette.responses import PlainTextResponse, Response
+from starlette.types import Scope
 
 from arriero.core.errors import ErrorInfo
 from arriero.protocols import anthropic_reply, ollama_reply, openai_reply
@@ -57,6 +58,14 @@ def api_of(path: str) -> Api:
     return "openai" if path.startswith("/v1/") else "ollama"
 
 
+def api_of_scope(scope: Scope) -> Api:
+    """Which API's shapes a request wants: its path's, or on paths that two share, the one whose header it sends."""
+    path: str = scope["path"]
+    if path.startswith("/v1/models") and any(name == b"anthropic-version" for name, _ in scope["headers"]):
+        return "anthropic"
+    return api_of(path)
+
+
 def status_of(code: str, api: Api) -> int:
     """Return the HTTP status of an error code."""
     status = STATUS.get(code, STATUS["internal"])
@@ -82,9 +91,8 @@ def internal_error(request_id: str, api: Api) -> Response:
 
 def too_large(limit: int, api: Api) -> Response:
     """Return the answer to a body beyond the limit."""
-    return error_response(
-        ErrorInfo("invalid_request", f"the request body is larger than {limit} bytes"), api, TOO_LARGE
-    )
+    code = "too_large" if api == "anthropic" else "invalid_request"
+    return error_response(ErrorInfo(code, f"the request body is larger than {limit} bytes"), api, TOO_LARGE)
 
 
 def unsupported_encoding(encoding: str, api: Api) -> Response:

@@ -6,6 +6,7 @@ any point, closes the service's iterator.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import time
@@ -17,13 +18,14 @@ from starlette.types import Receive, Scope, Send
 from arriero.core.errors import ArrieroError, ErrorInfo, from_info
 from arriero.core.events import Accepted, Event, Failed, Finished, Usage
 from arriero.protocols.call import Call
-from arriero.protocols.reply import PromptEncoder, ReplyEncoder
+from arriero.protocols.reply import IdleEncoder, PromptEncoder, ReplyEncoder
 from arriero.server.contract import HttpMetrics, Service
 from arriero.server.disconnect import while_connected
 from arriero.server.errors import JSON, OK, Api, error_response
 from arriero.server.ignored import header_value
 
 log = logging.getLogger(__name__)
+IDLE_S = 15.0
 
 
 class Generation:
@@ -36,6 +38,7 @@ class Generation:
         self._metrics = metrics
         self._headers = {"X-Arriero-Ignored": header_value(call.ignored)} if call.ignored else {}
         self._started = False
+        self._sent = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer; errors before the first event become an error response of their own status."""
@@ -100,6 +103,7 @@ class Generation:
 
     async def _stream(self, scope: Scope, send: Send) -> None:
         last: Event | None = None
+        idle = asyncio.create_task(self._keep_alive(send)) if isinstance(self._encoder, IdleEncoder) else None
         try:
             async with contextlib.aclosing(self._events()) as stream:
                 async for event in stream:
@@ -124,6 +128,18 @@ class Generation:
             if self._metrics is not None:
                 self._metrics.internal_error()
             await self._send(send, Failed(error=ErrorInfo("internal", f"internal error, request id {request_id}")))
+        finally:
+            if idle is not None:
+                idle.cancel()
+
+    async def _keep_alive(self, send: Send) -> None:
+        """Say something whenever nothing was said for IDLE_S: a long prompt keeps proxies and clients waiting."""
+        assert isinstance(self._encoder, IdleEncoder)
+        while True:
+            before = self._sent
+            await asyncio.sleep(IDLE_S)
+            if self._started and self._sent == before:
+                await send({"type": "http.response.body", "body": self._encoder.idle(), "more_body": True})
 
     async def _start(self, send: Send) -> None:
         headers = {"Content-Type": self._encoder.content_type, "Cache-Control": "no-cache", **self._headers}
@@ -133,4 +149,5 @@ class Generation:
 
     async def _send(self, send: Send, event: Event) -> None:
         if chunk := self._encoder.chunk(event, time.time_ns()):
+            self._sent += 1
             await send({"type": "http.response.body", "body": chunk, "more_body": True})

@@ -17,6 +17,8 @@ class ServerOptions:
     max_body: bytes that a request's body may have.
     unknown_fields: "warn" accepts fields that nobody knows on OpenAI's routes, and names them in a header
         (ARRIERO_UNKNOWN_FIELDS).
+    strip_client_headers: header lines that a client writes at the top of Anthropic's system prompt are left out
+        (ARRIERO_STRIP_CLIENT_HEADERS).
     """
 
     host: str = "127.0.0.1"
@@ -25,3 +27,4 @@ class ServerOptions:
     origins: tuple[str, ...] = ()
     max_body: int = 64 * 1024 * 1024
     unknown_fields: Literal["refuse", "warn"] = "refuse"
+    strip_client_headers: bool = True

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from arriero.protocols.anthropic_models import encode_model, encode_models
 from arriero.protocols.anthropic_reply import MessageReply, encode_count
 from arriero.protocols.anthropic_request import decode_count, decode_messages
+from arriero.server.errors import api_of_scope
 from arriero.server.generation import Generation
 from arriero.server.ignored import header_value
 from arriero.server.routes import Context, json_response, read_body
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def by_header(anthropic: Handler, openai: Handler) -> Handler:
+    """A handler for a path that both APIs have: Anthropic's clients send their version."""
+
+    async def choose(request: Request) -> Response:
+        return await (anthropic if api_of_scope(request.scope) == "anthropic" else openai)(request)
+
+    return choose
 
 
 class AnthropicRoutes:
@@ -19,11 +33,11 @@ class AnthropicRoutes:
 
     def __init__(self, context: Context) -> None:
         self._context, self._service = context, context.service
-        self._strip = context.strip_client_headers
+        self._strip, self._unknown = context.strip_client_headers, context.unknown_fields
 
     async def messages(self, request: Request) -> Response | Generation:
         """POST /v1/messages."""
-        decode = partial(decode_messages, strip_headers=self._strip)
+        decode = partial(decode_messages, strip_headers=self._strip, unknown=self._unknown)
         return await self._context.generate(request, decode, MessageReply)
 
     async def count_tokens(self, request: Request) -> Response:
@@ -31,9 +45,17 @@ class AnthropicRoutes:
         body = await read_body(request, "anthropic")
         if isinstance(body, Response):
             return body
-        prompt, ignored = decode_count(body, self._service.find, strip_headers=self._strip)
+        prompt, ignored = decode_count(body, self._service.find, strip_headers=self._strip, unknown=self._unknown)
         self._context.ignored.note(ignored, request.url.path)
         response = json_response(encode_count(len((await self._service.prompt_tokens(prompt)).tokens)))
         if ignored:
             response.headers["X-Arriero-Ignored"] = header_value(ignored)
         return response
+
+    async def models(self, request: Request) -> Response:
+        """GET /v1/models, in Anthropic's shape."""
+        return json_response(encode_models(self._service.models(), request.query_params))
+
+    async def model(self, request: Request) -> Response:
+        """GET /v1/models/{id}, in Anthropic's shape."""
+        return json_response(encode_model(self._service.find(request.path_params["id"])))

@@ -9,7 +9,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from arriero.core.errors import ErrorInfo
-from arriero.server.errors import api_of, error_response
+from arriero.server.errors import api_of_scope, error_response
 
 _OPEN = frozenset({"/", "/live", "/ready", "/health"})
 """Probes, which say only that the server is there; read without a key."""
@@ -26,7 +26,7 @@ class Auth:
         """Pass on, or refuse in the path's own error shape."""
         if scope["type"] == "http" and self._keys and not self._may_pass(scope):
             error = ErrorInfo("unauthorized", "a valid API key is needed (Authorization: Bearer, or x-api-key)")
-            await error_response(error, api_of(scope["path"]))(scope, receive, send)
+            await error_response(error, api_of_scope(scope))(scope, receive, send)
             return
         await self._app(scope, receive, send)
 

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from arriero.core.errors import ArrieroError
 from arriero.server.contract import HttpMetrics
-from arriero.server.errors import api_of, error_response, internal_error
+from arriero.server.errors import api_of_scope, error_response, internal_error
 from arriero.server.middleware.request_id import SCOPE_KEY
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class CatchAll:
             started = True
             await send(message)
 
-        api = api_of(scope["path"])
+        api = api_of_scope(scope)
         try:
             await self._app(scope, receive, watched)
         except ClientDisconnect:

@@ -22,9 +22,10 @@ _HEADERS = (
     "Authorization, Content-Type, User-Agent, Accept, X-Requested-With, X-Api-Key, X-Request-Id, OpenAI-Beta, "
     "x-stainless-arch, x-stainless-async, x-stainless-custom-poll-interval, x-stainless-helper-method, "
     "x-stainless-lang, x-stainless-os, x-stainless-package-version, x-stainless-poll-helper, "
-    "x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, x-stainless-timeout"
+    "x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, x-stainless-timeout, "
+    "anthropic-version, anthropic-beta, anthropic-dangerous-direct-browser-access"
 )
-_EXPOSED = "X-Request-Id, X-Arriero-Ignored, X-Arriero-Truncated, Retry-After"
+_EXPOSED = "X-Request-Id, Request-Id, X-Arriero-Ignored, X-Arriero-Truncated, Retry-After"
 _MAX_AGE = "43200"  # 12 hours
 
 

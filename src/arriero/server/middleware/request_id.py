@@ -1,4 +1,7 @@
-"""`X-Request-Id`: the client's own if it is plain, else a fresh one; in the scope, the log and the response."""
+"""`X-Request-Id`: the client's own if it is plain, else a fresh one; in the scope, the log and the response.
+
+Anthropic's clients read it as `Request-Id`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import secrets
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from arriero.server.errors import api_of_scope
 
 SCOPE_KEY = "arriero.request_id"
 _PLAIN = re.compile(r"[A-Za-z0-9._\-]{1,128}\Z")
@@ -23,12 +28,16 @@ class RequestId:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        anthropic = api_of_scope(scope) == "anthropic"
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = scope[SCOPE_KEY] = given if _PLAIN.match(given) else secrets.token_hex(16)
 
         async def with_header(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = request_id
+                if anthropic:
+                    headers["Request-Id"] = request_id
             await send(message)
 
         await self._app(scope, receive, with_header)
