@@ -136,6 +136,16 @@ def test_a_prefix_is_copied_from_a_running_slot(slots: Driver) -> None:
         assert (found[0] == expected).all()
 
 
+def test_all_but_the_last_token_is_copied_from_a_running_slot(slots: Driver) -> None:
+    if slots.info.chunk_align or slots.info.prefix_sharing != "any":
+        return  # nobody asks this of such a runner
+    expected = slots.prefill(0, PROMPT)
+    end = len(PROMPT) - 1
+    restores = [Restore(slot, end, from_slot=0) for slot in (1, 2)]
+    found = slots.logits(slots.span(1, PROMPT, end), slots.span(2, PROMPT, end), restores=restores)
+    assert all(slots.close(one, expected) for one in found)
+
+
 def test_a_copy_does_not_depend_on_its_source(slots: Driver) -> None:
     expected = slots.prefill(0, PROMPT)
     slots.free(0)

@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.serving import Server
 
+PREFILLED = "arriero_prefilled_tokens_total"
 STORY: list[Any] = [{"role": "user", "content": "Tell me a story."}]
 
 
@@ -30,20 +31,24 @@ def complete(client: openai.OpenAI, **fields: Any) -> Any:
 def test_n_answers_of_one_prompt(client: openai.OpenAI, server: Server) -> None:
     hot = {"temperature": 2.0, "seed": 11, "max_tokens": 24}
     alone = chat(client, **hot)
+    before = server.metrics()
     reply = chat(client, n=4, **hot)
+    after = server.metrics()
     assert [choice.index for choice in reply.choices] == [0, 1, 2, 3]
     texts = [choice.message.content for choice in reply.choices]
     assert len(set(texts)) == 4
     assert texts[0] == alone.choices[0].message.content  # asking for more does not change the first
     assert texts == [choice.message.content for choice in chat(client, n=4, **hot).choices]
     assert reply.usage.prompt_tokens == alone.usage.prompt_tokens
+    # One prefill: the last token of the prompt is computed for each answer, what stands before it at most once.
+    assert after[PREFILLED] - before[PREFILLED] <= reply.usage.prompt_tokens + 3
 
 
 def test_n_answers_streamed(client: openai.OpenAI) -> None:
     hot = {"temperature": 2.0, "seed": 12, "max_tokens": 16, "n": 3}
     whole = chat(client, **hot)
     chunks = list(chat(client, stream=True, stream_options={"include_usage": True}, **hot))
-    texts = {index: "" for index in range(3)}
+    texts = dict.fromkeys(range(3), "")
     reasons = {}
     for chunk in chunks:
         for choice in chunk.choices:

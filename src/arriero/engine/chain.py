@@ -40,6 +40,14 @@ class TokenChain:
             keys.append(parent)
         return keys
 
+    def tail(self, end: int) -> bytes | None:
+        """Return the key of the first `end` tokens where they end inside a block, None where they fill their blocks."""
+        full = end // self.block_size
+        content = self._tokens[full * self.block_size : end]
+        if not content:
+            return None
+        return xxhash.xxh3_128_digest(self.parent(full) + b"tail" + array("q", content).tobytes())
+
     def parent(self, index: int) -> bytes:
         """Return the key that block `index` is chained to: the one before it, or the root."""
         return self.keys(index)[index - 1] if index else self.root

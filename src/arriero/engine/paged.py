@@ -39,6 +39,9 @@ class PagedStorage:
         count = self.rules.cut(len(blocks))
         return Match(count, shared=tuple(blocks[:count])) if count else NO_MATCH
 
+    def match_tail(self, chain: TokenChain, end: int) -> None:
+        """See KVStorage. A place in a block is one sequence's own."""
+
     def admit(self, sequence: Sequence, match: Match, reserve: int) -> bool:
         """See KVStorage."""
         total = self._pool.blocks_for(len(sequence.tokens))

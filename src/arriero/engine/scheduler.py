@@ -181,7 +181,7 @@ class Scheduler:
             if match is None:
                 self._ready.pop(0)
                 continue
-            size = self._chunk(match.blocks * self._block_size, len(sequence.tokens), budget)
+            size = self._chunk(match.blocks * self._block_size + match.tail, len(sequence.tokens), budget)
             if not size:
                 return
             if not self._storage.admit(sequence, match, self._watermark if self._running else 0):
@@ -190,27 +190,36 @@ class Scheduler:
             self._ready.pop(0)
             insort(self._running, sequence, key=_ORDER)
             self._stats.recomputed_tokens += max(0, sequence.high_water - sequence.num_computed)
-            self._claim(sequence, match.blocks)
+            self._claim(sequence, match)
             budget -= self._add_chunk(batch, sequence, budget)
 
     def _match(self, sequence: Sequence) -> Match | None:
         """Find what is cached of a waiting sequence; None if it had better wait for a block now being computed."""
-        limit = self._rules.usable(len(sequence.tokens)) if sequence.use_cache else 0
-        if not limit:
+        if not (self._rules.enabled and sequence.use_cache):
             return Match()
+        end = len(sequence.tokens) - 1  # the last token is always computed
+        limit = self._rules.usable(end + 1)
         match = self._storage.match(sequence.chain, limit)
-        keys = sequence.chain.keys(limit)
-        coming = self._rules.cut(self._claims.covered(keys[:limit], match.blocks))
-        if coming > match.blocks:
+        if match.blocks == limit:
+            match = self._storage.match_tail(sequence.chain, end) or match
+        keys = self._keys(sequence, limit, end)
+        coming = self._rules.cut(self._claims.covered(keys, match.blocks))
+        if coming > match.blocks and not match.tail:
             self._claims.wait(sequence, keys[coming - 1])
             self._stats.deferrals += 1
             return None
         return match
 
-    def _claim(self, sequence: Sequence, start: int) -> None:
-        end = self._rules.shareable(sequence, len(sequence.tokens))
-        if end > start:
-            self._claims.claim(sequence.id, sequence.chain.keys(end), start, end)
+    def _keys(self, sequence: Sequence, blocks: int, end: int) -> list[bytes]:
+        """The keys of the first blocks, and of what lies between them and `end` where that can be shared."""
+        tail = sequence.chain.tail(end) if self._rules.tails else None
+        return [*sequence.chain.keys(blocks)[:blocks], *([] if tail is None else [tail])]
+
+    def _claim(self, sequence: Sequence, match: Match) -> None:
+        blocks = self._rules.shareable(sequence, len(sequence.tokens))
+        keys = self._keys(sequence, blocks, 0 if match.tail else len(sequence.tokens) - 1)
+        if len(keys) > match.blocks:
+            self._claims.claim(sequence.id, keys, match.blocks, len(keys))
 
     def commit(self, output: StepOutput, now: float) -> list[EngineEvent]:
         """Take in what the last batch gave; return what happened. `now` in seconds, as for `schedule`."""
@@ -234,9 +243,11 @@ class Scheduler:
         self, sequence: Sequence, span: Span, output: StepOutput, index: int, events: list[EngineEvent]
     ) -> None:
         sequence.advance(span.end)
-        if span.end // self._block_size > span.start // self._block_size:
+        whole = span.start < sequence.admitted_tokens <= span.end  # and with it all that it claims
+        if whole or span.end // self._block_size > span.start // self._block_size:
             self._storage.computed(sequence)
-            self._wake(self._claims.fulfil(sequence.id, span.end // self._block_size))
+            done = self._claims.cancel(sequence.id) if whole else None
+            self._wake(self._claims.fulfil(sequence.id, span.end // self._block_size) if done is None else done)
         if not sequence.started:
             sequence.started = True
             self._stats.prompt_tokens += sequence.prompt_len

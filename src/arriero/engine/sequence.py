@@ -62,6 +62,7 @@ class Sequence:
         "spec",
         "started",
         "status",
+        "tail",
         "tokens",
         "use_cache",
     )
@@ -82,6 +83,7 @@ class Sequence:
         self.block_table: list[int] = []
         self.num_computed = 0
         self.num_registered = 0  # full blocks that others may find; kept by the storage
+        self.tail: bytes | None = None  # key of its prompt but for the last token, once others may find that; as above
         self.admitted_tokens = 0  # tokens at admission: what comes after them was drawn in this run
         self.cached_tokens = 0  # of the first admission
         self.high_water = 0  # tokens computed before the last preemption

@@ -39,6 +39,7 @@ class SequenceStorage:
         # Key of a full computed block → the running sequences that have it, by id. A sequence is entered for its
         # blocks in order, so whoever holds a block holds all before it.
         self._holders: dict[bytes, dict[int, Sequence]] = {}
+        self._tails: dict[bytes, dict[int, Sequence]] = {}  # the same for prompts that end inside a block
         self._operations = Operations()
         self._counters = StorageCounters()
 
@@ -69,18 +70,30 @@ class SequenceStorage:
             return None  # a collision of keys
         return Match(count, shared=tuple(holder.block_table[:count]), holder=holder)
 
+    def match_tail(self, chain: TokenChain, end: int) -> Match | None:
+        """See KVStorage. The child gets a block of its own for what it will write behind the tail."""
+        key = chain.tail(end) if self.rules.tails else None
+        holders = None if key is None else self._tails.get(key)
+        if not holders:
+            return None
+        holder = next(reversed(holders.values()))
+        if holder.chain.root != chain.root or holder.tokens[:end] != chain.tokens[:end]:
+            return None  # a collision of keys
+        count = end // self.rules.block_size
+        return Match(count, tuple(holder.block_table[:count]), holder, tail=end % self.rules.block_size)
+
     def admit(self, sequence: Sequence, match: Match, reserve: int) -> bool:
         """See KVStorage."""
         total = self._pool.blocks_for(len(sequence.tokens))
         if not len(self._slots) or not self._pool.allocate(sequence.id, match.shared, total, reserve):
             return False
-        slot, cached = self._slots.take(), match.blocks * self.rules.block_size
+        slot, cached = self._slots.take(), match.blocks * self.rules.block_size + match.tail
         if match.parked is not None:
             self._parked.touch(match.parked)
             self._operations.restores.append(Restore(slot, cached, from_parked=match.parked))
         elif match.holder is not None:
             self._operations.restores.append(Restore(slot, cached, from_slot=match.holder.slot))
-        self._counters.restores += match.blocks > 0
+        self._counters.restores += cached > 0
         sequence.start(slot, self._pool.table(sequence.id), cached)
         self._register(sequence, match.blocks)
         return True
@@ -95,6 +108,10 @@ class SequenceStorage:
     def computed(self, sequence: Sequence) -> None:
         """See KVStorage."""
         self._register(sequence, self.rules.shareable(sequence, sequence.num_computed))
+        if self.rules.tails and sequence.tail is None and sequence.num_computed >= sequence.admitted_tokens:
+            sequence.tail = sequence.chain.tail(sequence.admitted_tokens - 1)
+            if sequence.tail is not None:
+                self._tails.setdefault(sequence.tail, {})[sequence.id] = sequence
 
     def _register(self, sequence: Sequence, count: int) -> None:
         if count <= sequence.num_registered:
@@ -116,10 +133,10 @@ class SequenceStorage:
                 self._operations.parks.append(Park(slot, parking.state, tokens))
                 self._counters.parks += 1
         for key in sequence.chain.keys(registered)[:registered]:
-            holders = self._holders[key]
-            del holders[sequence.id]
-            if not holders:
-                del self._holders[key]
+            _leave(self._holders, key, sequence)
+        if sequence.tail is not None:
+            _leave(self._tails, sequence.tail, sequence)
+            sequence.tail = None
         self._pool.release(sequence.id)
         self._operations.frees[slot] = None
         self._slots.give(slot)
@@ -192,3 +209,16 @@ class SequenceStorage:
                 held.setdefault(key, set()).add(sequence.id)
         if held != {key: set(holders) for key, holders in self._holders.items()}:
             raise BrokenInvariantError("holders and running sequences differ")
+        tails: dict[bytes, set[int]] = {}
+        for sequence in running:
+            if sequence.tail is not None:
+                tails.setdefault(sequence.tail, set()).add(sequence.id)
+        if tails != {key: set(holders) for key, holders in self._tails.items()}:
+            raise BrokenInvariantError("tails and running sequences differ")
+
+
+def _leave(table: dict[bytes, dict[int, Sequence]], key: bytes, sequence: Sequence) -> None:
+    holders = table[key]
+    del holders[sequence.id]
+    if not holders:
+        del table[key]

@@ -18,12 +18,14 @@ class Match:
     """A cached prefix: its first `blocks` blocks, and where they are.
 
     `shared` are blocks to refer to; `holder` is the running sequence whose slot has them, `parked` the state that has.
+    The holder's slot also has the `tail` tokens behind them, which fill no block.
     """
 
     blocks: int = 0
     shared: tuple[int, ...] = ()
     holder: Sequence | None = None
     parked: int | None = None
+    tail: int = 0
 
 
 NO_MATCH = Match()
@@ -65,6 +67,9 @@ class KVStorage(Protocol):
 
     def match(self, chain: TokenChain, limit: int) -> Match:
         """Find the longest cached prefix of at most `limit` blocks. No side effect."""
+
+    def match_tail(self, chain: TokenChain, end: int) -> Match | None:
+        """Find a running slot that has the first `end` tokens, which end inside a block; None if there is none."""
 
     def admit(self, sequence: Sequence, match: Match, reserve: int) -> bool:
         """Start `sequence` in a slot with blocks for all its tokens and `reserve` to spare, or change nothing."""
@@ -112,13 +117,15 @@ class PrefixRules:
     unit: int  # blocks: shared prefixes are multiples of it
     prompt_only: bool  # a drawn token's block differs in its last bits from the same block in a prompt
     enabled: bool
+    tails: bool  # a running slot's prefix can be shared up to any token
 
     @classmethod
     def of(cls, info: RunnerInfo, enabled: bool) -> PrefixRules:
         """Derive the rules from what the runner says of itself."""
         unit = math.lcm(info.block_size, info.chunk_align or 1) // info.block_size
         prompt_only = info.deterministic or info.chunk_align > 0
-        return cls(info.block_size, unit, prompt_only, enabled and info.prefix_sharing != "none")
+        tails = enabled and info.prefix_sharing == "any" and info.storage == "sequence" and not prompt_only
+        return cls(info.block_size, unit, prompt_only, enabled and info.prefix_sharing != "none", tails)
 
     def cut(self, blocks: int) -> int:
         """Round down to what can be shared."""

@@ -188,7 +188,7 @@ def test_everybody_copying_from_a_failed_restore_computes_as_well() -> None:
     world.add([*PREFIX, 1], max_tokens=2)
     world.run()
     world.runner.faults.restores = 1
-    others = [world.add([*PREFIX, 2 + i], max_tokens=2) for i in range(3)]
+    others = [world.add([*PREFIX, 2 + i, 0], max_tokens=2) for i in range(3)]
     world.finish()
     assert world.engine.stats().failed_restores == 3
     assert [world.records[n].ended[0].reason for n in others] == ["length"] * 3
@@ -257,3 +257,55 @@ def test_a_state_that_is_only_usable_whole_is_used_whole() -> None:
     world.add(PREFIX[:60], max_tokens=3)
     world.finish()
     assert world.engine.stats().cached_tokens == 48
+
+
+@pytest.mark.parametrize("length", [2, 10, 16, 17, 18, 48, 100, 500])
+@pytest.mark.parametrize("budget", [24, 128, 1024])
+def test_equal_prompts_are_computed_once_but_for_their_last_token(length: int, budget: int) -> None:
+    world = _world("sequence", max_batch_tokens=budget)
+    for _ in range(5):
+        world.add(PREFIX[:length], max_tokens=6)
+    world.finish()
+    assert world.engine.stats().prefilled_tokens == length + 4
+    assert world.engine.stats().cached_tokens == 4 * (length - 1)
+
+
+@pytest.mark.parametrize("facts", [{"storage": "paged"}, {"chunk_align": 16}, {"deterministic": True}])
+def test_where_only_blocks_are_shared_equal_prompts_share_those(facts: dict[str, Any]) -> None:
+    world = World(make_info(**({"active_blocks": 900} | facts)))
+    for _ in range(5):
+        world.add(PREFIX[:100], max_tokens=6)
+    world.finish()
+    assert world.engine.stats().prefilled_tokens == 100 + 4 * 4
+
+
+def test_equal_prompts_do_not_share_where_they_may_not() -> None:
+    world = _world("sequence")
+    for salt in (b"a", b"b"):
+        world.add(PREFIX[:10], salt=salt, max_tokens=6)
+    world.add(PREFIX[:10], use_cache=False, max_tokens=6)
+    world.finish()
+    assert world.engine.stats().prefilled_tokens == 30
+
+
+def test_who_waits_for_a_tail_goes_on_when_its_owner_leaves() -> None:
+    world = _world("sequence", max_batch_tokens=24)
+    leader = world.add(PREFIX[:40], max_tokens=6)
+    others = [world.add(PREFIX[:40], max_tokens=6) for _ in range(3)]
+    world.step()
+    assert world.engine.stats().waiting == 3
+    world.engine.abort(leader)
+    world.finish()
+    assert all(len(world.records[other].tokens) == 6 for other in others)
+    assert world.engine.stats().prefilled_tokens <= 40 + 24 + 2
+
+
+def test_a_prompt_of_tokens_already_answered_shares_no_more_than_the_prompt() -> None:
+    """What was drawn lies in the slot too; a tail is registered of what was asked."""
+    world = _world("sequence")
+    first = world.add(PREFIX[:20], max_tokens=200)
+    for _ in range(4):
+        world.step()
+    again = world.add([*PREFIX[:20], *world.records[first].tokens[:3], 5], max_tokens=4)
+    world.finish()
+    assert len(world.records[again].tokens) == 4
