@@ -11,18 +11,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlsplit
 
 from arriero.core.errors import InvalidRequest
 from arriero.protocols.go_duration import parse_duration
 from arriero.protocols.ollama_models import OLLAMA_VERSION
+from arriero.protocols.openai_fields import Unknown
 from arriero.server.options import ServerOptions
 from arriero.service.options import ServiceOptions
 from arriero.store.registry.options import RegistryOptions, user_agent
 
 DEFAULT_PORT = 11434
-FILE_KEYS = {"models": dict, "models_dirs": list, "in_place": list}
+FILE_KEYS = {"models": dict, "models_dirs": list, "in_place": list, "unknown_fields": str}
 IN_PLACE = ("huggingface", "lmstudio")
 
 
@@ -146,8 +147,17 @@ def _file(path: Path, required: bool) -> dict[str, Any]:
         if key not in FILE_KEYS:
             raise ConfigError(f"{path}: unknown key {key!r}; known: {', '.join(FILE_KEYS)}")
         if not isinstance(value, FILE_KEYS[key]):
-            raise ConfigError(f"{path}: {key!r} must be a {'table' if FILE_KEYS[key] is dict else 'list'}")
+            kind = {dict: "table", list: "list", str: "string"}[FILE_KEYS[key]]
+            raise ConfigError(f"{path}: {key!r} must be a {kind}")
     return content
+
+
+def _unknown_fields(environ: Mapping[str, str], configured: str) -> Unknown:
+    for choice in get_args(Unknown):
+        if choice == (environ.get("ARRIERO_UNKNOWN_FIELDS", "").strip() or configured):
+            known: Unknown = choice
+            return known
+    raise ConfigError("unknown_fields (ARRIERO_UNKNOWN_FIELDS) must be refuse or warn")
 
 
 def _worker(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -255,7 +265,13 @@ def load_config(
     others = _in_place(content.get("in_place", IN_PLACE), path)
     return Config(
         home=home,
-        server=ServerOptions(host=address.host, port=address.port, api_keys=() if no_auth else keys, origins=origins),
+        server=ServerOptions(
+            host=address.host,
+            port=address.port,
+            api_keys=() if no_auth else keys,
+            origins=origins,
+            unknown_fields=_unknown_fields(environ, content.get("unknown_fields", "refuse")),
+        ),
         service=ServiceOptions(
             keep_alive=_duration(environ, "OLLAMA_KEEP_ALIVE", 300.0),
             load_timeout=timeout if timeout > 0 else None,

@@ -65,11 +65,25 @@ def test_ollamas_variables_are_honoured(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("OLLAMA_KEEP_ALIVE", "soon"), ("OLLAMA_MAX_QUEUE", "many"), ("ARRIERO_KV_LAYOUT", "flat")],
+    [
+        ("OLLAMA_KEEP_ALIVE", "soon"),
+        ("OLLAMA_MAX_QUEUE", "many"),
+        ("ARRIERO_KV_LAYOUT", "flat"),
+        ("ARRIERO_MEMORY", "-1"),
+        ("ARRIERO_PREFIX_CACHE_SIZE", "a lot"),
+    ],
 )
 def test_unusable_values_name_their_variable(tmp_path: Path, name: str, value: str) -> None:
     with pytest.raises(ConfigError, match=name):
         load_config({"HOME": str(tmp_path), name: value})
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("0", 0), ("4096", 4096), ("3k", 3072), ("512M", 2**29), ("2 GiB", 2**31), ('"1TB"', 2**40)]
+)
+def test_sizes_are_bytes_or_carry_a_letter(tmp_path: Path, text: str, size: int) -> None:
+    environ = {"HOME": str(tmp_path), "ARRIERO_MEMORY": text, "ARRIERO_PREFIX_CACHE_SIZE": text}
+    assert load_config(environ).service.worker == {"memory_bytes": size, "parked_bytes": size}
 
 
 def test_state_lies_under_its_own_home(tmp_path: Path) -> None:
@@ -95,6 +109,8 @@ def test_models_come_from_file_and_flags(tmp_path: Path) -> None:
     [
         ("surprise = 1", "unknown key 'surprise'"),
         ("models = 1", "must be a table"),
+        ("unknown_fields = 1", "'unknown_fields' must be a string"),
+        ('unknown_fields = "drop"', "must be refuse or warn"),
         ('in_place = ["elsewhere"]', "in_place knows huggingface and lmstudio, not 'elsewhere'"),
         ("[models]\nx = 1", "must be a string"),
         ('[models]\nx = "none.gguf"', "no file"),
@@ -136,3 +152,11 @@ def test_registries(tmp_path: Path) -> None:
     assert registry.private == ("box:5000", "10.0.0.0/8")
     assert (registry.hf_token, registry.hf_token_file) == ("hf_x", Path("/hub/token"))
     assert "hf_x" not in repr(registry)
+
+
+def test_unknown_fields(tmp_path: Path) -> None:
+    assert load_config({"HOME": str(tmp_path)}).server.unknown_fields == "refuse"
+    (tmp_path / "config.toml").write_text('unknown_fields = "warn"')
+    assert load_config({"HOME": str(tmp_path)}, config_file=tmp_path / "config.toml").server.unknown_fields == "warn"
+    refused = {"HOME": str(tmp_path)} | {"ARRIERO_UNKNOWN_FIELDS": "refuse"}
+    assert load_config(refused, config_file=tmp_path / "config.toml").server.unknown_fields == "refuse"
