@@ -24,6 +24,7 @@ from arriero.server.routes_library import LibraryRoutes
 from arriero.server.routes_missing import MISSING, missing
 from arriero.server.routes_ollama import OllamaRoutes
 from arriero.server.routes_openai import OpenAIRoutes
+from arriero.server.routes_tokens import TokenRoutes
 from arriero.server.routes_transfer import TransferRoutes
 
 
@@ -32,7 +33,7 @@ def routes(context: Context) -> list[Route]:
     ollama, openai, health = OllamaRoutes(context), OpenAIRoutes(context), HealthRoutes(context)
     library, transfer = LibraryRoutes(context), TransferRoutes(context)
     embed = EmbedRoutes(context)
-    anthropic = AnthropicRoutes(context)
+    anthropic, tokens = AnthropicRoutes(context), TokenRoutes(context)
     return [
         Route("/", ollama.root, methods=["GET"]),
         Route("/api/version", ollama.version, methods=["GET"]),
@@ -58,6 +59,8 @@ def routes(context: Context) -> list[Route]:
         Route("/v1/messages", anthropic.messages, methods=["POST"]),
         Route("/v1/messages/count_tokens", anthropic.count_tokens, methods=["POST"]),
         Route("/v1/embeddings", embed.openai, methods=["POST"]),
+        Route("/tokenize", tokens.tokenize, methods=["POST"]),
+        Route("/detokenize", tokens.detokenize, methods=["POST"]),
         Route("/live", health.live, methods=["GET"]),
         Route("/ready", health.ready, methods=["GET"]),
         Route("/health", health.ready, methods=["GET"]),

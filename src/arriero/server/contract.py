@@ -28,7 +28,7 @@ class Service(Protocol):
     async def render(self, request: GenerateRequest) -> str:
         """The prompt that a request makes; nothing is generated."""
 
-    async def prompt_tokens(self, request: GenerateRequest) -> Tokenized:
+    async def prompt_tokens(self, request: GenerateRequest, *, special: bool = True) -> Tokenized:
         """The token ids of the prompt that a request makes, however many; nothing is generated."""
 
     async def detokenize(self, request: GenerateRequest) -> str:

@@ -69,9 +69,12 @@ class Service:
         """The prompt that a request makes; nothing is generated."""
         return await self._generator.render(request)
 
-    async def prompt_tokens(self, request: GenerateRequest) -> Tokenized:
-        """The token ids of the prompt that a request makes, however many; nothing is generated."""
-        return await self._tokens.of(request)
+    async def prompt_tokens(self, request: GenerateRequest, *, special: bool = True) -> Tokenized:
+        """The token ids of the prompt that a request makes, however many; nothing is generated.
+
+        Without `special` a raw prompt gets no token for its beginning.
+        """
+        return await self._tokens.of(request, special=special)
 
     async def detokenize(self, request: GenerateRequest) -> str:
         """The text of a request's `prompt_tokens`."""

@@ -16,14 +16,20 @@ class Tokens:
     def __init__(self, catalog: Catalog, lifecycle: Lifecycle, context_length: int | None = None) -> None:
         self._catalog, self._lifecycle, self._context_length = catalog, lifecycle, context_length
 
-    async def of(self, request: GenerateRequest) -> Tokenized:
-        """The prompt of `request`, however long; raises what a generation would raise before it begins."""
+    async def of(self, request: GenerateRequest, *, special: bool = True) -> Tokenized:
+        """The prompt of `request`, however long; raises what a generation would raise before it begins.
+
+        Without `special` a raw prompt gets no token for its beginning.
+        """
         spec = self._catalog.find(request.model)
         check_abilities(spec, request)
         request = with_model_turns(spec, request)
         load = with_defaults(request.load, self._context_length)
         async with self._lifecycle.lease(spec, load, request.keep_alive) as backend:
-            tokens = await backend.prompt_tokens(request)
+            if request.raw and not special:
+                tokens = await backend.tokenize(request.prompt or "")
+            else:
+                tokens = await backend.prompt_tokens(request)
             return Tokenized(tokens, (await backend.start()).context_length)
 
     async def text(self, request: GenerateRequest) -> str:

@@ -91,7 +91,7 @@ class FakeService:
         self.requests.append(request)
         return f"<{request.prompt}>"
 
-    async def prompt_tokens(self, request: GenerateRequest) -> Tokenized:
+    async def prompt_tokens(self, request: GenerateRequest, *, special: bool = True) -> Tokenized:
         self.requests.append(request)
         return Tokenized([1, 2, 3], 2048)
 

@@ -1,0 +1,32 @@
+"""vLLM's routes about tokens. Their errors are OpenAI's."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from arriero.protocols import vllm_tokens
+from arriero.server.routes import Context, json_response, read_body
+
+
+class TokenRoutes:
+    """Handlers over one context."""
+
+    def __init__(self, context: Context) -> None:
+        self._service = context.service
+
+    async def tokenize(self, request: Request) -> Response:
+        """POST /tokenize."""
+        body = await read_body(request, "openai")
+        if isinstance(body, Response):
+            return body
+        prompt, special = vllm_tokens.decode_tokenize(body, self._service.find)
+        return json_response(vllm_tokens.encode_tokenized(await self._service.prompt_tokens(prompt, special=special)))
+
+    async def detokenize(self, request: Request) -> Response:
+        """POST /detokenize."""
+        body = await read_body(request, "openai")
+        if isinstance(body, Response):
+            return body
+        tokens = vllm_tokens.decode_detokenize(body, self._service.find)
+        return json_response(vllm_tokens.encode_detokenized(await self._service.detokenize(tokens)))
