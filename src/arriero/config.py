@@ -6,6 +6,7 @@ The only reader of the environment. "Auto" values are resolved here or by their 
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -122,6 +123,17 @@ def _number(environ: Mapping[str, str], name: str, default: int, least: int = 0)
     return int(text)
 
 
+def _size(environ: Mapping[str, str], name: str) -> int | None:
+    """Bytes: an integer, or one with K, M, G or T, each 1024 of the one before; None where nothing is set."""
+    text = environ.get(name, "").strip().strip("\"'")
+    if not text:
+        return None
+    found = re.fullmatch(r"(\d+)\s*([KMGT]?)(?:i?B)?", text, re.IGNORECASE)
+    if found is None:
+        raise ConfigError(f'{name}={text!r} must be a number of bytes such as "512M" or "2GiB"')
+    return int(found[1]) << 10 * " KMGT".index(found[2].upper() or " ")
+
+
 def _duration(environ: Mapping[str, str], name: str, default: float) -> float:
     text = environ.get(name, "").strip().strip("\"'")
     if not text:
@@ -167,6 +179,10 @@ def _worker(environ: Mapping[str, str]) -> dict[str, Any]:
         options["deterministic"] = True
     if environ.get("ARRIERO_PREFIX_CACHE"):
         options["prefix_cache"] = truthy(environ, "ARRIERO_PREFIX_CACHE", True)
+    for option, name in (("memory_bytes", "ARRIERO_MEMORY"), ("parked_bytes", "ARRIERO_PREFIX_CACHE_SIZE")):
+        size = _size(environ, name)
+        if size is not None:
+            options[option] = size
     flash = environ.get("ARRIERO_FLASH_ATTENTION") or environ.get("OLLAMA_FLASH_ATTENTION")
     if flash:
         options["flash_attn"] = "on" if truthy({"x": flash}, "x") else "off"

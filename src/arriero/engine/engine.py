@@ -48,9 +48,16 @@ class Engine:
         """Queue a sequence. ValueError for an id in use or no tokens; one too long ends with an error in `step`."""
         self._scheduler.add(spec)
 
-    def abort(self, sequence_id: int) -> bool:
-        """End a sequence, waiting or running, with the reason "abort"; its blocks are free before the next step."""
-        return self._scheduler.end(sequence_id, "abort")
+    def abort(self, sequence_id: int, waited: int = 0) -> bool:
+        """End a sequence, waiting or running, with the reason "abort"; its blocks are free before the next step.
+
+        `waited` says how many steps ended since the wish arrived; it is counted.
+        """
+        known = self._scheduler.end(sequence_id, "abort")
+        if known:
+            self._stats.abort_steps += waited
+            self._stats.abort_steps_most = max(self._stats.abort_steps_most, waited)
+        return known
 
     def finish(self, sequence_id: int, reason: str) -> bool:
         """End a sequence well, with `reason`: what reads its text saw a stop string."""

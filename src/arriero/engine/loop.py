@@ -1,4 +1,4 @@
-"""Loop: the one thread that owns an engine, of either kind. Commands come in by a queue, events go out through `sink`."""
+"""Loop: the one thread that owns an engine, of either kind. Commands come by a queue, events go out through `sink`."""
 
 from __future__ import annotations
 
@@ -54,6 +54,12 @@ class Loop(Generic[E]):
         self._on_step = on_step
         self._on_crash = on_crash
         self._inbox: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
+        self._steps = 0
+
+    @property
+    def steps(self) -> int:
+        """Steps that have ended; to be read from any thread."""
+        return self._steps
 
     def submit(self, command: Command) -> None:
         """Have `command` done before the next step. From any thread; commands keep their order."""
@@ -88,6 +94,7 @@ class Loop(Generic[E]):
     def _step(self) -> None:
         started = time.monotonic()
         events = self._engine.step(started)
+        self._steps += 1
         if events:
             for command in self._sink(events):
                 command()

@@ -29,6 +29,8 @@ class EngineStats:
     failed: int = 0
     """Sequences that ended with an error."""
     aborts: int = 0
+    abort_steps: int = 0
+    """Steps that ended between an abort's arrival and the release of its blocks, summed over all aborts."""
     preemptions: int = 0
     recomputed_tokens: int = 0
     """Tokens computed once more after a preemption."""
@@ -55,6 +57,8 @@ class EngineStats:
     """Sum of the lengths of parked states."""
     parked_bytes: int = 0
     """What parked states take, as the runner says."""
+    abort_steps_most: int = 0
+    """The most steps that one abort waited for, so far."""
 
     runner: dict[str, int] = field(default_factory=dict)
     """What the runner counts of itself, summed over all steps."""
@@ -82,5 +86,6 @@ _GAUGES = (
     "parked_states",
     "parked_blocks",
     "parked_bytes",
+    "abort_steps_most",
 )
 _COUNTERS = tuple(field.name for field in fields(EngineStats) if field.name not in (*_GAUGES, "runner"))

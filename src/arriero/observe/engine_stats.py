@@ -29,6 +29,7 @@ COUNTERS: Mapping[str, str] = {
     "finished": "Sequences that ended well.",
     "failed": "Sequences that ended with an error.",
     "aborts": "Sequences that were aborted.",
+    "abort_steps": "Steps that ended between an abort's arrival and the release of its blocks, summed.",
     "preemptions": "Sequences that lost their blocks to others.",
     "recomputed_tokens": "Tokens computed once more after a preemption.",
     "deferrals": "Times that a sequence waited for a block that another was computing.",
@@ -59,6 +60,7 @@ GAUGES: Mapping[str, str] = {
     "parked_states": "States kept outside the context.",
     "parked_blocks": "Blocks of the states kept outside the context.",
     "parked_bytes": "Bytes of the states kept outside the context.",
+    "abort_steps_most": "The most steps that one abort waited for, since the model was loaded.",
 }
 """Names in Stats.gauges, and their help. Exported as `arriero_<name>`."""
 

@@ -88,7 +88,8 @@ class Host:
             case wire.Generate():
                 self._generate(command.id, command.request)
             case wire.Abort(id=number):
-                self._loop.submit(lambda: self._abort(number))
+                arrived = self._loop.steps
+                self._loop.submit(lambda: self._abort(number, arrived))
             case wire.Tokenize(id=number, text=text, special=special):
                 tokens = self._model.tokenizer.encode(text, add_special=False, parse_special=special)
                 self._reply(wire.Tokens(id=number, tokens=tuple(tokens)))
@@ -296,10 +297,11 @@ class Host:
         self._connection.send([accepted] if echo is None else [accepted, echo])
         self._engine.add(sequence)
 
-    def _abort(self, number: int) -> None:
+    def _abort(self, number: int, arrived: int) -> None:
+        """The client of `number` is gone; this was heard when `arrived` steps had ended."""
         self._compiling.discard(number)
         if self._streams.pop(number, None) is not None:
-            self._engine.abort(number)
+            self._engine.abort(number, self._loop.steps - arrived)
 
     def _crash(self, error: BaseException) -> None:
         """The loop cannot go on: end the process, so that the server sees it and starts a fresh one."""

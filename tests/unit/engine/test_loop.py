@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
+from arriero.core.runner import Batch, StepOutput
 from arriero.engine.engine import Engine
 from arriero.engine.events import Ended, EngineEvent, TokenEvent
 from arriero.engine.loop import Command, Loop, StepStats
@@ -21,7 +22,8 @@ class Served:
     """A loop on its thread, and what it told."""
 
     def __init__(self, decide: Callable[[EngineEvent], Command | None] = lambda event: None) -> None:
-        self.engine = Engine(FakeRunner(make_info()))
+        self.runner = FakeRunner(make_info())
+        self.engine = Engine(self.runner)
         self.events: list[EngineEvent] = []
         self.steps: list[StepStats] = []
         self.crashes: list[BaseException] = []
@@ -90,6 +92,34 @@ def test_an_abort_arrives_while_others_run() -> None:
     assert served.ended.acquire(timeout=TIMEOUT)
     served.close()
     assert served.events[-1] in (Ended(1, "abort"), Ended(1, "length"))
+
+
+def test_an_abort_waits_for_the_step_under_way_and_no_other() -> None:
+    """It arrives in the middle of the third step, by which time two have ended."""
+    served = Served()
+    execute, entered, go_on = served.runner.execute, threading.Semaphore(0), threading.Semaphore(0)
+
+    def slowly(batch: Batch) -> StepOutput:
+        entered.release()
+        assert go_on.acquire(timeout=TIMEOUT)
+        return execute(batch)
+
+    served.runner.execute = slowly  # type: ignore[method-assign]
+    served.add(SequenceSpec(1, [1, 2, 3], SAMPLER, max_tokens=-1))
+    for _ in range(2):
+        assert entered.acquire(timeout=TIMEOUT)
+        go_on.release()
+    assert entered.acquire(timeout=TIMEOUT)
+    arrived = served.loop.steps
+    served.loop.submit(lambda: served.engine.abort(1, served.loop.steps - arrived))
+    for _ in range(10):
+        go_on.release()
+    assert served.ended.acquire(timeout=TIMEOUT)
+    served.close()
+    stats = served.engine.stats()
+    assert (arrived, stats.aborts, stats.abort_steps, stats.abort_steps_most) == (2, 1, 1, 1)
+    assert stats.blocks_active == 0
+    assert len([event for event in served.events if isinstance(event, TokenEvent)]) == 3
 
 
 def test_commands_before_stop_are_done() -> None:
