@@ -89,7 +89,8 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
     seconds, negative for ever, None the server's default. `truncate` may drop the oldest messages of a prompt that does
     not fit; `shift` may drop the older half behind the first `num_keep` tokens when the context is full, and go on.
     `template` is a Go template that stands in for the model's. With `continue_last` the answer goes on where the last
-    message, the assistant's, ends. `thinking_budget` is the most tokens that thinking may take. `suffix` asks for what comes between it and `prompt`.
+    message, the assistant's, ends. `thinking_budget` is the most tokens that thinking may take. `suffix` asks for what
+    comes between it and `prompt`.
     `constraint` is what the answer must look like, behind the thinking. With `must_call` the answer is nothing but tool
     calls; `callable_tools` names the tools that may be called, None for all.
     `deadline` is in seconds from arrival. `template_kwargs` are further variables of a Jinja chat template.

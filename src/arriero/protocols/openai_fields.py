@@ -47,7 +47,6 @@ NEUTRAL: dict[str, tuple[tuple[Any, ...], str]] = {
     "functions": (([],), "it is deprecated: use 'tools'"),
     "modalities": ((["text"],), "only text is generated"),
     "moderation": ((), "there is no moderation model"),
-    "response_format": (({"type": "text"},), "this version does not constrain answers"),
     "verbosity": (("medium",), "no model here knows it"),
     "web_search_options": ((), "there is no web search"),
 }

@@ -1,7 +1,7 @@
 """OpenAI's /v1/chat/completions and /v1/completions bodies to core requests, with arriero's extensions.
 
 Extensions: top_k, min_p, typical_p, repeat_penalty (repetition_penalty), ignore_eos, min_tokens, stop_token_ids,
-chat_template_kwargs, cache_prompt, keep_alive, options.
+chat_template_kwargs, cache_prompt, keep_alive, options, and vLLM's guided_* and structured_outputs.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from arriero.core.version import __version__
 from arriero.protocols.body import decode_object
 from arriero.protocols.call import Call, Find
 from arriero.protocols.ollama_request import read_keep_alive, read_think
+from arriero.protocols.openai_constraint import read_constraint, read_tool_choice
 from arriero.protocols.openai_fields import Unknown, check_fields, read_bias, read_sampling, read_tier, read_token_ids
 from arriero.protocols.openai_messages import read_messages
 
@@ -46,6 +47,12 @@ class _Shared(msgspec.Struct, kw_only=True):
     n: int = 1
     logit_bias: dict[str, float] = {}
     service_tier: str | None = None
+    response_format: Any = None
+    guided_json: Any = None
+    guided_regex: Any = None
+    guided_choice: Any = None
+    guided_grammar: Any = None
+    structured_outputs: Any = None
     ignore_eos: bool = False
     min_tokens: int = 0
     stop_token_ids: list[int] = []
@@ -90,6 +97,10 @@ class _Completion(_Shared, kw_only=True):
     logprobs: int | None = None
 
 
+CHAT_FIELDS = frozenset(_Chat.__struct_encode_fields__)
+COMPLETION_FIELDS = frozenset(_Completion.__struct_encode_fields__)
+
+
 def decode_chat(body: bytes, find: Find, unknown: Unknown = "refuse") -> Call:
     """Decode a /v1/chat/completions body. Raises InvalidRequest and its kin (details: `param`), ModelNotFound."""
     fields, wire, spec, strange = _read(body, _Chat, find, unknown)
@@ -100,14 +111,17 @@ def decode_chat(body: bytes, find: Find, unknown: Unknown = "refuse") -> Call:
     if wire.top_logprobs and not wire.logprobs:
         raise InvalidRequest("'top_logprobs' needs 'logprobs': true", param="top_logprobs")
     messages, ignored = read_messages(wire.messages)
-    if any(tool.function is not None and tool.function.strict for tool in wire.tools):
-        ignored += ("tools.strict",)  # nothing holds a call to its schema while it is drawn
     logprobs = wire.top_logprobs if wire.logprobs else None
     sampling, load, ignored_options = _sampling(fields, _DEFAULTS, wire, spec, logprobs)
+    tools = _tools(wire, spec)
+    use = read_tool_choice(wire.tool_choice, tools)
     request = GenerateRequest(
         model=spec.name,
         messages=messages,
-        tools=_tools(wire, spec),
+        tools=tools if use.told else (),
+        must_call=use.must_call,
+        callable_tools=use.names,
+        constraint=read_constraint(fields),
         think=_think(wire, spec),
         sampling=sampling,
         load=load,
@@ -141,6 +155,7 @@ def decode_completion(body: bytes, find: Find, unknown: Unknown = "refuse") -> C
         load=load,
         keep_alive=read_keep_alive(wire.keep_alive),
         cache_prompt=wire.cache_prompt,
+        constraint=read_constraint(fields),
         echo=wire.echo,
         priority=read_tier(wire.service_tier)[0],
     )
@@ -245,19 +260,20 @@ def _sampling(
 
 
 def _tools(wire: _Chat, spec: ModelSpec) -> tuple[ToolSpec, ...]:
-    if wire.tool_choice not in ("auto", "none"):
-        raise UnsupportedFeature('\'tool_choice\' must be "auto" or "none" in this version', param="tool_choice")
     tools: list[ToolSpec] = []
     for index, tool in enumerate(wire.tools):
         if tool.type != "function" or tool.function is None:
             raise UnsupportedFeature("only tools of type function are supported", param=f"tools[{index}]")
         function = tool.function
         tools.append(
-            ToolSpec(name=function.name, description=function.description or "", parameters=function.parameters or {})
+            ToolSpec(
+                name=function.name,
+                description=function.description or "",
+                parameters=function.parameters or {},
+                strict=bool(function.strict),
+            )
         )
-    if wire.tool_choice == "none":
-        return ()
-    if tools and "tools" not in spec.capabilities:
+    if tools and wire.tool_choice != "none" and "tools" not in spec.capabilities:
         raise UnsupportedFeature(f'"{wire.model}" does not support tools', param="tools")
     return tuple(tools)
 

@@ -196,7 +196,8 @@ class Host:
         self._model = model
         templates = Templates(command.spec, model.chat_template, model.tokenizer)
         self._prompts = PromptBuilder(model.tokenizer, templates, info.max_sequence_tokens)
-        self._plans = Plans(command.spec)
+        hold_calls = bool(command.options.get("hold_calls", True))
+        self._plans = Plans(command.spec, model.chat_template, hold_calls=hold_calls)
         self._mask_desk = MaskDesk(model.masks)
         self._engine = Engine(model.runner, _engine_options(command.options))
         self._loop = Loop(self._engine, self._sink, self._on_step, self._crash)

@@ -1,28 +1,101 @@
-"""From a request to how its answer is held: the client's constraint, behind the thinking that the template allows."""
+"""From a request to how its answer is held: the client's constraint and its tools, by the model's template."""
 
 from __future__ import annotations
 
-from arriero.core.constraint import AnswerPlan
+from functools import cached_property
+
+from arriero.core.constraint import AnswerPlan, CallForm, CallRules, HeldTool
+from arriero.core.errors import UnsupportedFeature
 from arriero.core.model import ModelSpec
 from arriero.core.request import GenerateRequest
 from arriero.text.answer_tags import answer_tags
+from arriero.text.go_template.parser import parse
+from arriero.text.template_traits import tool_call_tag
+from arriero.text.tool_calls import FAMILIES, Envelope, choose
 from arriero.worker.prompt import Prompt
+
+_BODIES = {
+    "json": '{{ "{name}" : NAME , "{arguments}" : ARGUMENTS }}',
+    "list": '{{ "{name}" : NAME , "{arguments}" : ARGUMENTS }}',
+    "named": "@NAME{between}ARGUMENTS",
+}
+
+
+def call_form(envelope: Envelope) -> CallForm | None:
+    """The envelope of a model family as a grammar's form; None for notations whose arguments are no JSON object."""
+    body = _BODIES.get(envelope.shape)
+    if body is None:
+        return None
+    body = body.format(name=envelope.name_key, arguments=envelope.arguments_key, between=envelope.between)
+    if envelope.shape == "list":
+        before, after = envelope.before + envelope.opens, envelope.closes + envelope.after
+        return CallForm(body=body, before=f"{before}[ ", between=" , ", after=f" ]{after}")
+    return CallForm(
+        body=body,
+        opens=envelope.opens,
+        closes=envelope.closes,
+        before=envelope.before,
+        between=envelope.separator or " ",
+        after=envelope.after,
+    )
 
 
 class Plans:
-    """Makes the plans for one loaded model."""
+    """Makes the plans for one loaded model; `jinja` is the template in use where it is no Go template.
 
-    def __init__(self, spec: ModelSpec) -> None:
-        self._spec = spec
+    With `hold_calls`, a call that was opened is held to its tool's schema; a strict tool's always is.
+    """
+
+    def __init__(self, spec: ModelSpec, jinja: str | None, *, hold_calls: bool = True) -> None:
+        self._spec, self._jinja, self._hold_calls = spec, jinja, hold_calls
 
     def plan(self, request: GenerateRequest, prompt: Prompt) -> AnswerPlan | None:
         """The plan, None where nothing is held. UnsupportedFeature for what the model's template cannot be held to."""
-        if request.constraint is None:
+        calls = self._calls(request)
+        if request.constraint is None and calls is None:
             return None
         tags = answer_tags(self._spec, request)
         thinks = bool(tags) and (prompt.opens_thinking or request.think is not False)
         return AnswerPlan(
-            constraint=request.constraint,
+            constraint=None if request.must_call else request.constraint,
+            calls=calls,
             thinking=(tags.opens, tags.closes) if thinks else None,
             in_thinking=prompt.opens_thinking,
         )
+
+    def _calls(self, request: GenerateRequest) -> CallRules | None:
+        if not request.tools or request.raw or request.prompt_tokens is not None:
+            return None
+        names = request.callable_tools
+        tools = [tool for tool in request.tools if names is None or tool.name in names]
+        param = self._demand(request)
+        if param is None and not self._hold_calls:
+            return None
+        if self._form is None:
+            if param is None:
+                return None
+            raise UnsupportedFeature(
+                f"how {request.model} writes tool calls cannot be held to a grammar, so {param!r} cannot be honoured",
+                param=param,
+            )
+        held = tuple(HeldTool(name=tool.name, parameters=tool.parameters, strict=tool.strict) for tool in tools)
+        return CallRules(form=self._form, tools=held, required=request.must_call, parallel=request.parallel_tool_calls)
+
+    @staticmethod
+    def _demand(request: GenerateRequest) -> str | None:
+        """The field for which the request cannot do without a grammar of calls; None if it can."""
+        if request.must_call or request.callable_tools is not None:
+            return "tool_choice"
+        if request.constraint is not None:
+            return request.constraint.param
+        return "tools" if any(tool.strict for tool in request.tools) else None
+
+    @cached_property
+    def _form(self) -> CallForm | None:
+        if not self._spec.uses_go_template:
+            family = choose(self._jinja or "")
+        else:
+            tag = tool_call_tag(parse(self._spec.go_template or ""))
+            begins = (one for one in FAMILIES if (one.envelope.before + one.envelope.opens).strip() == tag)
+            family = next(begins, None)
+        return None if family is None else call_form(family.envelope)

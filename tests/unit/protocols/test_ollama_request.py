@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from arriero.core.constraint import Constraint
 from arriero.core.errors import ArrieroError
 from arriero.protocols.call import Call
 from arriero.protocols.ollama_request import decode_chat, decode_generate, decode_show
@@ -47,8 +48,11 @@ TOOL = {"type": "function", "function": {"name": "f"}}
             "invalid_option",
             'invalid format: "\\"xml\\""; expected "json" or a valid JSON Schema object',
         ),
-        ({"format": "json"}, "not_implemented", "format is not supported by this version of arriero"),
-        ({"format": {}}, "not_implemented", "format is not supported by this version of arriero"),
+        (
+            {"format": [1]},
+            "invalid_option",
+            'invalid format: "[1]"; expected "json" or a valid JSON Schema object',
+        ),
         (
             {"suffix": "end"},
             "unsupported",
@@ -190,3 +194,19 @@ def test_rendering_is_an_action_where_there_is_something_to_render() -> None:
     messages = [{"role": "user", "content": "a"}]
     assert decode_chat(msgspec.json.encode({**asked, "messages": messages}), find).action == "render"
     assert decode_chat(msgspec.json.encode(asked), find).action == "load"
+
+
+@pytest.mark.parametrize(
+    ("format", "constraint"),
+    [
+        (None, None),
+        ("", None),
+        ("json", Constraint(kind="json_object")),
+        ({}, Constraint(kind="json_schema", schema={})),
+        ({"type": "array"}, Constraint(kind="json_schema", schema={"type": "array"})),
+    ],
+)
+def test_format(format: Any, constraint: Constraint | None) -> None:  # noqa: A002
+    body = {"model": "demo", "messages": [{"role": "user", "content": "Hi"}], "prompt": "Hi", "format": format}
+    assert decode_chat(msgspec.json.encode(body), find).request.constraint == constraint
+    assert decode_generate(msgspec.json.encode(body), find).request.constraint == constraint

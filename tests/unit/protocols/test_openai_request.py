@@ -34,9 +34,9 @@ def complete(**fields: Any) -> Call:
         ({"logit_bias": [5]}, "invalid_request", "logit_bias"),
         ({"stop_token_ids": [-1]}, "invalid_request", "stop_token_ids"),
         ({"chat_template_kwargs": {"messages": []}}, "invalid_request", "chat_template_kwargs.messages"),
-        ({"response_format": {"type": "json_object"}}, "unsupported", "response_format"),
-        ({"tool_choice": "required", "tools": [TOOL]}, "unsupported", "tool_choice"),
-        ({"tool_choice": {"type": "function"}}, "unsupported", "tool_choice"),
+        ({"response_format": {"type": "xml"}}, "unsupported", "response_format"),
+        ({"tool_choice": "required"}, "invalid_request", "tool_choice"),
+        ({"tool_choice": {"type": "function"}}, "invalid_request", "tool_choice"),
         ({"service_tier": "golden"}, "invalid_request", "service_tier"),
         ({"audio": {"voice": "x"}}, "unsupported", "audio"),
         ({"moderation": {"model": "x"}}, "unsupported", "moderation"),
@@ -123,6 +123,7 @@ def test_harmless_fields_change_nothing() -> None:
         "logit_bias": {},
         "response_format": {"type": "text"},
         "modalities": ["text"],
+        "prompt_cache_retention": "24h",
         "safety_identifier": "s",
         "tool_choice": "none",
         "seed": None,
@@ -142,6 +143,12 @@ def test_top_level_wins_over_options() -> None:
     assert complete(options={"num_predict": 5}).request.sampling.max_tokens == 5
     assert complete(options={"num_predict": 5}, max_tokens=6).request.sampling.max_tokens == 6
     assert chat(max_tokens=5, max_completion_tokens=6).request.sampling.max_tokens == 6
+
+
+def test_what_ollamas_clients_send() -> None:
+    for call in (chat(keep_alive="5m"), complete(keep_alive=300)):
+        assert call.request.keep_alive == 300
+    assert complete(user="u") == complete()
 
 
 def test_tools_can_be_switched_off() -> None:
