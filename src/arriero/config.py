@@ -287,6 +287,7 @@ def load_config(
             api_keys=() if no_auth else keys,
             origins=origins,
             unknown_fields=_unknown_fields(environ, content.get("unknown_fields", "refuse")),
+            strip_client_headers=truthy(environ, "ARRIERO_STRIP_CLIENT_HEADERS", True),
         ),
         service=ServiceOptions(
             keep_alive=_duration(environ, "OLLAMA_KEEP_ALIVE", 300.0),
