@@ -111,6 +111,53 @@ def token_id(client: openai.OpenAI, text: str) -> int:
     raise AssertionError(f"no token reads {text!r}")
 
 
+def test_penalties_and_filters(client: openai.OpenAI) -> None:
+    """Each alone changes or narrows what is drawn from one seed."""
+    words = {"prompt": "one two one two one two one", "max_tokens": 24, "extra_body": {"ignore_eos": True}}
+    greedy = complete(client, **words).choices[0].text
+    hot = {**words, "temperature": 5.0, "seed": 4}
+    wild = complete(client, **hot).choices[0].text
+    assert wild != greedy
+    for fields in ({"presence_penalty": 2.0}, {"frequency_penalty": 2.0}):
+        assert complete(client, **words, **fields).choices[0].text != greedy
+    for name in ("repeat_penalty", "repetition_penalty"):
+        body = {**words["extra_body"], name: 2.0}
+        assert complete(client, **{**words, "extra_body": body}).choices[0].text != greedy
+    for name, value in (("top_k", 1), ("min_p", 1.0), ("typical_p", 0.0001)):
+        body = {**words["extra_body"], name: value}
+        narrowed = complete(client, **{**hot, "extra_body": body}).choices[0].text
+        assert narrowed != wild
+        assert narrowed == greedy or name == "typical_p"  # which keeps the most typical, not the likeliest
+    assert complete(client, **hot, top_p=0.0).choices[0].text == greedy
+
+
+def test_log_probabilities_in_lists(client: openai.OpenAI) -> None:
+    reply = complete(client, logprobs=2)
+    logprobs = reply.choices[0].logprobs
+    assert "".join(logprobs.tokens) == reply.choices[0].text
+    assert len(logprobs.tokens) == len(logprobs.token_logprobs) == len(logprobs.top_logprobs)
+    assert logprobs.text_offset[:2] == [0, len(logprobs.tokens[0])]
+    streamed = [chunk.choices[0].logprobs for chunk in complete(client, logprobs=2, stream=True)]
+    assert [token for one in streamed if one for token in one.tokens] == logprobs.tokens
+
+
+def test_stop_strings_of_a_completion(client: openai.OpenAI) -> None:
+    text = complete(client, max_tokens=12, extra_body={"ignore_eos": True}).choices[0].text
+    stop = text[2:4]
+    chunks = list(
+        complete(client, max_tokens=12, stop=[stop, "~~~"], stream=True, stream_options={"include_usage": True})
+    )
+    assert "".join(choice.text for chunk in chunks for choice in chunk.choices) == text[: text.index(stop)]
+    assert chunks[-1].usage.completion_tokens > 0
+    assert chunks[-2].choices[0].finish_reason == "stop"
+
+
+def test_a_suffix_needs_a_template_for_it(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        complete(client, suffix="end")
+    assert caught.value.param == "suffix"
+
+
 def test_a_token_that_stops(client: openai.OpenAI) -> None:
     free = complete(client, logprobs=0, extra_body={"ignore_eos": True})
     third = free.choices[0].logprobs.tokens[2]

@@ -1,0 +1,83 @@
+"""docs/openai-compatibility.md has a row for every field that the `openai` package can send, and each row a test."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+from openai.types import completion_create_params as completion
+from openai.types.chat import completion_create_params as chat
+
+from arriero.protocols import openai_request
+from arriero.protocols.openai_fields import HARMLESS, NEUTRAL, OPTION_NAMES
+
+TESTS = Path(__file__).parents[1]
+PAGE = (TESTS.parent / "docs" / "openai-compatibility.md").read_text(encoding="utf-8")
+VERDICTS = ("works", "accepted", "refused", "not yet")
+
+
+def fields(*kinds: Any) -> set[str]:
+    """The fields of the package's parameters."""
+    return {name for kind in kinds for name in get_type_hints(kind)}
+
+
+SENT = {
+    "`/v1/chat/completions`": fields(chat.CompletionCreateParamsBase, chat.CompletionCreateParamsStreaming),
+    "`/v1/completions`": fields(completion.CompletionCreateParamsBase, completion.CompletionCreateParamsStreaming),
+}
+DECODED = {
+    "`/v1/chat/completions`": {*openai_request.CHAT_FIELDS, *OPTION_NAMES},
+    "`/v1/completions`": {*openai_request.COMPLETION_FIELDS, *OPTION_NAMES},
+}
+OWN = {name for names in DECODED.values() for name in names} - set.union(*SENT.values())
+
+
+def rows(section: str) -> dict[str, tuple[str, list[str]]]:
+    """Field → how and tests, of one section."""
+    text = PAGE.split(f"\n## {section}\n", 1)[1].split("\n## ", 1)[0]
+    found = re.findall(r"^\| `(\w+)` \| (.+?) \|(.*)\|$", text, re.MULTILINE)
+    assert len({name for name, _, _ in found}) == len(found), "a field twice"
+    return {name: (how, re.findall(r"`([^`]+)`", tests)) for name, how, tests in found}
+
+
+@pytest.mark.parametrize("section", SENT)
+def test_every_field_of_the_package_has_a_row(section: str) -> None:
+    assert sorted(SENT[section] ^ rows(section).keys()) == []
+
+
+def test_every_field_of_our_own_has_a_row() -> None:
+    assert sorted(OWN ^ rows("arriero's own").keys()) == []
+
+
+@pytest.mark.parametrize("section", SENT)
+def test_what_a_row_says_is_what_the_decoder_does(section: str) -> None:
+    for name, (how, _) in rows(section).items():
+        if name in DECODED[section]:
+            assert how.startswith(("works", "not yet")), name
+        elif name in NEUTRAL:
+            assert how.startswith(("refused", "not yet")), name
+        else:
+            assert name in HARMLESS, f"{name} is decoded by nobody"
+            assert how.startswith("accepted"), name
+
+
+@pytest.mark.parametrize("section", [*SENT, "arriero's own"])
+def test_every_row_names_tests_that_run(section: str) -> None:
+    wrong = []
+    for name, (how, tests) in rows(section).items():
+        assert how.startswith(VERDICTS), name
+        if not tests and not how.startswith("not yet"):
+            wrong.append(name)
+        wrong += [test for test in tests if not runs(test)]
+    assert wrong == []
+
+
+def runs(test: str) -> bool:
+    """Whether the test exists and no mark skips it or expects it to fail."""
+    path, _, name = test.partition("::")
+    file = TESTS / path
+    source = file.read_text(encoding="utf-8") if file.is_file() else ""
+    found = re.search(rf"((?:^@.*\n(?:[ )\]].*\n)*)*)^(?:async )?def {name}\(", source, re.MULTILINE)
+    return found is not None and not re.search(r"mark\.(skip|xfail)", found.group(1))
