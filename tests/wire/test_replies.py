@@ -21,7 +21,7 @@ from arriero.core.events import (
 )
 from arriero.core.model import ModelDetails, ModelSpec, RunningModel, ShownModel
 from arriero.core.request import GenerateRequest, ToolCall
-from arriero.protocols import ollama_models, ollama_reply, openai_reply
+from arriero.protocols import anthropic_models, anthropic_reply, ollama_models, ollama_reply, openai_reply
 from arriero.protocols.call import Call
 from arriero.protocols.openai_chat_reply import ChatReply
 from arriero.protocols.openai_completion_reply import CompletionReply
@@ -92,7 +92,9 @@ ENCODERS: dict[str, Callable[[], ReplyEncoder]] = {
     "openai_completion_usage": lambda: CompletionReply(
         call(chat=False, include_usage=True), "0123456789", 1790000000
     ),
+    "anthropic_messages": lambda: anthropic_reply.MessageReply(call(chat=True), "0123456789", 1790000000),
 }
+WHOLE = ("ollama_generate", "ollama_chat", "openai_chat", "openai_completion", "anthropic_messages")
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -105,7 +107,7 @@ def test_streamed(encoder: str, script: str, golden: Golden) -> None:
 
 
 @pytest.mark.parametrize("script", ["text", "logprobs", "calls"])
-@pytest.mark.parametrize("encoder", ["ollama_generate", "ollama_chat", "openai_chat", "openai_completion"])
+@pytest.mark.parametrize("encoder", WHOLE)
 def test_whole(encoder: str, script: str, golden: Golden) -> None:
     whole = ENCODERS[encoder]().whole(SCRIPTS[script], NOW)
     msgspec.json.decode(whole)
@@ -157,6 +159,8 @@ def test_about_models(golden: Golden) -> None:
     golden("replies/ollama-ps.json", ollama_models.encode_ps([RUNNING, for_ever], NOW) + b"\n")
     golden("replies/openai-models.json", openai_reply.encode_models([SPEC]) + b"\n")
     golden("replies/openai-model.json", openai_reply.encode_model(SPEC) + b"\n")
+    golden("replies/anthropic-models.json", anthropic_models.encode_models([SPEC], {}) + b"\n")
+    golden("replies/anthropic-model.json", anthropic_models.encode_model(SPEC) + b"\n")
 
 
 ERRORS = (
@@ -174,6 +178,7 @@ ERRORS = (
 def test_errors(golden: Golden) -> None:
     golden("replies/ollama-errors.ndjson", b"\n".join(map(ollama_reply.encode_error, ERRORS)) + b"\n")
     golden("replies/openai-errors.ndjson", b"\n".join(map(openai_reply.encode_error, ERRORS)) + b"\n")
+    golden("replies/anthropic-errors.ndjson", b"\n".join(map(anthropic_reply.encode_error, ERRORS)) + b"\n")
 
 
 @pytest.mark.parametrize("encoder", ["ollama_generate", "ollama_chat"])

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from arriero.core.model import ModelSpec
-from arriero.protocols import ollama_request, openai_request
+from arriero.protocols import anthropic_request, ollama_request, openai_request
 from arriero.protocols.call import Call, Find
 from tests.wire.conftest import HERE, Golden
 
@@ -18,6 +18,7 @@ DECODERS: dict[str, Callable[[bytes, Find], Call]] = {
     "ollama_chat": ollama_request.decode_chat,
     "openai_chat": openai_request.decode_chat,
     "openai_completion": openai_request.decode_completion,
+    "anthropic_messages": anthropic_request.decode_messages,
 }
 
 

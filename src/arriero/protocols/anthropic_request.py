@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from arriero.core.constraint import Constraint
-from arriero.core.errors import UnsupportedFeature
+from arriero.core.errors import InvalidRequest, UnsupportedFeature
 from arriero.core.model import ModelSpec
 from arriero.core.request import GenerateRequest, Message
 from arriero.protocols.anthropic_fields import bad, check_fields, read_sampling, text_field, unsupported
@@ -61,7 +61,7 @@ def decode_messages(body: bytes, find: Find, *, strip_headers: bool = True, unkn
         raise bad("max_tokens", "must be greater than thinking.budget_tokens")
     request, ignored = _prompt(fields, spec, thinking, strip_headers)
     request = msgspec.structs.replace(
-        request, sampling=read.sampling, load=read.load, keep_alive=read_keep_alive(fields.get("keep_alive"))
+        request, sampling=read.sampling, load=read.load, keep_alive=_keep_alive(fields)
     )
     return Call(
         request=request,
@@ -98,6 +98,13 @@ def _model(fields: dict[str, Any]) -> str:
     if not isinstance(model, str) or not model:
         raise bad("model", "field required" if not model else "must be a string")
     return model
+
+
+def _keep_alive(fields: dict[str, Any]) -> float | None:
+    try:
+        return read_keep_alive(fields.get("keep_alive"))
+    except InvalidRequest as error:
+        raise bad("keep_alive", error.message) from None
 
 
 def _prompt(
