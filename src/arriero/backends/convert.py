@@ -13,20 +13,26 @@ _THE_FILES = 2
 
 
 class _Report(msgspec.Struct):
-    completed: int
-    total: int
+    completed: int = 0
+    total: int = 0
+    note: str = ""
 
 
-def convert(conversion: Conversion, watch: Watch) -> None:
-    """Write the GGUF that `conversion` describes; InvalidRequest if its files make none, StoreError. Blocks.
+def convert(conversion: Conversion, watch: Watch) -> list[str]:
+    """Write the GGUF that `conversion` describes; return what there is to know about it. Blocks.
 
+    InvalidRequest if its files make none, StoreError for everything else.
     `watch` gets bytes done and in all while it runs, and may raise to give up; the process is gone then.
     """
-    last = _Report(0, 0)
+    last, notes = _Report(), []
 
     def take(line: bytes) -> None:
         nonlocal last
-        last = msgspec.json.decode(line, type=_Report)
+        report = msgspec.json.decode(line, type=_Report)
+        if report.note:
+            notes.append(report.note)
+            return
+        last = report
         watch(last.completed, last.total)
 
     job = msgspec.json.encode(conversion)
@@ -36,3 +42,4 @@ def convert(conversion: Conversion, watch: Watch) -> None:
         if error.status == _THE_FILES:
             raise InvalidRequest(error.reason) from None
         raise StoreError(f"cannot convert: {error.reason}") from None
+    return notes

@@ -22,6 +22,10 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
+def _say(report: dict[str, int | str]) -> None:
+    print(msgspec.json.encode(report).decode(), flush=True)
+
+
 def main() -> int:
     """Convert; blocks."""
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Conversion)
@@ -29,10 +33,11 @@ def main() -> int:
     from arriero.convert.model import convert
 
     def watch(completed: int, total: int) -> None:
-        print(msgspec.json.encode({"completed": completed, "total": total}).decode(), flush=True)
+        _say({"completed": completed, "total": total})
 
     try:
-        convert({name: Path(path) for name, path in job.files.items()}, Path(job.target), watch)
+        for note in convert({name: Path(path) for name, path in job.files.items()}, Path(job.target), watch):
+            _say({"note": note})
     except InvalidRequest as error:
         print(error.message, file=sys.stderr)
         return 2

@@ -17,12 +17,23 @@ from arriero.core.errors import InvalidRequest
 FAMILIES = {
     "BertModel": "bert:Bert",
     "BertForMaskedLM": "bert:Bert",
+    "LlamaForCausalLM": "llama:Llama",
+    "LLaMAForCausalLM": "llama:Llama",
+    "MistralForCausalLM": "llama:Llama",
+    "Qwen2ForCausalLM": "qwen:Qwen2",
+    "Qwen3ForCausalLM": "qwen:Qwen3",
+    "Gemma3ForCausalLM": "gemma:Gemma3",
+    "Gemma3ForConditionalGeneration": "gemma:Gemma3WithImages",
+    "Phi3ForCausalLM": "phi3:Phi3",
 }
 """Classes that config.json may name: where their conversion is."""
 
 
-def convert(files: dict[str, Path], target: Path, watch: Callable[[int, int], None]) -> None:
-    """Write the GGUF of the model in `files` to `target`; InvalidRequest says what is wrong with it."""
+def convert(files: dict[str, Path], target: Path, watch: Callable[[int, int], None]) -> list[str]:
+    """Write the GGUF of the model in `files` to `target`; return what there is to know about it.
+
+    InvalidRequest says what is wrong with the files; nothing is written then.
+    """
     source = Source(files)
     config = source.object("config.json")
     named = config.get("architectures")
@@ -32,5 +43,8 @@ def convert(files: dict[str, Path], target: Path, watch: Callable[[int, int], No
     module, _, name = FAMILIES[architecture].partition(":")
     family: type[Family] = getattr(importlib.import_module(f"arriero.convert.architectures.{module}"), name)
     out = Output(target, gguf.MODEL_ARCH_NAMES[family.architecture])
-    family(source, Config(config), out, Weights(source)).convert()
+    inner = config.get("text_config")
+    numbers = {**config, **inner} if isinstance(inner, dict) else config
+    family(source, Config(numbers), out, Weights(source)).convert()
     out.write(watch)
+    return sorted(out.notes)

@@ -37,13 +37,10 @@ class Output:
     def __init__(self, target: Path, architecture: str) -> None:
         self.keys: Any = gguf.GGUFWriter(target, architecture)
         self._target = target
+        self.shapes: dict[str, tuple[int, ...]] = {}  # of the tensors announced so far
+        self.notes: set[str] = set()  # what whoever asked for the file should know about it
         self._planned: list[_Planned] = []
         self._bytes: dict[Any, int] = {}
-
-    @property
-    def names(self) -> set[str]:
-        """Names of the tensors announced so far."""
-        return {planned.name for planned in self._planned}
 
     def tensor(self, name: str, source: Tensor, change: Change | None = None, *, exact: bool = False) -> None:
         """Announce a tensor: vectors and `exact` ones in F32, BF16 as it is, others in F16 where their values fit."""
@@ -76,6 +73,7 @@ class Output:
         size = math.prod(shape) * (4 if kind == Kind.F32 else 2)
         self.keys.add_tensor_info(name, shape, np.dtype(np.float32 if kind == Kind.F32 else np.uint16), size, kind)
         self._planned.append(_Planned(name, kind, load, size))
+        self.shapes[name] = shape
         if len(shape) > 1:
             self._bytes[kind] = self._bytes.get(kind, 0) + size
 

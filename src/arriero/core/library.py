@@ -57,5 +57,5 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True):
     base: str = ""
 
 
-Convert = Callable[[Conversion, Watch], None]
-"""Makes the GGUF; InvalidRequest if the files make none."""
+Convert = Callable[[Conversion, Watch], list[str]]
+"""Makes the GGUF and returns what there is to know about it; InvalidRequest if the files make none."""

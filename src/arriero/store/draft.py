@@ -105,7 +105,8 @@ class Draft:
         with self._room("convert") as target:
             named = {name: str(path) for name, path in files.items()}
             conversion = Conversion(kind=kind, files=named, target=str(target), base=str(base or ""))
-            self.tools.convert(conversion, lambda done, all_: self.report(_progress(doing, done, all_)))
+            for note in self.tools.convert(conversion, lambda done, all_: self.report(_progress(doing, done, all_))):
+                self.report(Progress(status=note))
             if kind != "adapter" and wanted is not None and (layer := self.quantized(target, wanted)) is not None:
                 return layer
             return self._adopted("adapter" if kind == "adapter" else "model", target)

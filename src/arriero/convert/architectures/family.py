@@ -93,7 +93,7 @@ class Family:
             mapped = self.names.get_name(key=name, try_suffixes=(".weight", ".bias"))
             if mapped is None:
                 raise InvalidRequest(f"tensor {tensor.name} has no place in this architecture")
-            if mapped in self.out.names:
+            if mapped in self.out.shapes:
                 raise InvalidRequest(f"tensor {tensor.name} is there twice, as {mapped}")
             if any(size == 0 for size in tensor.shape):
                 raise InvalidRequest(f"tensor {tensor.name} is empty")
