@@ -39,7 +39,7 @@ class Family:
             return self.make(repairer)
         rules = self.rules
         if repairer.mode != "off":
-            known = {rule.opens for rule in rules}
+            known = {*(rule.opens for rule in rules), *self.before, *self.after, *self.skips}
             rules += tuple(rule for rule in STRAYS if rule.opens not in known)
         return SectionParser(rules, repairer, before=self.before, after=self.after, skips=self.skips)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 from arriero.core.request import ToolCall
 from arriero.text.tool_calls.repair import Repairer
@@ -37,46 +39,64 @@ def named(head: str) -> Read:
     return read
 
 
-def members(
-    head: str,
-    member: str,
-    rest: str = r"\s*\Z",
-    *,
-    unescape: bool = False,
-    strip_line: bool = True,
-) -> Read:
-    """A head with the group `name`, then members that match `member` with the groups `key` and `value`, then `rest`.
+@dataclass(frozen=True, slots=True)
+class Members:
+    """Reads a head with the group `name`, then members whose values stand bare between markers.
 
-    `member` must match from where the one before ended, white space between. `strip_line`: one line break at either end
-    of a value is notation.
+    All are regular expressions but `value_closes`. `key_closes` stands between a key and its value. A value ends at
+    `value_closes` with another member, `rest` or the end behind it, so that a value may hold that text. One line break
+    at either end of a value is notation.
     """
-    head_pattern, member_pattern = re.compile(head, re.DOTALL), re.compile(rf"\s*{member}", re.DOTALL)
-    rest_pattern = re.compile(rest, re.DOTALL)
 
-    def read(body: str, repairer: Repairer, cut: bool) -> Found:
-        found = head_pattern.match(body)
-        if found is None:
-            return repairer.read(body, cut=cut)  # some write the JSON notation inside
-        name, at = found["name"].strip().strip("\"'"), found.end()
-        bare: list[tuple[str, str]] = []
-        while (one := member_pattern.match(body, at)) is not None:
-            value = one["value"]
-            if strip_line:
-                value = value.removeprefix("\n").removesuffix("\n")
-            bare.append((one["key"].strip().strip("\"'"), value))
-            at = one.end()
-        if not rest_pattern.match(body, at):
-            tail = body[at:].strip()
-            if not bare and tail[:1] == "{":  # `<function=f>{"a": 1}</function>`
-                return repairer.named(name, tail, cut=cut, whole=body)
-            if cut or repairer.mode == "off":
+    head: str
+    key_opens: str
+    key_closes: str
+    value_closes: str
+    rest: str = r"\Z"
+    cdata: bool = False  # a value may stand in `<![CDATA[…]]>`
+
+    def __call__(self, body: str, repairer: Repairer, cut: bool) -> Found:
+        """Implements Read."""
+        exact, loose = _patterns(self)
+        head = re.compile(self.head, re.DOTALL).match(body)
+        if head is None:
+            return repairer.read(body, cut=cut)  # some write the JSON notation between the same markers
+        name = head["name"].strip().strip("\"'")
+        if body[head.end() :].lstrip()[:1] == "{":  # `<function=f>{"a": 1}</function>`
+            return repairer.named(name, body[head.end() :], cut=cut, whole=body)
+        bare, at = self._members(exact, body, head.end())
+        notes: tuple[str, ...] = ()
+        if not self._ends(body, at):
+            bare, at = self._members(loose, body, head.end())
+            notes = ("missing_closer",)
+            if cut or repairer.mode == "off" or not self._ends(body, at):
                 repairer.lose("The call's members could not be read.", body)
                 return None
-            repairer.lose("The call's members could not be read.", body)
-            return None
         if cut:
             repairer.lose("The call is cut off.", body)
             return None
-        return repairer.accept([RawCall(name, bare=tuple(bare))], (), body)
+        return repairer.accept([RawCall(name, bare=tuple(bare))], notes, body)
 
-    return read
+    def _members(self, pattern: re.Pattern[str], body: str, at: int) -> tuple[list[tuple[str, str]], int]:
+        bare = []
+        while (one := pattern.match(body, at)) is not None and one.end() > at:
+            value = one["value"]
+            if self.cdata and value.startswith("<![CDATA[") and value.endswith("]]>"):
+                value = value[len("<![CDATA[") : -len("]]>")]
+            else:
+                value = value.removeprefix("\n").removesuffix("\n")
+            bare.append((one["key"].strip().strip("\"'"), value))
+            at = one.end()
+        return bare, at
+
+    def _ends(self, body: str, at: int) -> bool:
+        return re.compile(rf"\s*{self.rest}").match(body, at) is not None
+
+
+@lru_cache(maxsize=64)
+def _patterns(members: Members) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    closes = re.escape(members.value_closes)
+    head = rf"\s*{members.key_opens}(?P<key>[^<>\n]{{1,256}}?){members.key_closes}(?P<value>.*?)"
+    exact = re.compile(rf"{head}{closes}(?=\s*(?:{members.key_opens}|{members.rest}))", re.DOTALL)
+    loose = re.compile(rf"{head}(?:{closes}|(?={members.key_opens}|{members.rest}))", re.DOTALL)
+    return exact, loose

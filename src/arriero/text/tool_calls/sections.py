@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from arriero.core.request import ToolCall
 from arriero.text.tool_calls.base import Item
@@ -50,7 +50,7 @@ class SectionParser:
     """Implements ToolCallParser for one answer. Linear in its length.
 
     `before` and `after` are markers around all calls: they are dropped where a call adjoins them, else they are text.
-    `skips` are markers that are dropped wherever they stand outside of calls.
+    `skips` are markers that are dropped wherever they stand outside of calls, `first_skips` at the answer's beginning.
     """
 
     def __init__(
@@ -61,11 +61,13 @@ class SectionParser:
         before: tuple[str, ...] = (),
         after: tuple[str, ...] = (),
         skips: tuple[str, ...] = (),
+        first_skips: tuple[str, ...] = (),
     ) -> None:
         self._repairer = repairer
         self._anywhere = {rule.opens: rule for rule in rules if not rule.at_start}
         self._at_start = {rule.opens: rule for rule in rules if rule.at_start}
         self._before, self._after, self._skips = before, after, frozenset(skips)
+        self._first_skips = first_skips
         self._search = _alternatives((*self._anywhere, *before, *skips))
         self._held = ""  # outside of calls: what could be the beginning of a marker
         self._lead = ""  # white space and `before` markers, given back if no call follows
@@ -185,6 +187,10 @@ class SectionParser:
                     at = moved
                     continue
             found = self._search.search(text, at)
+            if found is not None and self._may_grow(text, found.start()):
+                self._pass(text, at, found.start(), out)
+                self._held = text[found.start() :]
+                return len(text)
             end = len(text) - self._partial(text, at) if found is None else found.start()
             self._pass(text, at, end, out)
             if found is None:
@@ -206,7 +212,7 @@ class SectionParser:
         space = "" if self._after_call and not self._lead else text[at:after]
         marks = [*self._anywhere, *self._before, *self._skips]
         marks += [*self._after] if self._after_call else []
-        marks += [*self._at_start] if not self._begun else []
+        marks += [*self._at_start, *self._first_skips] if not self._begun else []
         rest = text[after : after + self._longest]
         mark = max((mark for mark in marks if rest.startswith(mark)), key=len, default=None)
         partial = any(len(one) > len(rest) and one.startswith(rest) for one in marks)
@@ -227,15 +233,19 @@ class SectionParser:
         if self._after_call and mark in self._after:
             self._lead = ""
             return after + len(mark)
+        if mark in self._first_skips and mark not in self._anywhere:
+            self._lead, self._begun = "", True
+            return after + len(mark)
         rule = self._at_start.get(mark)
         if rule is not None and mark not in self._anywhere:
             self._enter(rule)
             return after if rule.inclusive else after + len(mark)
         return self._take(mark, after + len(mark), out)
 
-    @property
+    @cached_property
     def _longest(self) -> int:
-        return max(len(mark) for mark in (*self._anywhere, *self._at_start, *self._before, *self._after, *self._skips))
+        marks = (*self._anywhere, *self._at_start, *self._before, *self._after, *self._skips, *self._first_skips)
+        return max(len(mark) for mark in marks)
 
     def _take(self, mark: str, end: int, out: list[Item]) -> int:
         """A marker stands before `end`: enter the call, or keep or drop the marker."""
@@ -273,6 +283,13 @@ class SectionParser:
             else:
                 out.append(text)
             self._begun, self._after_call = True, False
+
+    def _may_grow(self, text: str, at: int) -> bool:
+        """Whether the marker there may become a longer one with what follows."""
+        tail = text[at : at + self._longest]
+        return at + len(tail) == len(text) and any(
+            len(mark) > len(tail) and mark.startswith(tail) for mark in (*self._anywhere, *self._before, *self._skips)
+        )
 
     def _partial(self, text: str, at: int) -> int:
         """How many of the last characters could be the beginning of a marker."""

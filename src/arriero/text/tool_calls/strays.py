@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from arriero.text.tool_calls.reads import json_calls, members, perhaps_json_calls
+from arriero.text.tool_calls.reads import Members, json_calls, perhaps_json_calls
 from arriero.text.tool_calls.repair.reading import ARGUMENT_KEYS, NAME_KEYS
 from arriero.text.tool_calls.sections import Rule
 
@@ -28,10 +28,7 @@ STRAYS: tuple[Rule, ...] = (
     Rule("<|python_tag|>", json_calls),
     Rule(
         "<function=",
-        members(
-            r"(?P<name>[^>\s]{1,128})>",
-            r"<parameter=(?P<key>[^>\s]{1,128})>(?P<value>.*?)</parameter>",
-        ),
+        Members(r"(?P<name>[^>\s]{1,128})>", "<parameter=", ">", "</parameter>"),
         closes=("</function>",),
         quoted=False,
     ),

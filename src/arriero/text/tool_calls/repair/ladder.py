@@ -70,7 +70,7 @@ class Repairer:
         notes: list[str] = []
         try:
             for one in self._values(text, cut) if text.strip() else ():
-                notes += one.repairs
+                notes += [note for note in one.repairs if note != "fence"]  # some families have it
                 if one.is_text:
                     found.append(one.value)
                 elif any(isinstance(earlier, RawCall) for earlier in found):

@@ -1,0 +1,153 @@
+"""gpt-oss's harmony: messages in channels. Analysis is thinking, what is addressed to a tool a call, the rest text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from arriero.core.request import ToolCall
+from arriero.text.markers import held_back
+from arriero.text.tool_calls.base import Envelope, Item, Thought, json_text
+from arriero.text.tool_calls.family import Family
+from arriero.text.tool_calls.repair import Repairer
+from arriero.text.tool_calls.sections import MAX_CALL, PIECE
+
+START, CHANNEL, MESSAGE = "<|start|>", "<|channel|>", "<|message|>"
+END, CALL, RETURN = "<|end|>", "<|call|>", "<|return|>"
+MAX_HEADER = 512  # characters; what is longer is text
+_STOPS = (START, CHANNEL, END, CALL, RETURN)
+_STOP = re.compile("|".join(re.escape(mark) for mark in _STOPS))
+_BEGINNINGS = (START, CHANNEL, " to=", "to=")
+_HEADER_END = re.compile("|".join(re.escape(mark) for mark in (MESSAGE, END, CALL, RETURN)))
+_RECIPIENT = re.compile(r"\bto=([^\s<]{1,200})")
+_CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)")
+
+
+class Parser:
+    """Implements ToolCallParser for one answer, which begins behind `<|start|>assistant`. Linear in its length."""
+
+    def __init__(self, repairer: Repairer) -> None:
+        self._repairer = repairer
+        self._state = "start"  # start, header, thinking, call, text
+        self._held = ""
+        self._header = ""
+        self._tool = ""
+        self._pieces: list[str] = []  # of a call
+        self._size = 0
+
+    def feed(self, text: str) -> list[Item]:
+        """Take a piece of the answer; return what is certain by now."""
+        out: list[Item] = []
+        for at in range(0, len(text), PIECE):
+            self._held += text[at : at + PIECE]
+            while self._step(out):
+                pass
+        return out
+
+    def finish(self, *, cut: bool = False) -> list[Item]:
+        """Return what is still held; a call whose end never came counts if it is whole."""
+        out: list[Item] = []
+        if self._state == "call":
+            self._pieces.append(self._held)
+            self._end_call(out, "", cut=cut)
+        elif self._state == "header":
+            out += [self._header + self._held] if self._shows_header() else []
+        elif self._held:
+            out.append(Thought(self._held) if self._state == "thinking" else self._held)
+        self._held = ""
+        return out
+
+    def _shows_header(self) -> bool:
+        """Whether a header without its message is worth showing: not the bare beginning of a turn."""
+        return bool(_RECIPIENT.search(self._header + self._held))
+
+    def _step(self, out: list[Item]) -> bool:
+        """Do one move; False when more text is needed."""
+        if self._state == "start":
+            return self._look_for_header()
+        if self._state == "header":
+            return self._read_header(out)
+        return self._read_body(out)
+
+    def _look_for_header(self) -> bool:
+        if any(self._held.startswith(mark) for mark in _BEGINNINGS):
+            self._state, self._header = "header", ""
+            return True
+        if any(mark.startswith(self._held) for mark in _BEGINNINGS):
+            return False
+        self._state = "text"
+        return True
+
+    def _read_header(self, out: list[Item]) -> bool:
+        found = _HEADER_END.search(self._held)
+        if found is None or found.start() > MAX_HEADER:
+            if len(self._held) <= MAX_HEADER + len(MESSAGE):
+                return False
+            out.append(self._held[:MAX_HEADER])
+            self._held, self._state = self._held[MAX_HEADER:], "text"
+            return True
+        self._header, self._held = self._held[: found.end()], self._held[found.end() :]
+        if found.group() != MESSAGE:  # a header without a message says nothing
+            if self._shows_header():
+                out.append(self._header)
+            self._state, self._header = "start", ""
+            return True
+        recipient, channel = _RECIPIENT.search(self._header), _CHANNEL.search(self._header)
+        if recipient is not None and recipient.group(1) not in ("assistant", "user", "all"):
+            self._state, self._tool = "call", recipient.group(1)
+            self._pieces, self._size = [], 0
+        else:
+            self._state = "thinking" if channel is not None and channel.group(1) == "analysis" else "text"
+        return True
+
+    def _read_body(self, out: list[Item]) -> bool:
+        found = _STOP.search(self._held)
+        end = found.start() if found else len(self._held) - max(held_back(self._held, mark) for mark in _STOPS)
+        text, rest = self._held[:end], self._held[end:]
+        if self._state == "call":
+            self._pieces.append(text)
+            self._size += len(text)
+            if self._size > MAX_CALL:
+                out.append(self._header + "".join(self._pieces))
+                self._state = "text"
+        elif text:
+            out.append(Thought(text) if self._state == "thinking" else text)
+        if found is None:
+            self._held = rest
+            return False
+        ends = found.group() in (END, CALL, RETURN)
+        if self._state == "call":
+            self._end_call(out, found.group() if ends else "", cut=False)
+        self._held = rest[len(found.group()) :] if ends else rest
+        self._state = "start"
+        return True
+
+    def _end_call(self, out: list[Item], mark: str, *, cut: bool) -> None:
+        body = "".join(self._pieces)
+        name = self._tool.removeprefix("functions.")
+        calls = self._repairer.named(name, body, cut=cut, whole=self._header + body)
+        out += [self._header + body + mark] if calls is None else calls
+
+
+def _write(calls: Sequence[ToolCall]) -> str:
+    return f"{START}assistant".join(
+        f"{CHANNEL}commentary to=functions.{call.name} <|constrain|>json{MESSAGE}{json_text(call.arguments)}{CALL}"
+        for call in calls
+    )
+
+
+FAMILY = Family(
+    name="harmony",
+    envelope=Envelope(
+        opens=f"{CHANNEL}commentary to=functions.",
+        shape="named",
+        between=f" <|constrain|>json{MESSAGE}",
+        closes=CALL,
+        separator=f"{START}assistant",
+    ),
+    matches=lambda source: CHANNEL in source and MESSAGE in source and "commentary" in source,
+    make=Parser,
+    writes=_write,
+    more_markers=(START, CHANNEL, MESSAGE, END, CALL, RETURN, "<|constrain|>"),
+    splits_thinking=True,
+)
