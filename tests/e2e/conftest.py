@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.e2e.automaton import write_automaton
 from tests.e2e.serving import Server, serve
 
 
@@ -23,6 +24,17 @@ def exact_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     environment = {"ARRIERO_DETERMINISTIC": "1"}
     with serve(tmp_path_factory.mktemp("exact server"), environment=environment) as running:
         running.load()
+        yield running
+
+
+@pytest.fixture(scope="session")
+def known_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with the demo and `known`, a model whose answers are known beforehand, shared."""
+    home = tmp_path_factory.mktemp("known server")
+    model = write_automaton(home / "known.gguf")
+    with serve(home, "--model", f"known={model}", environment={"OLLAMA_MODELS": str(home / "models")}) as running:
+        running.load("demo")
+        running.load("known")
         yield running
 
 
