@@ -177,6 +177,8 @@ def _worker(environ: Mapping[str, str]) -> dict[str, Any]:
     options: dict[str, Any] = {}
     if truthy(environ, "ARRIERO_DETERMINISTIC"):
         options["deterministic"] = True
+    if environ.get("ARRIERO_HOLD_CALLS"):
+        options["hold_calls"] = truthy(environ, "ARRIERO_HOLD_CALLS", True)
     if environ.get("ARRIERO_PREFIX_CACHE"):
         options["prefix_cache"] = truthy(environ, "ARRIERO_PREFIX_CACHE", True)
     for option, name in (("memory_bytes", "ARRIERO_MEMORY"), ("parked_bytes", "ARRIERO_PREFIX_CACHE_SIZE")):

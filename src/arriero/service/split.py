@@ -6,13 +6,13 @@ import secrets
 
 import msgspec
 
-from arriero.core.errors import TemplateError
 from arriero.core.events import Accepted, Event, Failed, Finished, TextDelta, ThinkingDelta, TokenLogprob, ToolCallDelta
 from arriero.core.model import ModelSpec
 from arriero.core.request import GenerateRequest, ToolCall
+from arriero.text.answer_tags import answer_tags
 from arriero.text.go_template.parser import parse
-from arriero.text.template_traits import ThinkingTags, thinking_tags, tool_call_tag
-from arriero.text.thinking import CLOSE, OPEN, ThinkingSplitter
+from arriero.text.template_traits import tool_call_tag
+from arriero.text.thinking import ThinkingSplitter
 from arriero.text.tool_calls import Item, Repairer, Thought, ToolCallParser, choose
 from arriero.text.tool_calls.tagged import RepairedTagged
 
@@ -22,34 +22,18 @@ def new_call_id() -> str:
     return f"call_{secrets.token_hex(12)}"
 
 
-def _tags(spec: ModelSpec, request: GenerateRequest) -> ThinkingTags:
-    """What stands around the thinking in the answer; none where nothing is split."""
-    if request.raw or request.prompt_tokens is not None or "thinking" not in spec.capabilities:
-        return ThinkingTags()
-    if not spec.uses_go_template and request.template is None:
-        return ThinkingTags(OPEN, CLOSE)
-    if request.think is False:  # as Ollama has it: what then looks like thinking is answer
-        return ThinkingTags()
-    own = spec.go_template if spec.uses_go_template else None
-    found = (_thinking_tags(source) for source in (request.template, own) if source is not None)
-    return next((tags for tags in found if tags), ThinkingTags())
-
-
-def _thinking_tags(source: str) -> ThinkingTags:
-    try:
-        return thinking_tags(parse(source))
-    except TemplateError:  # the worker says so
-        return ThinkingTags()
-
-
 def _call_parser(spec: ModelSpec, request: GenerateRequest, repairer: Repairer) -> ToolCallParser | None:
     """What finds the calls in the answer, by the template that asked for them."""
-    if request.raw or request.prompt_tokens is not None or not request.tools:
+    if request.raw or request.prompt_tokens is not None:
         return None
-    if spec.uses_go_template:
+    family = choose((spec.go_template if spec.uses_go_template else spec.chat_template) or "")
+    if family.splits_thinking:
+        return family.parser(repairer)
+    if not request.tools:
+        return None
+    if spec.uses_go_template and family.name == "generic":
         return RepairedTagged(tool_call_tag(parse(spec.go_template or "")), repairer)
-    family = choose(spec.chat_template or "")
-    return None if family is None else family.parser(repairer)
+    return family.parser(repairer)
 
 
 class Splitter:
@@ -61,7 +45,7 @@ class Splitter:
 
     def __init__(self, spec: ModelSpec, request: GenerateRequest, *, mode: str = "warn", dedupe: bool = True) -> None:
         self.repairer = Repairer(request.tools, mode, dedupe=dedupe)
-        self._tags = _tags(spec, request)
+        self._tags = answer_tags(spec, request)
         self._thinking = self._new_thinking(False) if self._tags else None
         self._calls = _call_parser(spec, request, self.repairer)
         self._count = 0

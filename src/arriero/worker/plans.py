@@ -94,8 +94,8 @@ class Plans:
     def _form(self) -> CallForm | None:
         if not self._spec.uses_go_template:
             family = choose(self._jinja or "")
-        else:
-            tag = tool_call_tag(parse(self._spec.go_template or ""))
-            begins = (one for one in FAMILIES if (one.envelope.before + one.envelope.opens).strip() == tag)
-            family = next(begins, None)
-        return None if family is None else call_form(family.envelope)
+            return None if family is None or family.writes is not None else call_form(family.envelope)
+        tag = tool_call_tag(parse(self._spec.go_template or ""))
+        envelopes = (family.envelope for family in FAMILIES if family.writes is None)
+        begins = (one for one in envelopes if (one.before + one.opens).strip() == tag)
+        return next((form for form in map(call_form, begins) if form is not None), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
 from collections import OrderedDict
@@ -55,6 +56,8 @@ class MaskCompiler:
             program = self._program(plan)
         except (_GrammarError, ValueError) as error:
             raise InvalidRequest(f"{param} cannot be used: {error}", param=param) from None
+        if program == Program():
+            return None
         if plan.thinking is not None:
             opens, closes = plan.thinking
             program = dataclasses.replace(
@@ -66,14 +69,17 @@ class MaskCompiler:
         return AnswerMask(self._vocabulary, program)
 
     def _program(self, plan: AnswerPlan) -> Program:
+        """Compile with closed objects; where that cannot be, with open ones; then without the tools that cannot."""
+        with contextlib.suppress(_GrammarError):
+            return self._with(plan, plan.calls, close=True)
         try:
-            return self._with(plan, plan.calls)
+            return self._with(plan, plan.calls, close=False)
         except _GrammarError:
             if plan.calls is None:
                 raise
-            return self._with(plan, self._holdable(plan.calls))
+            return self._with(plan, self._holdable(plan.calls), close=False)
 
-    def _with(self, plan: AnswerPlan, calls: CallRules | None) -> Program:
+    def _with(self, plan: AnswerPlan, calls: CallRules | None, *, close: bool) -> Program:
         """The grammar of the whole answer (the constraint, calls, or either), or of what a call's marker opens."""
         constraint = plan.constraint
 
@@ -85,13 +91,15 @@ class MaskCompiler:
 
         if calls is not None and constraint is None and not calls.required:
             trigger = self._trigger(calls.form)
-            grammar = self._grammar("SPACE calls", lambda new: new.add_calls(calls, trigger))
+            if not trigger:
+                return Program()
+            grammar = self._grammar("SPACE calls", lambda new: new.add_calls(calls, trigger), close)
             strict = any(tool.strict for tool in calls.tools)
             return Program(call=grammar, opens_call=self._marker(trigger), parallel=calls.parallel, strict=strict)
         either = calls is not None and constraint is not None and not calls.required
         start = "answer | calls" if either else "answer" if calls is None else "calls"
-        answer = self._grammar(start, fill)
-        later = None if plan.thinking is None else self._grammar(f"SPACE ({start})", fill)
+        answer = self._grammar(start, fill, close)
+        later = None if plan.thinking is None else self._grammar(f"SPACE ({start})", fill, close)
         return Program(answer=answer, later=later)
 
     def _holdable(self, calls: CallRules) -> CallRules:
@@ -108,9 +116,9 @@ class MaskCompiler:
             return msgspec.structs.replace(tool, parameters={})
         return tool
 
-    def _grammar(self, start: str, fill: Callable[[Grammar], None]) -> llguidance.LLMatcher:
+    def _grammar(self, start: str, fill: Callable[[Grammar], None], close: bool) -> llguidance.LLMatcher:
         assert self._vocabulary is not None
-        new = Grammar(start, self._vocabulary.spell)
+        new = Grammar(start, self._vocabulary.spell, close=close)
         fill(new)
         return self._compiled(new.text)
 
@@ -133,9 +141,14 @@ class MaskCompiler:
             return made.deep_copy()
 
     def _trigger(self, form: CallForm) -> str:
-        """What the model says first of a call: its first control token, or the text up to the first white space."""
+        """What the model says first of a call: its first control token, or the text up to the first white space.
+
+        Empty where calls have no mark: nothing tells them from an answer that is JSON.
+        """
         assert self._vocabulary is not None
         head = (form.before + form.opens).lstrip()
+        if len(head) < 3:  # a bracket
+            return ""
         first = self._vocabulary.spell(head)[0]
         if isinstance(first, int):
             return next(head[:end] for end in range(1, len(head) + 1) if self._vocabulary.spell(head[:end]) == [first])

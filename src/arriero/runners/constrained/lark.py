@@ -14,7 +14,10 @@ from llguidance import regex_to_lark
 from llguidance.gbnf_to_lark import any_to_lark
 
 from arriero.core.constraint import CallRules, Constraint, HeldTool
+from arriero.runners.constrained.schema import closed, plain
 
+# Forced text would come in the tokens that the tokenizer makes of it alone, after a space of its own with some.
+_NO_FORCING = '%llguidance {"no_forcing": true}'
 # A model that may put any amount of white space can put it for ever.
 _JSON_SPACE = r"\n[ \t]{0,40}|[ \t]{1,2}"
 _OPTIONS = {"whitespace_pattern": _JSON_SPACE}
@@ -28,11 +31,12 @@ _INNER = "client"
 class Grammar:
     """Rules of one grammar as they come together; `text` is what llguidance compiles."""
 
-    def __init__(self, start: str, spell: Callable[[str], list[str | int]] = lambda text: [text]) -> None:
-        """`spell` cuts a text into plain texts and the ids of control tokens that are written in it."""
-        self._rules = [f"start: {start}", _SPACE]
+    def __init__(self, start: str, spell: Callable[[str], list[str | int]], *, close: bool) -> None:
+        """`spell` cuts a text into plain texts and the ids of control tokens; `close` as for `json_rule`."""
+        self._rules = [_NO_FORCING, f"start: {start}", _SPACE]
         self._inner: str | None = None
         self._spell = spell
+        self._close = close
 
     @property
     def text(self) -> str:
@@ -61,7 +65,7 @@ class Grammar:
         self._rules.append("call: " + " | ".join(f"call_{index}" for index in range(len(rules.tools))))
         for index, tool in enumerate(rules.tools):
             self._rules.append(f"call_{index}: {self._body(form.body, tool.name, f'arguments_{index}')}")
-            self._rules.append(f"arguments_{index}: {arguments_rule(tool)}")
+            self._rules.append(f"arguments_{index}: {arguments_rule(tool, close=self._close)}")
 
     def _literal(self, text: str) -> str:
         parts = []
@@ -81,7 +85,7 @@ class Grammar:
             case "json_object":
                 return json_rule({"type": "object"})
             case "json_schema":
-                return json_rule(constraint.schema)
+                return json_rule(constraint.schema, close=self._close)
             case "regex":
                 return f"/{_regex(constraint.source)}/"
             case "choice":
@@ -91,14 +95,18 @@ class Grammar:
                 return f"@{_INNER}"
 
 
-def json_rule(schema: Any, *, lenient: bool = False) -> str:
-    """The rule for JSON that matches `schema`. `lenient` holds what can be held and leaves the rest free."""
+def json_rule(schema: Any, *, lenient: bool = False, close: bool = False) -> str:
+    """The rule for JSON that matches `schema`.
+
+    `lenient` holds what can be held and leaves the rest free; `close` allows no properties that are not named.
+    """
     options = _LENIENT if lenient else _OPTIONS
     if schema is True:
         schema = {}
     if not isinstance(schema, dict):
         return "%json " + json.dumps(schema)
-    return "%json " + json.dumps({**_without_vacuous(schema), "x-guidance": options})
+    schema = closed(plain(schema)) if close else plain(schema)
+    return "%json " + json.dumps({**schema, "x-guidance": options})
 
 
 def client_grammar(source: str) -> str:
@@ -110,23 +118,14 @@ def client_grammar(source: str) -> str:
     return str(lark)
 
 
-def arguments_rule(tool: HeldTool) -> str:
-    """The rule for a call's arguments: an object as the tool's parameters have it."""
+def arguments_rule(tool: HeldTool, *, close: bool = False) -> str:
+    """The rule for a call's arguments: an object as the tool's parameters have it; `close` as for `json_rule`."""
     schema = tool.parameters
     if not isinstance(schema, dict) or not schema:
         schema = {"type": "object"}
     elif "type" not in schema:
         schema = {"type": "object", **schema}
-    return json_rule(schema, lenient=not tool.strict)
-
-
-def _without_vacuous(schema: Any) -> Any:
-    """`uniqueItems: false` says nothing, but llguidance refuses the name."""
-    if isinstance(schema, list):
-        return [_without_vacuous(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    return {key: _without_vacuous(value) for key, value in schema.items() if (key, value) != ("uniqueItems", False)}
+    return json_rule(schema, lenient=not tool.strict, close=close)
 
 
 def _quoted(text: str) -> str:
