@@ -6,6 +6,7 @@ from arriero.core.errors import TemplateError
 from arriero.core.model import ModelSpec
 from arriero.core.request import GenerateRequest
 from arriero.text.go_template.parser import parse
+from arriero.text.jinja_traits import jinja_thinking_tags
 from arriero.text.template_traits import ThinkingTags, thinking_tags
 from arriero.text.thinking import CLOSE, OPEN
 
@@ -15,7 +16,9 @@ def answer_tags(spec: ModelSpec, request: GenerateRequest) -> ThinkingTags:
     if request.raw or request.prompt_tokens is not None or "thinking" not in spec.capabilities:
         return ThinkingTags()
     if not spec.uses_go_template and request.template is None:
-        return ThinkingTags(OPEN, CLOSE)
+        if spec.chat_template is None:
+            return ThinkingTags(OPEN, CLOSE)
+        return jinja_thinking_tags(spec.chat_template)
     if request.think is False:  # as Ollama has it: what then looks like thinking is answer
         return ThinkingTags()
     own = spec.go_template if spec.uses_go_template else None

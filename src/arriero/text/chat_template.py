@@ -18,6 +18,7 @@ from jinja2.exceptions import SecurityError
 
 from arriero.core.errors import TemplateError
 from arriero.core.request import Message, ToolCall, ToolSpec
+from arriero.text.jinja_traits import jinja_thinking_tags, thinks_in_channels
 from arriero.text.limits import MAX_CHARS, LimitExceeded, TimeUp, time_limit
 from arriero.text.sandbox import BoundedEnvironment, TemplateRefusal
 
@@ -52,11 +53,11 @@ _CALL_STYLES = (_CallStyle(), _CallStyle(True), _CallStyle(False, True), _CallSt
 
 
 def capabilities_of(source: str) -> tuple[str, ...]:
-    """Return what a template can express besides plain turns, by Ollama's rule: "tools", "thinking", both or none."""
+    """Return what a template can express besides plain turns, by Ollama's rule and more tags: "tools", "thinking"."""
     found = []
     if "tools" in source or "tool_call" in source:
         found.append("tools")
-    if "<think>" in source and "</think>" in source:
+    if jinja_thinking_tags(source) or thinks_in_channels(source):
         found.append("thinking")
     return tuple(found)
 

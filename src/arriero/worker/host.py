@@ -31,6 +31,7 @@ from arriero.worker.embedding import EmbeddingDesk
 from arriero.worker.mask_desk import MaskDesk
 from arriero.worker.plans import Plans
 from arriero.worker.prompt import Prompt, PromptBuilder
+from arriero.worker.special_tokens import SpecialTokens
 from arriero.worker.stream import RequestStream, check_tokens, stream_stops
 from arriero.worker.templates import Templates
 
@@ -56,6 +57,7 @@ class Host:
         self._embedding: EmbeddingDesk | None = None  # of an embedding model: it does all that stands below
         self._loaded = threading.Event()
         self._plans: Plans
+        self._special_tokens: SpecialTokens
         self._mask_desk: MaskDesk
         self._compiling: set[int] = set()  # requests whose mask is being made; the loop thread's
         self._streams: dict[int, RequestStream] = {}
@@ -145,7 +147,8 @@ class Host:
             tenant=request.tenant,
             use_cache=request.cache_prompt,
         )
-        return RequestStream(request, prompt, sequence, self._model.tokenizer, received, mask)
+        piece = self._special_tokens.piece(request)
+        return RequestStream(request, prompt, sequence, self._model.tokenizer, received, mask, piece)
 
     def _detokenized(self, number: int, ids: tuple[int, ...]) -> wire.Text | wire.RequestFailed:
         n_vocab = self._model.tokenizer.n_vocab
@@ -198,6 +201,7 @@ class Host:
         self._prompts = PromptBuilder(model.tokenizer, templates, info.max_sequence_tokens)
         hold_calls = bool(command.options.get("hold_calls", True))
         self._plans = Plans(command.spec, model.chat_template, hold_calls=hold_calls)
+        self._special_tokens = SpecialTokens(command.spec, model.chat_template, model.tokenizer)
         self._mask_desk = MaskDesk(model.masks)
         self._engine = Engine(model.runner, _engine_options(command.options))
         self._loop = Loop(self._engine, self._sink, self._on_step, self._crash)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from arriero.core.constraint import TokenMask
 from arriero.core.errors import ErrorInfo, InvalidRequest
@@ -37,7 +37,10 @@ def check_tokens(sampling: SamplingParams, n_vocab: int) -> None:
 
 
 class RequestStream:
-    """The life of one request in the worker. Times are monotonic seconds, given by the caller."""
+    """The life of one request in the worker. Times are monotonic seconds, given by the caller.
+
+    `piece` gives the bytes of tokens where some special ones have text in this answer; else the tokenizer does.
+    """
 
     def __init__(
         self,
@@ -47,10 +50,11 @@ class RequestStream:
         tokenizer: Tokenizer,
         received: float,
         mask: TokenMask | None = None,
+        piece: Callable[[int], bytes] | None = None,
     ) -> None:
         self.number, self.prompt, self.sequence = sequence.id, prompt, sequence
         self._request, self._tokenizer = request, tokenizer
-        self._detokenizer = Detokenizer(tokenizer.piece, request.sampling.stop)
+        self._detokenizer = Detokenizer(piece or tokenizer.piece, request.sampling.stop)
         self._stops = stream_stops(request.sampling, tokenizer)
         self._received = received
         self._mask = mask

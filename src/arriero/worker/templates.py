@@ -13,8 +13,9 @@ from arriero.core.model import ModelSpec
 from arriero.core.request import GenerateRequest, Message
 from arriero.core.tokenizer import Tokenizer
 from arriero.text.chat_template import ChatTemplate
+from arriero.text.jinja_traits import jinja_thinking_tags
 from arriero.text.ollama_template import OllamaTemplate
-from arriero.text.thinking import ThinkingSplitter, opens_thinking
+from arriero.text.thinking import OPEN, ThinkingSplitter, opens_thinking
 
 PROMPT_ALONE = "{{ .Prompt }}"
 """Ollama's template for a model without any: a prompt goes to the model as it is."""
@@ -54,7 +55,7 @@ class Templates:
         turns = self._without_thoughts(messages)
         if go is None:
             text = self._jinja.render(turns, request.tools, think=request.think, extra=request.template_kwargs)
-            return Rendered(text, opens_thinking(text))
+            return Rendered(text, self._opens_thinking(text))
         # A prompt has no tools, a conversation may bring none: Ollama's templates see an empty list or nil.
         tools = request.tools if request.tools or request.messages is None else None
         return self._marked(go, go.render(turns, tools, think=self._think(request)))
@@ -76,6 +77,10 @@ class Templates:
         if not tags and self._go is not None:
             tags = self._go.thinking_tags
         return Rendered(text, bool(tags) and opens_thinking(text, tags.opens))
+
+    def _opens_thinking(self, text: str) -> bool:
+        tags = jinja_thinking_tags(self._jinja_source or "")
+        return opens_thinking(text, tags.opens or OPEN)
 
     def _think(self, request: GenerateRequest) -> bool | str | None:
         """Ollama's default for models that think is that they do."""
