@@ -12,6 +12,7 @@ import pytest
 
 from arriero.convert.model import convert
 from arriero.core.errors import InvalidRequest
+from arriero.store.gguf import read_header
 from tests.unit.convert.decoders import CONFIG, FAMILIES, HIDDEN, LLAMA3_PATTERN, QWEN_PATTERN, tensor_shapes, tokenizer
 from tests.unit.convert.folders import files_in, random_tensors, write_json, write_weights
 from tests.unit.convert.llama import Loaded, loaded
@@ -30,12 +31,12 @@ def real(name: str) -> Path:
 
 def values(path: Path) -> dict[str, Any]:
     """The keys of a GGUF."""
-    return {key: field.contents() for key, field in gguf.GGUFReader(path).fields.items()}
+    return read_header(path, keep_arrays=1 << 24).values
 
 
 def check(model: Loaded, path: Path) -> None:
     """Every test text has the tokens that are expected."""
-    texts = path.with_suffix(".gguf.inp").read_text().split(BREAK)
+    texts = path.with_suffix(".gguf.inp").read_text().split(BREAK)[:-1]
     expected = [[int(one) for one in line.split()] for line in path.with_suffix(".gguf.out").read_text().splitlines()]
     assert len(texts) == len(expected) > 30
     assert [model.tokens(text, special=False) for text in texts] == expected
@@ -49,8 +50,9 @@ def network(folder: Path, rows: int, **config: Any) -> None:
     write_json(folder, "config.json", CONFIG | own | config)
 
 
-@pytest.mark.parametrize(("name", "pattern"), [("llama-bpe", LLAMA3_PATTERN), ("qwen2", QWEN_PATTERN)])
-@pytest.mark.parametrize("pairs", [False, True])
+@pytest.mark.parametrize(
+    ("name", "pattern", "pairs"), [("llama-bpe", LLAMA3_PATTERN, False), ("qwen2", QWEN_PATTERN, True)]
+)
 def test_byte_level(name: str, pattern: str, pairs: bool, tmp_path: Path) -> None:
     path = real(name)
     known = values(path)
@@ -173,7 +175,7 @@ def test_the_space_before_a_text(prefix: bool | None, first: str, tmp_path: Path
         assert model.tokens("hi<turn>hié", special=False) == [
             texts.index(first),
             len(SMALL),
-            texts.index("hi"),
+            texts.index(first),  # llama.cpp puts it after special tokens, too
             *(texts.index(f"<0x{byte:02X}>") for byte in "é".encode()),
         ]
         assert model.metadata("tokenizer.ggml.eos_token_id") == "2"
@@ -203,7 +205,7 @@ def test_files_that_are_no_model(data: bytes, text: str, tmp_path: Path) -> None
 def test_unknown_ways_of_cutting_text_are_refused(tmp_path: Path) -> None:
     FAMILIES["llama"](tmp_path / "model")
     write_json(tmp_path / "model", "tokenizer.json", tokenizer(r"\w+|\W+"))
-    with pytest.raises(InvalidRequest, match=r"llama\.cpp does not know: \['\\\\\\\\w\+\|"):
+    with pytest.raises(InvalidRequest, match=r"llama\.cpp does not know: \['.*w\+\|"):
         convert(files_in(tmp_path / "model"), tmp_path / "out.gguf", lambda done, total: None)
     write_json(tmp_path / "model", "tokenizer.json", {"model": {"type": "Unigram", "vocab": []}})
     with pytest.raises(InvalidRequest, match="of type Unigram; only BPE"):

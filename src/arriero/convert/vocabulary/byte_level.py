@@ -11,6 +11,8 @@ from arriero.convert.vocabulary.pretokenizers import name_of
 from arriero.convert.vocabulary.tokens import Tokens, Type, size_of
 from arriero.core.errors import InvalidRequest
 
+_SPACE = chr(ord(" ") + 256)  # as llama.cpp reads it
+
 
 def write(source: Source, out: Output, config: dict[str, Any]) -> None:
     """Write the vocabulary, its merges and its special tokens."""
@@ -23,22 +25,19 @@ def write(source: Source, out: Output, config: dict[str, Any]) -> None:
         tokens.put(at, text, Type.CONTROL if control else Type.USER_DEFINED)
     size_of(config, tokens)
     tokens.write(out, "gpt2", name_of(tokenizer))
-    out.keys.add_token_merges([" ".join(_escaped(part) for part in pair) for pair in merges(model)])
+    out.keys.add_token_merges(merges(model))
     special.write(source, out, config, tokens)
 
 
-def merges(model: dict[str, Any]) -> list[tuple[str, str]]:
-    """The pairs that are merged, most wanted first."""
-    found: list[tuple[str, str]] = []
+def merges(model: dict[str, Any]) -> list[str]:
+    """The pairs that are merged, most wanted first, with a space between the two; spaces inside are moved aside."""
+    found: list[str] = []
     for entry in model.get("merges") or []:
-        pair = entry.split(" ") if isinstance(entry, str) else entry
-        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(part, str) for part in pair):
+        if isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], str) and isinstance(entry[1], str):
+            entry = f"{entry[0].replace(' ', _SPACE)} {entry[1].replace(' ', _SPACE)}"
+        if not isinstance(entry, str) or entry.count(" ") != 1:
             raise InvalidRequest(f"tokenizer.json: {entry!r} is no merge of two tokens")
-        found.append((pair[0], pair[1]))
+        found.append(entry)
     if not found:
         raise InvalidRequest("tokenizer.json has no merges")
     return found
-
-
-def _escaped(part: str) -> str:
-    return part.replace(" ", chr(ord(" ") + 256))

@@ -42,8 +42,8 @@ def write(source: Source, out: Output, config: dict[str, Any]) -> None:
 def _from_json(tokenizer: dict[str, Any]) -> tuple[Tokens, bool]:
     model = tokenizer["model"]
     ranks: dict[str, int] = {}
-    for rank, (left, right) in enumerate(merges(model)):
-        ranks.setdefault(left + right, rank)
+    for rank, pair in enumerate(merges(model)):
+        ranks.setdefault(pair.replace(" ", ""), rank)
     tokens = Tokens()
     for text, at in model["vocab"].items():
         kind = Type.BYTE if _BYTE.fullmatch(text) else Type.UNKNOWN if text == model.get("unk_token") else Type.NORMAL
