@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from arriero.observe.metrics import Metrics
 from tests.unit.server.conftest import in_process
 
-PATHS = ["/api/generate", "/api/chat", "/api/show", "/v1/chat/completions", "/v1/completions"]
+PATHS = ["/api/generate", "/api/chat", "/api/show", "/v1/chat/completions", "/v1/completions", "/v1/messages"]
 NAMES = ["model", "prompt", "messages", "options", "stream", "tools", "keep_alive", "think", "format", "name", "stop"]
 VALUES = st.recursive(
     st.none()
