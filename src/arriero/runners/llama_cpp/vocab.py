@@ -12,6 +12,7 @@ import numpy as np
 
 from arriero.core.errors import InvalidRequest
 from arriero.runners.llama_cpp.bindings import lib
+from arriero.runners.llama_cpp.wordpiece import WordPieceRules, segments
 
 _SPECIAL = lib.LLAMA_TOKEN_ATTR_CONTROL | lib.LLAMA_TOKEN_ATTR_UNKNOWN
 
@@ -28,6 +29,7 @@ class Vocab:
         self.eos_id = _token(lib.llama_vocab_eos(self._vocab))
         self.add_bos: bool = bool(lib.llama_vocab_get_add_bos(self._vocab))
         self.suppressed = self._suppressed()
+        self._wordpiece = self._wordpiece_rules()
         # Filled as tokens are met: a table of 152,000 pieces would take a tenth of a second at every load.
         self._pieces: dict[int, bytes] = {}
 
@@ -47,6 +49,21 @@ class Vocab:
         `add_special` adds BOS and EOS where the model wants them; `parse_special` reads special tokens written in
         `text`. Lone surrogates become U+FFFD. InvalidRequest if llama.cpp cannot tokenize it.
         """
+        if self._wordpiece is not None:
+            return self._encode_words(text, self._wordpiece, add_special, parse_special)
+        return self._encode(text, add_special, parse_special)
+
+    def _encode_words(self, text: str, rules: WordPieceRules, add_special: bool, parse_special: bool) -> list[int]:
+        first, *others = segments(text, strip_accents=rules.strip_accents)
+        ids = self._encode(first, add_special, parse_special)
+        if others:
+            end = [ids.pop()] if add_special else []  # the mark of the end stands behind all of them
+            for segment in others:
+                ids += [rules.unknown, *self._encode(segment, False, parse_special)]
+            ids += end
+        return ids
+
+    def _encode(self, text: str, add_special: bool, parse_special: bool) -> list[int]:
         raw = text.encode("utf-8", "replace")
         room = len(raw) + 8  # at most a token a byte, and the special ones around
         for _ in range(2):
@@ -83,6 +100,19 @@ class Vocab:
                 return buffer.raw[:count]
             room = -count
         raise InvalidRequest(f"token {token} has no text")
+
+    def _wordpiece_rules(self) -> WordPieceRules | None:
+        """BERT's rules, None for another kind of vocabulary; absent keys have llama.cpp's own defaults."""
+        if lib.llama_vocab_type(self._vocab) != lib.LLAMA_VOCAB_TYPE_WPM:
+            return None
+        lowercase = self._metadata("tokenizer.ggml.normalizer.lowercase", "true")
+        strip = self._metadata("tokenizer.ggml.normalizer.strip_accents", lowercase)
+        return WordPieceRules(strip == "true", int(self._metadata("tokenizer.ggml.unknown_token_id", "100")))
+
+    def _metadata(self, key: str, default: str) -> str:
+        buffer = ctypes.create_string_buffer(64)
+        count = lib.llama_model_meta_val_str(self._model, key.encode(), buffer, len(buffer))
+        return default if count < 0 else buffer.value.decode("utf-8", "replace")
 
     def _suppressed(self) -> tuple[int, ...]:
         count = ctypes.c_int32(0)

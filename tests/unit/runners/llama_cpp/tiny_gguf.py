@@ -121,8 +121,13 @@ def _mamba(w: _Writer, s: Shape) -> None:
         w.matrix(b + "ssm_out.weight", s.embd, inner)
 
 
-def write_gguf(path: Path, shape: Shape | None = None, seed: int = 0, template: str = TEMPLATE) -> Path:
-    """Write a model of `shape` to `path` and return it; the same arguments give the same bytes."""
+def write_gguf(
+    path: Path, shape: Shape | None = None, seed: int = 0, template: str = TEMPLATE, pooling: str = ""
+) -> Path:
+    """Write a model of `shape` to `path` and return it; the same arguments give the same bytes.
+
+    `pooling` (mean, cls, last) makes an embedding model of it.
+    """
     s = shape or Shape()
     w = _Writer(path, s, seed)
     tokens, types, merges = vocabulary()
@@ -150,6 +155,8 @@ def write_gguf(path: Path, shape: Shape | None = None, seed: int = 0, template: 
         out.add_value_length(s.head_dim)
         out.add_rope_dimension_count(s.head_dim)
         out.add_rope_freq_base(10000.0)
+    if pooling:
+        out.add_pooling_type(gguf.PoolingType[pooling.upper()])
     if s.window:
         out.add_sliding_window(s.window)
     w.matrix("token_embd.weight", len(tokens), s.embd, 0.4)
