@@ -155,6 +155,61 @@ def test_a_request_in_prefill_is_run_again(one_at_a_time: Server) -> None:
     assert answer.usage["completion_tokens"] == 2
 
 
+@pytest.mark.parametrize("path", ["/v1/completions", "/v1/chat/completions", "/api/chat"])
+def test_an_answer_that_is_not_streamed_is_run_again(one_at_a_time: Server, path: str) -> None:
+    """Some of it was drawn when its worker died, but its client has seen nothing: it gets one whole answer."""
+
+    async def run() -> tuple[Answer, int, int]:
+        async with new_session() as session:
+            asked = asyncio.create_task(ask(session, one_at_a_time.url + path, not_streamed(path, 150)))
+            before = one_at_a_time.metrics()["arriero_decoded_tokens_total"]
+            await until(lambda: one_at_a_time.metrics()["arriero_decoded_tokens_total"] >= before + 3)
+            killed = kill_worker(one_at_a_time)
+            answer = await asked
+            (worker,) = workers(one_at_a_time)
+            return answer, killed, worker.pid
+
+    asyncio.run(one_answer(one_at_a_time))
+    answer, killed, fresh = asyncio.run(run())
+    assert killed != fresh
+    assert (answer.status, answer.error, answer.reason) == (200, None, "length")
+    counted = answer.last["eval_count"] if path == "/api/chat" else answer.usage["completion_tokens"]
+    assert counted == 150
+    after = one_at_a_time.wait_for("arriero_requests_in_flight", "==", 0)
+    assert after["arriero_internal_errors_total"] == 0
+
+
+def test_several_answers_at_once_are_run_again(one_at_a_time: Server) -> None:
+    async def run() -> Answer:
+        async with new_session() as session:
+            body = not_streamed("/v1/completions", 60, n=3)
+            asked = asyncio.create_task(ask(session, one_at_a_time.url + "/v1/completions", body))
+            before = one_at_a_time.metrics()["arriero_decoded_tokens_total"]
+            await until(lambda: one_at_a_time.metrics()["arriero_decoded_tokens_total"] >= before + 3)
+            kill_worker(one_at_a_time)
+            return await asked
+
+    asyncio.run(one_answer(one_at_a_time))
+    answer = asyncio.run(run())
+    assert (answer.status, answer.error) == (200, None)
+    assert [choice["finish_reason"] for choice in answer.last["choices"]] == ["length"] * 3
+    assert answer.usage["completion_tokens"] == 180
+
+
+def not_streamed(path: str, count: int, **fields: Any) -> dict[str, Any]:
+    """A body that asks for `count` tokens at once."""
+    messages = [{"role": "user", "content": "x"}]
+    if path == "/api/chat":
+        options = {"num_predict": count, "temperature": 1, "seed": 4}
+        return {"model": "slow", "messages": messages, "stream": False, "options": options}
+    body = completion(LONG, count, **LIVELY, stream=False, **fields)
+    del body["stream_options"]
+    if "chat" in path:
+        del body["prompt"]
+        body["messages"] = messages
+    return body
+
+
 def test_the_next_request_works_within_two_seconds_and_the_load(one_at_a_time: Server) -> None:
     body = {"model": "demo", "prompt": "Hello!", "stream": False, "options": {"num_predict": 1}}
     over = []

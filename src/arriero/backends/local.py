@@ -11,7 +11,7 @@ from typing import Any
 
 from arriero.backends.child import Child, ChildState
 from arriero.core import messages as wire
-from arriero.core.backend import Permit
+from arriero.core.backend import Permit, Restarted
 from arriero.core.embedding import Embedded, EmbedRequest
 from arriero.core.errors import ArrieroError, ErrorInfo, ModelLoadError, WorkerDied, from_info
 from arriero.core.events import Accepted, Event, Failed, Finished, TextDelta
@@ -156,16 +156,17 @@ class LocalBackend:
         if self._worker is not None:
             await self._worker.child.stop()
 
-    async def generate(self, request: GenerateRequest, permit: Permit) -> AsyncGenerator[Event, None]:
+    async def generate(self, request: GenerateRequest, permit: Permit) -> AsyncGenerator[Event | Restarted, None]:
         """Yield Accepted, deltas, then Finished or Failed.
 
-        A request that has shown nothing when its worker dies runs once more, alone among its like: a request that
-        kills workers then fails by itself.
+        A request whose client has seen nothing when its worker dies runs once more, alone among its like: a request
+        that kills workers then fails by itself. Where deltas of it were yielded (`whole`), Restarted comes first.
         """
         accepted = shown = False
         async with contextlib.aclosing(self._attempt(request)) as events:
             async for event in events:
-                if isinstance(event, Failed) and event.error.code == WorkerDied.code and not shown and not self._closed:
+                died = isinstance(event, Failed) and event.error.code == WorkerDied.code
+                if died and (request.whole or not shown) and not self._closed:
                     log.warning("a request of model %s is run again after a crash", self.spec.name)
                     break
                 accepted = accepted or isinstance(event, Accepted)
@@ -173,6 +174,8 @@ class LocalBackend:
                 yield event
             else:
                 return
+        if shown:
+            yield Restarted()
         async with self._retrying, contextlib.aclosing(self._attempt(request)) as events:
             async for event in events:
                 if not (accepted and isinstance(event, Accepted)):

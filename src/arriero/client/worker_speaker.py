@@ -14,12 +14,14 @@ import msgspec
 
 from arriero.client.types import Call, Chunk, Details, Embeddings, ModelInfo, RunningInfo, ServerInfo, ShownModel
 from arriero.config import ConfigError, load_config
+from arriero.core.embedding import EmbedRequest
 from arriero.core.errors import InvalidOption, InvalidRequest, NotImplementedYet, from_info
 from arriero.core.events import Event, Failed, Finished, TextDelta, ThinkingDelta, ToolCallDelta, Usage
 from arriero.core.model import ModelDetails, ModelSpec
 from arriero.core.request import GenerateRequest, Message
 from arriero.core.version import __version__
 from arriero.observe.metrics import Metrics
+from arriero.protocols.embed_call import numbers
 from arriero.protocols.ollama_options import read_options
 from arriero.protocols.ollama_request import read_keep_alive, read_think
 from arriero.service.service import Service
@@ -44,20 +46,26 @@ class WorkerSpeaker:
         self._service = Service(Catalog({name_of(path): path}), options, Metrics())
 
     async def answer(self, call: Call, *, stream: bool) -> AsyncGenerator[Chunk, None]:
-        """Run the call; streamed or not is the same here."""
+        """Run the call; not streamed, it may begin again after a crash."""
         spec = self._service.find(call.model)
         if not call.messages and not call.prompt:
             yield await self._load(call, spec)
             return
-        async with aclosing(self._service.generate(_request(call, spec))) as events:
+        request = msgspec.structs.replace(_request(call, spec), whole=not stream)
+        async with aclosing(self._service.generate(request)) as events:
             async for event in events:
                 chunk = _chunk(event)
                 if chunk is not None:
                     yield chunk
 
-    async def embed(self, model: str, texts: Sequence[str]) -> Embeddings:
-        """Not yet."""
-        raise NotImplementedYet("embeddings are not supported by this version of arriero")
+    async def embed(
+        self, model: str, texts: Sequence[str], *, dimensions: int | None = None, truncate: bool = False
+    ) -> Embeddings:
+        """Compute the vectors."""
+        request = EmbedRequest(model=model, inputs=tuple(texts), dimensions=dimensions, truncate=truncate)
+        embedded = await self._service.embed(request)
+        vectors = tuple(tuple(numbers(vector)) for vector in embedded.vectors)
+        return Embeddings(vectors=vectors, model=model, usage=embedded.usage)
 
     async def models(self) -> list[ModelInfo]:
         """The one model."""

@@ -19,10 +19,14 @@ class Permit(msgspec.Struct, frozen=True):
     estimate: int  # tokens, corrected by Accepted
 
 
+class Restarted(msgspec.Struct, frozen=True):
+    """All that was said of the answer is void: a `whole` request begins again after a crash."""
+
+
 class Backend(Protocol):
     """Answers requests for one model. Closing the iterator, at any point, frees the work."""
 
-    def generate(self, request: GenerateRequest, permit: Permit) -> AsyncGenerator[Event, None]: ...
+    def generate(self, request: GenerateRequest, permit: Permit) -> AsyncGenerator[Event | Restarted, None]: ...
 
     async def embed(self, request: EmbedRequest, permit: Permit) -> Embedded: ...
 

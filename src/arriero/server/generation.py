@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator
 
+import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -19,7 +20,7 @@ from arriero.core.errors import ArrieroError, ErrorInfo, from_info
 from arriero.core.events import Accepted, Event, Failed, Finished, Usage
 from arriero.protocols.call import Call
 from arriero.protocols.reply import IdleEncoder, PromptEncoder, ReplyEncoder
-from arriero.server.contract import HttpMetrics, Service
+from arriero.server.contract import Answering, HttpMetrics
 from arriero.server.disconnect import while_connected
 from arriero.server.errors import JSON, OK, Api, error_response
 from arriero.server.ignored import header_value
@@ -32,7 +33,7 @@ class Generation:
     """An ASGI application for one call."""
 
     def __init__(
-        self, service: Service, call: Call, encoder: ReplyEncoder, api: Api, metrics: HttpMetrics | None = None
+        self, service: Answering, call: Call, encoder: ReplyEncoder, api: Api, metrics: HttpMetrics | None = None
     ) -> None:
         self._service, self._call, self._encoder, self._api = service, call, encoder, api
         self._metrics = metrics
@@ -88,10 +89,11 @@ class Generation:
         return self._json(events)
 
     def _events(self) -> AsyncGenerator[Event, None]:
-        choices = self._call.choices
+        choices, whole = self._call.choices, not self._call.stream
         if choices is None:
-            return self._service.generate(self._call.request)
-        return self._service.generate_choices(choices)
+            return self._service.generate(msgspec.structs.replace(self._call.request, whole=whole))
+        requests = tuple(msgspec.structs.replace(request, whole=whole) for request in choices.requests)
+        return self._service.generate_choices(msgspec.structs.replace(choices, requests=requests))
 
     def _json(self, events: list[Event]) -> Response:
         return Response(self._encoder.whole(events, time.time_ns()), OK, media_type=JSON)

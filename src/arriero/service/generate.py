@@ -13,9 +13,9 @@ from collections.abc import AsyncGenerator
 
 import msgspec
 
-from arriero.core.backend import Backend, Permit
+from arriero.core.backend import Backend, Permit, Restarted
 from arriero.core.errors import ArrieroError, DeadlineExceeded, ErrorInfo, UnsupportedFeature
-from arriero.core.events import Event, Failed, Finished, TextDelta
+from arriero.core.events import Accepted, Event, Failed, Finished, TextDelta
 from arriero.core.model import ModelSpec
 from arriero.core.request import GenerateRequest
 from arriero.observe.metrics import Metrics
@@ -85,9 +85,13 @@ class Generator:
             async with self._lifecycle.lease(spec, load, request.keep_alive) as backend:
                 load_ns = int((time.monotonic() - started) * 1e9)
                 splitter = Splitter(spec, request)
+                held: list[Event] = []  # of an answer that is shown as a whole
                 until = None if request.deadline is None else started + request.deadline
                 async with contextlib.aclosing(_events(backend, request, permit, until)) as events:
                     async for event in events:
+                        if isinstance(event, Restarted):
+                            splitter, held, last_text = Splitter(spec, request), [], time.monotonic()
+                            continue
                         if isinstance(event, TextDelta):
                             now = time.monotonic()
                             if last_text is None:
@@ -99,10 +103,14 @@ class Generator:
                         for part in splitter.feed(event):
                             if isinstance(part, Finished):
                                 outcome = part.reason
-                                yield _timed(part, load_ns, started)
+                                held.append(_timed(part, load_ns, started))
                             else:
                                 outcome = part.error.code if isinstance(part, Failed) else outcome
+                                held.append(part)
+                        if not request.whole or isinstance(event, (Accepted, Finished, Failed)):
+                            for part in held:
                                 yield part
+                            held = []
         except ArrieroError as error:
             outcome = error.code
             raise
@@ -124,7 +132,7 @@ def _timed(finished: Finished, load_ns: int, started: float) -> Finished:
 
 async def _events(
     backend: Backend, request: GenerateRequest, permit: Permit, until: float | None
-) -> AsyncGenerator[Event, None]:
+) -> AsyncGenerator[Event | Restarted, None]:
     """The backend's events; with `until` (monotonic seconds), a Failed when it passes."""
     async with contextlib.aclosing(backend.generate(request, permit)) as events:
         while True:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from arriero.backends.local import LocalBackend
-from arriero.core.backend import Permit
+from arriero.core.backend import Permit, Restarted
 from arriero.core.events import Event
 from arriero.core.model import ModelSpec
 from arriero.core.request import GenerateRequest
@@ -39,9 +39,9 @@ class Scripted:
         while not condition():
             await asyncio.sleep(0.005)
 
-    async def ask(self, prompt: str) -> list[Event]:
+    async def ask(self, prompt: str, *, whole: bool = False) -> list[Event | Restarted]:
         """All events of one request."""
-        request = GenerateRequest(model="scripted", prompt=prompt)
+        request = GenerateRequest(model="scripted", prompt=prompt, whole=whole)
         return [event async for event in self.backend.generate(request, Permit(number=1, estimate=1))]
 
 

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from arriero.backends.child import exit_reason
-from arriero.core.backend import Permit
+from arriero.core.backend import Permit, Restarted
 from arriero.core.errors import InvalidRequest, ModelLoadError, WorkerDied
 from arriero.core.events import Accepted, Event, Failed, Finished, TextDelta
 from arriero.core.request import GenerateRequest
@@ -21,11 +21,11 @@ from tests.unit.backends.conftest import Scripted
 Make = Callable[..., Scripted]
 
 
-def kinds(events: list[Event]) -> list[str]:
+def kinds(events: list[Event | Restarted]) -> list[str]:
     return [type(event).__name__ for event in events]
 
 
-def text(events: list[Event]) -> str:
+def text(events: list[Event | Restarted]) -> str:
     return "".join(event.text for event in events if isinstance(event, TextDelta))
 
 
@@ -106,6 +106,22 @@ async def test_an_answer_under_way_fails_and_is_not_run_again(scripted: Make) ->
     assert len(worker.notes("generate")) == 1
     assert text(await worker.ask("next")) == "answer to next"
     assert worker.backend.restarts == 1
+
+
+async def test_an_answer_that_is_shown_as_a_whole_is_run_again_although_it_was_under_way(scripted: Make) -> None:
+    worker = scripted()
+    events = await worker.ask("half once", whole=True)
+    assert kinds(events) == ["Accepted", "TextDelta", "Restarted", "TextDelta", "Finished"]
+    assert text(events[3:]) == "answer to half once"
+    assert len(worker.notes("generate")) == 2
+    assert worker.backend.restarts == 1
+
+
+async def test_it_is_run_again_once_and_no_more(scripted: Make) -> None:
+    worker = scripted()
+    events = await worker.ask("half poison", whole=True)
+    assert kinds(events) == ["Accepted", "TextDelta", "Restarted", "TextDelta", "Failed"]
+    assert len(worker.notes("generate")) == 2
 
 
 async def test_a_worker_killed_while_idle_is_replaced(scripted: Make) -> None:
