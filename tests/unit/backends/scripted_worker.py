@@ -1,8 +1,8 @@
 """A worker that follows a script instead of a model: run as a process, it speaks the real frames.
 
 Prompts say what happens: "poison" kills the process, "half poison" after a first piece of text, "half once" does so in
-the first process only, "hold" is accepted and never answered by the first process, "mute" never at all, anything else is
-answered with its own words. It notes what it was given in a file, one JSON a line.
+the first process only, "hold" is accepted and never answered by the first process, "mute" never at all, anything else
+is answered with its own words. It notes what it was given in a file, one JSON a line.
 """
 
 from __future__ import annotations
