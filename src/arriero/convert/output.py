@@ -44,6 +44,7 @@ class Output:
 
     def tensor(self, name: str, source: Tensor, change: Change | None = None, *, exact: bool = False) -> None:
         """Announce a tensor: vectors and `exact` ones in F32, BF16 as it is, others in F16 where their values fit."""
+        source.raw()  # its type is one that can be read, or nothing is written
         kind = _kind(source, exact)
         if change is None and source.kind == kind.name:
             self._plan(name, source.shape, kind, source.raw)
