@@ -116,9 +116,7 @@ def decode_generate(body: bytes, find: Find) -> Call:
     check_images(wire.images, spec, _full_name(spec.name))
     if wire.suffix and "insert" not in spec.capabilities:
         raise UnsupportedFeature(f"{_full_name(spec.name)} does not support insert", param="suffix")
-    sampling, load, ignored = _options(wire, spec)
-    keep_alive = read_keep_alive(wire.keep_alive)
-    request = GenerateRequest(
+    own = GenerateRequest(
         model=spec.name,
         prompt=wire.prompt,
         suffix=(wire.suffix or None) if not wire.raw else None,
@@ -128,21 +126,8 @@ def decode_generate(body: bytes, find: Find) -> Call:
         context=_tokens(wire.context),
         want_context=not wire.raw,
         think=think,
-        constraint=read_format(wire.format),
-        truncate=wire.truncate,
-        shift=wire.shift,
-        sampling=sampling,
-        load=load,
-        keep_alive=keep_alive,
     )
-    return Call(
-        request=request,
-        model=wire.model,
-        stream=wire.stream,
-        chat=False,
-        action=_action(bool(wire.prompt), keep_alive, wire.debug_render_only),
-        ignored=(*_unknown(fields, wire), *ignored),
-    )
+    return _call(own, wire, spec, _unknown(fields, wire))
 
 
 def decode_chat(body: bytes, find: Find) -> Call:
@@ -158,9 +143,7 @@ def decode_chat(body: bytes, find: Find) -> Call:
     if wire.tools and "tools" not in spec.capabilities:
         raise UnsupportedFeature(f"{_full_name(spec.name)} does not support tools", param="tools")
     check_images([image for message in wire.messages for image in message.images], spec, _full_name(spec.name))
-    sampling, load, ignored = _options(wire, spec)
-    keep_alive = read_keep_alive(wire.keep_alive)
-    request = GenerateRequest(
+    own = GenerateRequest(
         model=spec.name,
         messages=tuple(_core_message(message) for message in wire.messages),
         tools=tuple(
@@ -172,21 +155,8 @@ def decode_chat(body: bytes, find: Find) -> Call:
             for tool in wire.tools
         ),
         think=think,
-        constraint=read_format(wire.format),
-        truncate=wire.truncate,
-        shift=wire.shift,
-        sampling=sampling,
-        load=load,
-        keep_alive=keep_alive,
     )
-    return Call(
-        request=request,
-        model=wire.model,
-        stream=wire.stream,
-        chat=True,
-        action=_action(bool(wire.messages), keep_alive, wire.debug_render_only),
-        ignored=(*_unknown(fields, wire), *ignored),
-    )
+    return _call(own, wire, spec, _unknown(fields, wire))
 
 
 def decode_show(body: bytes) -> ShowCall:
@@ -259,6 +229,29 @@ def _check_shared(wire: _Shared, spec: ModelSpec, verb: str) -> bool | str | Non
     if not 0 <= wire.top_logprobs <= 20:
         raise InvalidRequest("top_logprobs must be between 0 and 20", param="top_logprobs")
     return think
+
+
+def _call(own: GenerateRequest, wire: _Shared, spec: ModelSpec, unknown: tuple[str, ...]) -> Call:
+    """Add to `own`, what one route alone has, what generate and chat share. A body without words asks for no text."""
+    sampling, load, ignored = _options(wire, spec)
+    keep_alive = read_keep_alive(wire.keep_alive)
+    request = msgspec.structs.replace(
+        own,
+        constraint=read_format(wire.format),
+        truncate=wire.truncate,
+        shift=wire.shift,
+        sampling=sampling,
+        load=load,
+        keep_alive=keep_alive,
+    )
+    return Call(
+        request=request,
+        model=wire.model,
+        stream=wire.stream,
+        chat=own.messages is not None,
+        action=_action(bool(own.messages or own.prompt), keep_alive, wire.debug_render_only),
+        ignored=(*unknown, *ignored),
+    )
 
 
 def _options(wire: _Shared, spec: ModelSpec) -> tuple[SamplingParams, LoadOptions, tuple[str, ...]]:
