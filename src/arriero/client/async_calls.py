@@ -134,9 +134,21 @@ class AsyncCalls:
             raise failed.exceptions[0] from None
         return [task.result() for task in tasks]
 
-    async def embed(self, texts: str | Sequence[str], *, model: str | None = None) -> Embeddings:
-        """Return a vector for each text. NotImplementedYet from a server without embeddings."""
-        return await self._speaker.embed(self._named(model), [texts] if isinstance(texts, str) else list(texts))
+    async def embed(
+        self,
+        texts: str | Sequence[str],
+        *,
+        model: str | None = None,
+        dimensions: int | None = None,
+        truncate: bool = False,
+    ) -> Embeddings:
+        """Return a vector for each text, of length 1; `dimensions` keeps the first so many numbers of each.
+
+        A text that is too long is cut with `truncate`, and an InvalidRequest without. NotImplementedYet from a server
+        or model without embeddings.
+        """
+        given = [texts] if isinstance(texts, str) else list(texts)
+        return await self._speaker.embed(self._named(model), given, dimensions=dimensions, truncate=truncate)
 
     async def models(self) -> list[ModelInfo]:
         """Return the models that the server has."""

@@ -151,9 +151,16 @@ class Calls:
         """Answer many prompts or conversations, `concurrency` of them at a time; answers are in their order."""
         return self._thread.run(self._inner.batch(prompts, concurrency, **given))
 
-    def embed(self, texts: str | Sequence[str], *, model: str | None = None) -> Embeddings:
-        """Return a vector for each text. NotImplementedYet from a server without embeddings."""
-        return self._thread.run(self._inner.embed(texts, model=model))
+    def embed(
+        self,
+        texts: str | Sequence[str],
+        *,
+        model: str | None = None,
+        dimensions: int | None = None,
+        truncate: bool = False,
+    ) -> Embeddings:
+        """Return a vector for each text, of length 1; see AsyncCalls.embed."""
+        return self._thread.run(self._inner.embed(texts, model=model, dimensions=dimensions, truncate=truncate))
 
     def models(self) -> list[ModelInfo]:
         """Return the models that the server has."""

@@ -51,9 +51,11 @@ class ServerSpeaker:
             async for chunk in chunks:
                 yield chunk
 
-    async def embed(self, model: str, texts: Sequence[str]) -> Embeddings:
+    async def embed(
+        self, model: str, texts: Sequence[str], *, dimensions: int | None = None, truncate: bool = False
+    ) -> Embeddings:
         """See Speaker."""
-        return await (await self._speaker()).embed(model, texts)
+        return await (await self._speaker()).embed(model, texts, dimensions=dimensions, truncate=truncate)
 
     async def models(self) -> list[ModelInfo]:
         """See Speaker."""

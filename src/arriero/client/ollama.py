@@ -100,9 +100,14 @@ class OllamaSpeaker:
                     return
         raise ConnectionFailed("the server ended the stream before the answer was finished")
 
-    async def embed(self, model: str, texts: Sequence[str]) -> Embeddings:
+    async def embed(
+        self, model: str, texts: Sequence[str], *, dimensions: int | None = None, truncate: bool = False
+    ) -> Embeddings:
         """POST /api/embed."""
-        body = await self._http.json("POST", "/api/embed", {"model": model, "input": list(texts)})
+        asked = {"model": model, "input": list(texts), "truncate": truncate}
+        if dimensions is not None:
+            asked["dimensions"] = dimensions
+        body = await self._http.json("POST", "/api/embed", asked)
         found = decode(body, _Embedded)
         usage = Usage(prompt_tokens=found.prompt_eval_count, load_ns=found.load_duration, total_ns=found.total_duration)
         return Embeddings(vectors=found.embeddings, model=found.model, usage=usage)

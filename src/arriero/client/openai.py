@@ -73,9 +73,14 @@ class OpenAISpeaker:
                         yield Chunk(text=text, thinking=thinking)
         raise ConnectionFailed("the server ended the stream before the answer was finished")
 
-    async def embed(self, model: str, texts: Sequence[str]) -> Embeddings:
-        """POST /v1/embeddings."""
-        body = await self._http.json("POST", "/v1/embeddings", {"model": model, "input": list(texts)})
+    async def embed(
+        self, model: str, texts: Sequence[str], *, dimensions: int | None = None, truncate: bool = False
+    ) -> Embeddings:
+        """POST /v1/embeddings; `truncate` is arriero's, and sent only where it is asked for."""
+        asked = {"model": model, "input": list(texts), "encoding_format": "float"}
+        extra = {"dimensions": dimensions, "truncate": truncate or None}
+        asked |= {name: value for name, value in extra.items() if value is not None}
+        body = await self._http.json("POST", "/v1/embeddings", asked)
         found = decode(body, EmbeddingList)
         vectors = tuple(item.embedding for item in sorted(found.data, key=lambda item: item.index))
         usage = found.usage.core() if found.usage is not None else Usage()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import arriero
 from arriero.client import AsyncEngine, Engine
 from arriero.core import errors
+from arriero.core.embedding import Embedded, EmbedRequest
 from arriero.core.errors import ErrorInfo
 from arriero.core.events import Accepted, Event, Failed, Finished, TextDelta, ThinkingDelta, ToolCallDelta, Usage
 from arriero.core.model import ModelDetails, ModelSpec, RunningModel, ShownModel
@@ -54,6 +56,11 @@ class ScriptedService:
                 yield event
         finally:
             self.done.append("generate")
+
+    async def embed(self, request: EmbedRequest) -> Embedded:
+        """One vector."""
+        self.embedded = request
+        return Embedded(vectors=(struct.pack("<2f", 0.5, -1.0),), usage=Usage(prompt_tokens=4))
 
     async def load(self, model: str, load: LoadOptions, keep_alive: float | None) -> None:
         """Note it."""
@@ -139,8 +146,14 @@ async def test_a_failure_is_raised() -> None:
             await engine.generate("q", options={"hot": 1})
         with pytest.raises(errors.NotImplementedYet):
             await engine.generate("q", format="json")
-        with pytest.raises(errors.NotImplementedYet):
-            await engine.embed("q")
+
+
+async def test_texts_become_vectors() -> None:
+    async with AsyncEngine("/models/tiny.gguf") as engine:
+        found = await engine.embed("q", dimensions=2, truncate=True)
+        assert (found.vectors, found.usage.prompt_tokens) == (((0.5, -1.0),), 4)
+        expected = EmbedRequest(model="tiny", inputs=("q",), dimensions=2, truncate=True)
+        assert ScriptedService.made.embedded == expected
 
 
 async def test_an_empty_prompt_loads_and_unloads() -> None:

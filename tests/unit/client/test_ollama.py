@@ -180,4 +180,7 @@ async def test_lists(serve: Serve) -> None:
         assert await client.version() == "0.1.0"
         assert (await client.server()).ollama_version == "0.33.0"
         assert (await client.embed(["a"], model="m")).vectors == ((1.0, 0.5),)
-    assert server.asked[-1].body == {"model": "m", "input": ["a"]}
+        await client.embed("a", model="m", dimensions=8, truncate=True)
+    first, second = (each.body for each in server.asked[-2:])
+    assert first == {"model": "m", "input": ["a"], "truncate": False}
+    assert second == {"model": "m", "input": ["a"], "truncate": True, "dimensions": 8}

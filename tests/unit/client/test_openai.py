@@ -132,6 +132,10 @@ async def test_lists(serve: Serve) -> None:
         assert model.name == "m"
         assert model.modified_at is not None
         assert (await client.embed(["a", "b"], model="m")).vectors == ((1.0,), (2.0,))
+        assert server.asked[-1].body == {"model": "m", "input": ["a", "b"], "encoding_format": "float"}
+        await client.embed("a", model="m", dimensions=8, truncate=True)
+        asked = {"model": "m", "input": ["a"], "encoding_format": "float", "dimensions": 8, "truncate": True}
+        assert server.asked[-1].body == asked
         assert (await client.server()).kind == "openai"
         assert await client.version() == ""
         with pytest.raises(errors.UnsupportedFeature):
