@@ -27,6 +27,7 @@ def _world(rng: random.Random) -> World:
         max_batch_tokens=rng.choice([48, 128]),
         active_blocks=rng.choice([24, 60, 300]),
         parked_blocks=rng.choice([0, 20, 200]),
+        parked_bytes=rng.choice([0, 0, 300, 3000]),
         max_sequence_tokens=320,
         chunk_align=align,
         deterministic=align > 0 and rng.random() < 0.5,
