@@ -120,7 +120,7 @@ class BodyScanner:
     def _bracket(self, bracket: str, place: int) -> Ended | None:
         if bracket in "{[":
             # A list counts as the value only where nothing stands before it: `name[ARGS]{…}` begins with its brace.
-            if self._begun or bracket == "{" or not self.opening(place).strip():
+            if self._begun or bracket == "{" or not self.opening(place).strip(" \t\r\n\ufeff"):
                 self._begun = True
                 self._depth += 1
             return None

@@ -16,5 +16,5 @@ FAMILY = Family(
     name="firefunction",
     envelope=Envelope(opens=f" {OPEN}", shape="list"),
     matches=lambda source: "functools[" in source,
-    rules=(Rule(OPEN, json_calls, begins=re.compile(r"\s*(?:\[|\Z)")),),
+    rules=(Rule(OPEN, json_calls, begins=re.compile(r"[\s\ufeff]*(?:\[|\Z)")),),
 )

@@ -17,7 +17,8 @@ _named = named(r"\s*(?P<name>[^\[\]{}\n]{1,128}?)\s*(?:\[CALL_ID\][^\[{]{0,64})?
 
 def _read(body: str, repairer: Repairer, cut: bool) -> Sequence[str | ToolCall] | None:
     """The list of older models, or one call of newer ones; both occur with either template."""
-    if body.lstrip()[:1] in ("[", "{") and not body.lstrip().startswith("[ARGS]"):
+    start = body.lstrip(" \n\ufeff")
+    if start[:1] in ("[", "{") and not start.startswith("[ARGS]"):
         return json_calls(body, repairer, cut)
     return _named(body, repairer, cut)
 

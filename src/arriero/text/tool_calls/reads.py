@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,6 +18,12 @@ Found = Sequence[str | ToolCall] | None
 def json_calls(body: str, repairer: Repairer, cut: bool) -> Found:
     """The body is JSON: one call, several, or a list of them."""
     return repairer.read(body, cut=cut)
+
+
+def json_or_tags(body: str, repairer: Repairer, cut: bool) -> Found:
+    """The body is JSON, or Qwen3-Coder's tags, which models write between Hermes' markers too."""
+    tags = body.lstrip().startswith("<function=")
+    return _FUNCTION(body, repairer, cut) if tags else repairer.read(body, cut=cut)
 
 
 def perhaps_json_calls(body: str, repairer: Repairer, cut: bool) -> Found:
@@ -66,7 +72,7 @@ class Members:
             return repairer.named(name, body[head.end() :], cut=cut, whole=body)
         bare, at = self._members(exact, body, head.end())
         notes: tuple[str, ...] = ()
-        if not self._ends(body, at):
+        if not self._ends(body, at) or self._swallowed(bare, repairer.properties(name)):
             bare, at = self._members(loose, body, head.end())
             notes = ("missing_closer",)
             if cut or repairer.mode == "off" or not self._ends(body, at):
@@ -89,6 +95,14 @@ class Members:
             at = one.end()
         return bare, at
 
+    def _swallowed(self, bare: Sequence[tuple[str, str]], properties: Mapping[str, object]) -> bool:
+        """Whether a value holds the beginning of a member that the tool has and the call does not."""
+        missing = [re.escape(key) for key in properties if all(key != given for given, _ in bare)]
+        if not missing:
+            return False
+        opening = re.compile(rf"\n\s*{self.key_opens}(?:{'|'.join(missing)}){self.key_closes}")
+        return any(opening.search(value) for _, value in bare)
+
     def _ends(self, body: str, at: int) -> bool:
         return re.compile(rf"\s*{self.rest}").match(body, at) is not None
 
@@ -100,3 +114,12 @@ def _patterns(members: Members) -> tuple[re.Pattern[str], re.Pattern[str]]:
     exact = re.compile(rf"{head}{closes}(?=\s*(?:{members.key_opens}|{members.rest}))", re.DOTALL)
     loose = re.compile(rf"{head}(?:{closes}|(?={members.key_opens}|{members.rest}))", re.DOTALL)
     return exact, loose
+
+
+_FUNCTION = Members(
+    r"\s*<function=(?P<name>[^>\n]{1,128})>",
+    "<parameter=",
+    ">",
+    "</parameter>",
+    rest=r"(?:</function>\s*)?\Z",
+)

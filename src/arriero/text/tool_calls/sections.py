@@ -22,7 +22,7 @@ MAX_DOUBTS = 8  # calls of an answer whose quotes are given the benefit of the d
 PIECE = 4096  # characters that are looked at in one go
 CHECKED = 64  # characters after which a `begins` is asked
 
-_SOLID = re.compile(r"\S")
+_SOLID = re.compile(r"[^\s\ufeff]")
 
 Read = Callable[[str, Repairer, bool], Sequence[str | ToolCall] | None]
 """The body, the repairer, and whether the body was cut off: calls and the words around them; None if it is no call."""

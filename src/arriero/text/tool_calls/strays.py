@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 
-from arriero.text.tool_calls.reads import Members, json_calls, perhaps_json_calls
+from arriero.text.tool_calls.reads import Members, json_calls, json_or_tags, perhaps_json_calls
 from arriero.text.tool_calls.repair.reading import ARGUMENT_KEYS, NAME_KEYS
 from arriero.text.tool_calls.sections import Rule
 
 _KEYS = "|".join([*NAME_KEYS, *ARGUMENT_KEYS, "type", "id", "tool_calls", "tool_call", "function_call"])
-_QUOTE = r"[\"'“‘]?"
+_QUOTE = r"[\"'“”‘’]?"
 # The first key of an object decides whether it may be a call, or a part of that key what is there so far.
 _OBJECT = rf"\s*\{{\s*(?:{_QUOTE}(?:{_KEYS}){_QUOTE}\s*[:=]|{_QUOTE}[a-z_]*\Z|\Z)"
 BARE = re.compile(rf"(?:{_OBJECT}|\s*\[{_OBJECT})", re.DOTALL)
@@ -23,7 +23,7 @@ BARE_LIST = Rule("[", perhaps_json_calls, inclusive=True, at_start=True, begins=
 FENCED = Rule("```", perhaps_json_calls, closes=("```",), begins=_FENCED)
 
 STRAYS: tuple[Rule, ...] = (
-    Rule("<tool_call>", json_calls, closes=("</tool_call>",), stops=("<tool_call>",)),
+    Rule("<tool_call>", json_or_tags, closes=("</tool_call>",), stops=("<tool_call>",)),
     Rule("[TOOL_CALLS]", json_calls, stops=("[TOOL_CALLS]",)),
     Rule("<|python_tag|>", json_calls),
     Rule(

@@ -37,8 +37,8 @@ class Repairer:
         self._seen: set[bytes] = set()
 
     def offered(self, name: str) -> bool:
-        """Whether a tool has this very name."""
-        return name in self.tools
+        """Whether a tool is meant by this name."""
+        return name in self.tools if self.mode == "off" else nearest(name, self.tools) is not None
 
     def read(self, text: str, *, cut: bool = False, perhaps: bool = False) -> list[str | ToolCall] | None:
         """The calls in a JSON text, and the words around them; None if it holds none that counts, and why is noted.
@@ -110,6 +110,11 @@ class Repairer:
         self.outcomes["repaired" if mended else "valid"] += count - invalid
         return [one for one in made if isinstance(one, str) or not self._repeated(one)]
 
+    def settle(self) -> None:
+        """Nothing can be asked again: what breaks its schema is passed on from now on."""
+        if self.mode == "retry":
+            self.mode = "warn"
+
     def lose(self, why: str, text: str) -> None:
         """Note that what was meant as a call is none; it stays text."""
         self.outcomes["lost"] += 1
@@ -134,8 +139,7 @@ class Repairer:
         parameters = self._parameters(name)
         if raw.bare is not None:
             coercion = Coercion(parameters)
-            properties = parameters.get("properties")
-            known: Mapping[str, Any] = properties if isinstance(properties, dict) else {}
+            known = self.properties(name)
             arguments: Any = {key: coercion.text(value, known.get(key, {})) for key, value in raw.bare}
         else:
             arguments = self._object(raw.arguments, mended)
@@ -146,6 +150,11 @@ class Repairer:
             arguments = coercion.arguments(arguments)
             mended.update(coercion.repairs)
         return ToolCall(name=name, arguments=arguments)
+
+    def properties(self, name: str) -> Mapping[str, Any]:
+        """The members that the tool meant by `name` declares."""
+        found = self._parameters(nearest(name, self.tools) or "").get("properties")
+        return found if isinstance(found, dict) else {}
 
     def _parameters(self, name: str) -> dict[str, Any]:
         tool = self.tools.get(name)

@@ -26,6 +26,7 @@ _LIST_KEYS = ("tool_calls", "tool_uses", "calls", "function_calls", "actions")
 _AROUND_KEYS = frozenset({"id", "type", "tool_call_id", "call_id", "index"})
 
 _FENCE = re.compile(r"```[A-Za-z_]*[ \t]*\n?|```")
+_LAST_FENCE = re.compile(r"```\s*\Z")
 _START = re.compile(r"[{\[]")
 _BETWEEN = re.compile(r"(?:[\s;,\ufeff\]})]|```[A-Za-z_]*)*")
 _WORD = re.compile(r"[^\s;,\ufeff{}\[\]()`]")
@@ -61,6 +62,7 @@ def values(text: str, *, cut: bool = False) -> Iterator[Found]:
         return
     except Unreadable:
         pass
+    text = _LAST_FENCE.sub("", text)
     at, count = 0, 0
     while True:
         gap = _BETWEEN.match(text, at)
