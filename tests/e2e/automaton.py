@@ -27,7 +27,9 @@ CALLS = '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Paris"}}\n<
 TOLD = "The weather in Paris is sunny, 21 degrees."
 
 
-def write_automaton(path: Path, says: str = SAYS, calls: str = CALLS, told: str = TOLD) -> Path:
+def write_automaton(
+    path: Path, says: str = SAYS, calls: str = CALLS, told: str = TOLD, template: str = TEMPLATE
+) -> Path:
     """Write the model to `path` and return it. The texts are ASCII."""
     tokens = [*byte_alphabet(), *MARKS]
     following: dict[int, int] = {}
@@ -43,7 +45,7 @@ def write_automaton(path: Path, says: str = SAYS, calls: str = CALLS, told: str 
     following[tokens.index('"')] = tokens.index(",")
     following[tokens.index(",")] = next(i for i, token in enumerate(tokens) if token.startswith('"ar'))
     writer = gguf.GGUFWriter(str(path), "llama")
-    _header(writer, tokens)
+    _header(writer, tokens, template)
     _weights(writer, len(tokens), following)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -71,7 +73,7 @@ def _pieces(text: str, used: set[str]) -> list[str]:
     return pieces
 
 
-def _header(writer: gguf.GGUFWriter, tokens: list[str]) -> None:
+def _header(writer: gguf.GGUFWriter, tokens: list[str], template: str) -> None:
     kinds = [gguf.TokenType.CONTROL if token in MARKS else gguf.TokenType.NORMAL for token in tokens]
     writer.add_name("automaton")
     writer.add_tokenizer_model("gpt2")
@@ -81,7 +83,7 @@ def _header(writer: gguf.GGUFWriter, tokens: list[str]) -> None:
     writer.add_token_merges(["t h"])
     writer.add_eos_token_id(tokens.index(MARKS[0]))
     writer.add_add_bos_token(False)
-    writer.add_chat_template(TEMPLATE)
+    writer.add_chat_template(template)
     writer.add_context_length(4096)
     writer.add_embedding_length(EMBD)
     writer.add_block_count(LAYERS)

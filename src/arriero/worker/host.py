@@ -26,6 +26,7 @@ from arriero.engine.loop import Command, Loop, StepStats
 from arriero.engine.options import EngineOptions
 from arriero.engine.sequence import SequenceSpec
 from arriero.runners import open_model
+from arriero.worker.budgets import within_budget
 from arriero.worker.connection import Connection
 from arriero.worker.embedding import EmbeddingDesk
 from arriero.worker.mask_desk import MaskDesk
@@ -136,6 +137,8 @@ class Host:
     def _stream(
         self, number: int, request: GenerateRequest, prompt: Prompt, mask: TokenMask | None, received: float
     ) -> RequestStream:
+        piece = self._special_tokens.piece(request)
+        mask = within_budget(request, prompt, self._plans.thinking(request), mask, self._model.tokenizer, piece)
         sequence = SequenceSpec(
             id=number,
             tokens=prompt.tokens,
@@ -147,7 +150,6 @@ class Host:
             tenant=request.tenant,
             use_cache=request.cache_prompt,
         )
-        piece = self._special_tokens.piece(request)
         return RequestStream(request, prompt, sequence, self._model.tokenizer, received, mask, piece)
 
     def _detokenized(self, number: int, ids: tuple[int, ...]) -> wire.Text | wire.RequestFailed:

@@ -63,6 +63,11 @@ class Plans:
             in_thinking=prompt.opens_thinking,
         )
 
+    def thinking(self, request: GenerateRequest) -> tuple[str, str] | None:
+        """The tags around the thinking that the answer may hold, None if it holds none."""
+        tags = answer_tags(self._spec, request)
+        return (tags.opens, tags.closes) if tags else None
+
     def _calls(self, request: GenerateRequest) -> CallRules | None:
         if not request.tools or request.raw or request.prompt_tokens is not None:
             return None
