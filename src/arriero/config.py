@@ -300,6 +300,7 @@ def load_config(
             worker=_worker(environ),
             go_template=truthy(environ, "OLLAMA_GO_TEMPLATE") if environ.get("OLLAMA_GO_TEMPLATE") else None,
             registry=_registry(environ),
+            responses=home / "responses.sqlite" if truthy(environ, "ARRIERO_STORE_RESPONSES", True) else None,
         ),
         models=_models(models, content.get("models", {}), path.parent),
         folders=tuple(path.parent / Path(str(folder)).expanduser() for folder in folder_list),

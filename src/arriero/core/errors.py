@@ -6,9 +6,11 @@ ArrieroError                internal           a bug, or nothing better is known
 │  ├─ ContextLengthExceeded context_length_exceeded
 │  ├─ DigestMismatch        digest_mismatch    the bytes are not those that the digest names
 │  ├─ UnsupportedFeature    unsupported        understood, but this model or version cannot do it
-│  └─ TemplateError         template_error     the chat template failed or took too long
+│  ├─ TemplateError         template_error     the chat template failed or took too long
+│  └─ PreviousResponseNotFound previous_response_not_found  the response to go on from is not kept (any more)
 ├─ NotImplementedYet        not_implemented    a known field or route that arriero does not have yet
 ├─ ModelNotFound            model_not_found
+├─ ResponseNotFound   response_not_found no response of that id is kept
 ├─ BlobNotFound             blob_not_found     no blob of that digest is in the store
 ├─ StoreError               store_failed       the store cannot be read or written: full disk, no rights, wrong bytes
 ├─ RegistryError            registry_failed    a registry or download server refuses, breaks off or cannot be reached
@@ -86,6 +88,12 @@ class TemplateError(InvalidRequest):
     code = "template_error"
 
 
+class PreviousResponseNotFound(InvalidRequest):
+    """The response that a request goes on from, or one before it, is not kept (any more)."""
+
+    code = "previous_response_not_found"
+
+
 class NotImplementedYet(ArrieroError):
     """A known feature that this version does not have."""
 
@@ -96,6 +104,12 @@ class ModelNotFound(ArrieroError):
     """No model of that name is known; details: `model`."""
 
     code = "model_not_found"
+
+
+class ResponseNotFound(ArrieroError):
+    """No response of that id is kept."""
+
+    code = "response_not_found"
 
 
 class BlobNotFound(ArrieroError):

@@ -16,7 +16,10 @@ CONTENT_TYPE = "text/event-stream"
 DONE = b"data: [DONE]\n\n"
 
 _INVALID = frozenset(
-    ["invalid_request", "invalid_option", "context_length_exceeded", "unsupported", "template_error", "unauthorized"]
+    [
+        *("invalid_request", "invalid_option", "context_length_exceeded", "unsupported", "template_error"),
+        *("unauthorized", "previous_response_not_found", "response_not_found"),
+    ]
 )
 
 _encode = msgspec.json.Encoder().encode

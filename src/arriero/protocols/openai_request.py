@@ -13,7 +13,7 @@ import msgspec
 
 from arriero.core.errors import InvalidRequest, UnsupportedFeature
 from arriero.core.model import ModelSpec
-from arriero.core.request import Choices, GenerateRequest, LoadOptions, SamplingParams, ToolSpec
+from arriero.core.request import Choices, GenerateRequest, LoadOptions, Message, SamplingParams, ToolSpec
 from arriero.core.version import __version__
 from arriero.protocols.body import decode_object
 from arriero.protocols.call import Call, Find
@@ -97,6 +97,11 @@ class _Completion(_Shared, kw_only=True):
     logprobs: int | None = None
 
 
+EXTENSIONS = (
+    *("cache_prompt", "chat_template_kwargs", "ignore_eos", "keep_alive", "min_tokens", "options", "stop_token_ids"),
+)
+"""Fields of arriero's own that every route with a chat template has, beside the options of sampling."""
+
 CHAT_FIELDS = frozenset(_Chat.__struct_encode_fields__)
 COMPLETION_FIELDS = frozenset(_Completion.__struct_encode_fields__)
 
@@ -106,11 +111,23 @@ def decode_chat(body: bytes, find: Find, unknown: Unknown = "refuse") -> Call:
     fields, wire, spec, strange = _read(body, _Chat, find, unknown)
     if not wire.messages:
         raise InvalidRequest("[] is too short - 'messages'", param="messages")
+    messages, ignored = read_messages(wire.messages)
+    return _chat(fields, wire, spec, messages, (*strange, *ignored))
+
+
+def chat_call(fields: dict[str, Any], find: Find, messages: tuple[Message, ...], ignored: tuple[str, ...]) -> Call:
+    """Return the call of a request whose `fields`, all known, are the chat's, and whose messages are read already."""
+    wire, spec = _known(fields, _Chat, find)
+    return _chat(fields, wire, spec, messages, ignored)
+
+
+def _chat(
+    fields: dict[str, Any], wire: _Chat, spec: ModelSpec, messages: tuple[Message, ...], ignored: tuple[str, ...]
+) -> Call:
     if not 0 <= wire.top_logprobs <= 20:
         raise InvalidRequest("top_logprobs must be between 0 and 20", param="top_logprobs")
     if wire.top_logprobs and not wire.logprobs:
         raise InvalidRequest("'top_logprobs' needs 'logprobs': true", param="top_logprobs")
-    messages, ignored = read_messages(wire.messages)
     logprobs = wire.top_logprobs if wire.logprobs else None
     sampling, load, ignored_options = _sampling(fields, _DEFAULTS, wire, spec, logprobs)
     tools = _tools(wire, spec)
@@ -132,7 +149,7 @@ def decode_chat(body: bytes, find: Find, unknown: Unknown = "refuse") -> Call:
         priority=read_tier(wire.service_tier)[0],
     )
     choices = Choices(requests=(request,), n=wire.n, best_of=wire.n) if wire.n > 1 else None
-    return _call(request, choices, wire, spec, chat=True, ignored=(*strange, *ignored, *ignored_options))
+    return _call(request, choices, wire, spec, chat=True, ignored=(*ignored, *ignored_options))
 
 
 def decode_completion(body: bytes, find: Find, unknown: Unknown = "refuse") -> Call:
@@ -187,12 +204,17 @@ def _read(
     """Decode and check what both routes share; null fields are absent. Last come unknown fields that are ignored."""
     fields = {name: value for name, value in decode_object(body).items() if value is not None}
     strange = check_fields(fields, kind.__struct_encode_fields__, unknown)
+    wire, spec = _known(fields, kind, find)
+    return fields, wire, spec, strange
+
+
+def _known(fields: dict[str, Any], kind: type[_T], find: Find) -> tuple[_T, ModelSpec]:
     wire = _convert(fields, kind)
     if not wire.model:
         raise InvalidRequest("model is required", param="model")
     if not 1 <= wire.n <= MAX_CHOICES:
         raise InvalidRequest(f"'n' must be between 1 and {MAX_CHOICES}", param="n")
-    return fields, wire, find(wire.model), strange
+    return wire, find(wire.model)
 
 
 def _convert(fields: dict[str, Any], kind: type[_T]) -> _T:

@@ -24,6 +24,7 @@ from arriero.server.routes_library import LibraryRoutes
 from arriero.server.routes_missing import MISSING, missing
 from arriero.server.routes_ollama import OllamaRoutes
 from arriero.server.routes_openai import OpenAIRoutes
+from arriero.server.routes_responses import ResponsesRoutes
 from arriero.server.routes_tokens import TokenRoutes
 from arriero.server.routes_transfer import TransferRoutes
 
@@ -33,6 +34,7 @@ def routes(context: Context) -> list[Route]:
     ollama, openai, health = OllamaRoutes(context), OpenAIRoutes(context), HealthRoutes(context)
     library, transfer = LibraryRoutes(context), TransferRoutes(context)
     embed = EmbedRoutes(context)
+    responses = ResponsesRoutes(context)
     anthropic, tokens = AnthropicRoutes(context), TokenRoutes(context)
     return [
         Route("/", ollama.root, methods=["GET"]),
@@ -56,6 +58,11 @@ def routes(context: Context) -> list[Route]:
         Route("/v1/models/{id:path}", by_header(anthropic.model, openai.model), methods=["GET"]),
         Route("/v1/chat/completions", openai.chat, methods=["POST"]),
         Route("/v1/completions", openai.completions, methods=["POST"]),
+        Route("/v1/responses", responses.create, methods=["POST"]),
+        Route("/v1/responses/{id}", responses.get, methods=["GET"]),
+        Route("/v1/responses/{id}", responses.delete, methods=["DELETE"]),
+        Route("/v1/responses/{id}/cancel", responses.cancel, methods=["POST"]),
+        Route("/v1/responses/{id}/input_items", responses.input_items, methods=["GET"]),
         Route("/v1/messages", anthropic.messages, methods=["POST"]),
         Route("/v1/messages/count_tokens", anthropic.count_tokens, methods=["POST"]),
         Route("/v1/embeddings", embed.openai, methods=["POST"]),

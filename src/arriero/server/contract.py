@@ -10,11 +10,12 @@ from arriero.core.events import Event
 from arriero.core.library import CreateRequest, Progress
 from arriero.core.model import ModelSpec, RunningModel, ShownModel
 from arriero.core.request import Choices, GenerateRequest, LoadOptions
+from arriero.core.responses import SavedResponse
 from arriero.core.tokenizer import Tokenized
 
 
-class Service(Protocol):
-    """The use cases behind the routes. All raise ArrieroError."""
+class Answering(Protocol):
+    """What answers a generation call."""
 
     def generate(self, request: GenerateRequest) -> AsyncGenerator[Event, None]:
         """Accepted, deltas, then Finished or Failed; raises before the first event. Closing it frees the work."""
@@ -22,23 +23,27 @@ class Service(Protocol):
     def generate_choices(self, choices: Choices) -> AsyncGenerator[Event, None]:
         """Accepted, ChoiceEvents, then Finished or Failed; otherwise as `generate`."""
 
-    async def embed(self, request: EmbedRequest) -> Embedded:
-        """The vectors of texts; cancelling it frees the work."""
-
     async def render(self, request: GenerateRequest) -> str:
         """The prompt that a request makes; nothing is generated."""
-
-    async def prompt_tokens(self, request: GenerateRequest, *, special: bool = True) -> Tokenized:
-        """The token ids of the prompt that a request makes, however many; nothing is generated."""
-
-    async def detokenize(self, request: GenerateRequest) -> str:
-        """The text of a request's `prompt_tokens`."""
 
     async def load(self, model: str, load: LoadOptions, keep_alive: float | None) -> None:
         """Load a model now."""
 
     async def unload(self, model: str) -> None:
         """Unload a model as soon as nobody uses it."""
+
+
+class Service(Answering, Protocol):
+    """The use cases behind the routes. All raise ArrieroError."""
+
+    async def embed(self, request: EmbedRequest) -> Embedded:
+        """The vectors of texts; cancelling it frees the work."""
+
+    async def prompt_tokens(self, request: GenerateRequest, *, special: bool = True) -> Tokenized:
+        """The token ids of the prompt that a request makes, however many; nothing is generated."""
+
+    async def detokenize(self, request: GenerateRequest) -> str:
+        """The text of a request's `prompt_tokens`."""
 
     def models(self) -> list[ModelSpec]:
         """All known models, newest first."""
@@ -69,6 +74,21 @@ class Service(Protocol):
 
     async def add_blob(self, digest: str, chunks: AsyncIterator[bytes]) -> bool:
         """Store a blob; False if it was there."""
+
+    def keeps_responses(self) -> bool:
+        """Whether responses can be kept."""
+
+    async def save_response(self, saved: SavedResponse) -> bool:
+        """Keep a response; says whether that could be done."""
+
+    async def response(self, response_id: str) -> SavedResponse:
+        """The response of that id; ResponseNotFound."""
+
+    async def response_chain(self, response_id: str) -> list[SavedResponse]:
+        """The response and its ancestors, the oldest first; PreviousResponseNotFound."""
+
+    async def delete_response(self, response_id: str) -> None:
+        """Forget a response; ResponseNotFound."""
 
     def running(self) -> list[RunningModel]:
         """The loaded models."""

@@ -21,9 +21,11 @@ STATUS: Mapping[str, int] = {
     "digest_mismatch": 400,
     "unsupported": 400,
     "template_error": 400,
+    "previous_response_not_found": 400,
     "unauthorized": 401,
     "model_not_found": 404,
     "blob_not_found": 404,
+    "response_not_found": 404,
     "cancelled": 499,  # nginx's "client closed request", which Ollama answers too
     "internal": 500,
     "model_load_failed": 500,

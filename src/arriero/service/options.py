@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from arriero.store.registry.options import RegistryOptions
@@ -23,6 +24,9 @@ class ServiceOptions:
     worker_environment: variables set for every worker.
     go_template: whether models with a TEMPLATE of their own use it; None chooses as Ollama does (OLLAMA_GO_TEMPLATE).
     registry: how models are pulled and pushed.
+    responses: the file that keeps responses of OpenAI's Responses API; None keeps none (ARRIERO_STORE_RESPONSES).
+    max_responses: how many of them are kept; the least recently used go first.
+    max_responses_bytes: bytes that they may have in all.
     """
 
     keep_alive: float = 300.0
@@ -35,3 +39,6 @@ class ServiceOptions:
     worker_environment: Mapping[str, str] = field(default_factory=dict)
     go_template: bool | None = None
     registry: RegistryOptions = field(default_factory=RegistryOptions)
+    responses: Path | None = None
+    max_responses: int = 10_000
+    max_responses_bytes: int = 256 * 1024 * 1024

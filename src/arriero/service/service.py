@@ -12,6 +12,7 @@ from arriero.core.events import Event
 from arriero.core.library import CreateRequest, Progress
 from arriero.core.model import ModelSpec, RunningModel, ShownModel
 from arriero.core.request import Choices, GenerateRequest, LoadOptions
+from arriero.core.responses import SavedResponse
 from arriero.core.tokenizer import Tokenized
 from arriero.observe.metrics import Metrics
 from arriero.service.admission import Admission
@@ -21,6 +22,7 @@ from arriero.service.generate import Generator
 from arriero.service.library import Library
 from arriero.service.lifecycle import Lifecycle, with_defaults
 from arriero.service.options import ServiceOptions
+from arriero.service.responses import Responses
 from arriero.service.templates import check_template
 from arriero.service.tokens import Tokens
 from arriero.store.catalog import Catalog
@@ -50,6 +52,7 @@ class Service:
         self._library = Library(
             catalog, self._stores, self._lifecycle.unload, check_template, lambda model: self.pull(model, False)
         )
+        self._responses = Responses(options.responses, options.max_responses, options.max_responses_bytes)
         self._transfers: Transfers | None = None
         self._closed = False
 
@@ -134,6 +137,26 @@ class Service:
         """Send a model to a registry; the last report is `success`."""
         return self._transferring().push(model, insecure)
 
+    def keeps_responses(self) -> bool:
+        """Whether responses can be kept."""
+        return self._responses.on
+
+    async def save_response(self, saved: SavedResponse) -> bool:
+        """Keep a response; says whether that could be done."""
+        return await self._responses.save(saved)
+
+    async def response(self, response_id: str) -> SavedResponse:
+        """The response of that id; ResponseNotFound."""
+        return await self._responses.get(response_id)
+
+    async def response_chain(self, response_id: str) -> list[SavedResponse]:
+        """The response and its ancestors, the oldest first; PreviousResponseNotFound."""
+        return await self._responses.chain(response_id)
+
+    async def delete_response(self, response_id: str) -> None:
+        """Forget a response; ResponseNotFound."""
+        await self._responses.delete(response_id)
+
     def running(self) -> list[RunningModel]:
         """The loaded models."""
         return self._lifecycle.running()
@@ -153,6 +176,7 @@ class Service:
         if self._transfers is not None:
             await self._transfers.close()
         await self._lifecycle.close()
+        await self._responses.close()
 
     def _transferring(self) -> Transfers:
         """Made on first use: what it needs of HTTP clients costs a quarter of a second that a start can spare."""

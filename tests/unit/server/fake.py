@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
-from arriero.core.errors import ArrieroError, ModelNotFound
+from arriero.core.errors import ArrieroError, ModelNotFound, PreviousResponseNotFound, ResponseNotFound
 from arriero.core.events import Accepted, Event, Finished, TextDelta, Usage
 from arriero.core.library import CreateRequest, Progress
 from arriero.core.model import ModelDetails, ModelSpec, RunningModel, ShownModel
 from arriero.core.request import Choices, GenerateRequest, LoadOptions
-from arriero.service.choices import run_choices
+from arriero.core.responses import SavedResponse
 from arriero.core.tokenizer import Tokenized
+from arriero.service.choices import run_choices
 from arriero.store.blobs import parse_digest
 
 USAGE = Usage(prompt_tokens=12, cached_tokens=4, completion_tokens=2, total_ns=100, prefill_ns=30, decode_ns=40)
@@ -52,6 +53,7 @@ class FakeService:
         self.closed = asyncio.Event()
         self.endings: list[str] = []
         self.is_ready = True
+        self.responses: dict[str, SavedResponse] = {}
         self.reports: Sequence[Progress | BaseException] = (Progress(status="success"),)
         self.created: list[CreateRequest] = []
         self.copies: list[tuple[str, str]] = []
@@ -163,6 +165,32 @@ class FakeService:
             return False
         self.blobs[digest] = b"".join([chunk async for chunk in chunks])
         return True
+
+    def keeps_responses(self) -> bool:
+        return True
+
+    async def save_response(self, saved: SavedResponse) -> bool:
+        self.responses[saved.id] = saved
+        return True
+
+    async def response(self, response_id: str) -> SavedResponse:
+        if response_id not in self.responses:
+            raise ResponseNotFound(f"Response with id '{response_id}' not found.")
+        return self.responses[response_id]
+
+    async def response_chain(self, response_id: str) -> list[SavedResponse]:
+        found: list[SavedResponse] = []
+        following: str | None = response_id
+        while following is not None:
+            if following not in self.responses:
+                raise PreviousResponseNotFound("Previous response not found.", param="previous_response_id")
+            found.insert(0, self.responses[following])
+            following = found[0].previous
+        return found
+
+    async def delete_response(self, response_id: str) -> None:
+        await self.response(response_id)
+        del self.responses[response_id]
 
     def running(self) -> list[RunningModel]:
         return [RunningModel(spec=DEMO, size=10, size_vram=0, expires_at=None, context_length=512)]

@@ -1,0 +1,138 @@
+"""OpenAI's Responses API: generate, and read or forget what was kept."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from arriero.core.errors import ArrieroError, InvalidRequest, UnsupportedFeature
+from arriero.core.events import Event, Finished
+from arriero.core.request import Choices, GenerateRequest, LoadOptions
+from arriero.core.responses import SavedResponse
+from arriero.protocols.responses_reply import ResponseReply, encode_deleted, encode_items
+from arriero.protocols.responses_request import Draft, decode_response
+from arriero.server.contract import Service
+from arriero.server.errors import error_response
+from arriero.server.generation import Generation
+from arriero.server.routes import Context, json_response, read_body
+
+_PAGE, _LONGEST_PAGE = 20, 100
+
+
+class ResponsesRoutes:
+    """Handlers over one context."""
+
+    def __init__(self, context: Context) -> None:
+        self._context, self._service = context, context.service
+
+    async def create(self, request: Request) -> Response | Generation:
+        """POST /v1/responses."""
+        body = await read_body(request, "openai")
+        if isinstance(body, Response):
+            return body
+        context = self._context
+        try:
+            draft = decode_response(body, context.unknown_fields)
+            chain = [] if draft.previous is None else await self._service.response_chain(draft.previous)
+            call = draft.call(_items(chain), self._service.find)
+        except ArrieroError as error:
+            return error_response(error.info(), "openai")
+        context.ignored.note(call.ignored, request.url.path)
+        keeps = draft.store and self._service.keeps_responses()
+        reply = ResponseReply(call, secrets.token_hex(24), int(time.time()), draft.echo, stored=keeps)
+        service = _Keeping(self._service, draft, reply) if keeps else self._service
+        return Generation(service, call, reply, "openai", context.metrics)
+
+    async def get(self, request: Request) -> Response:
+        """GET /v1/responses/{id}."""
+        if request.query_params.get("stream", "false").lower() == "true":
+            text = "a kept response cannot be streamed again"
+            return error_response(UnsupportedFeature(text, param="stream").info(), "openai")
+        return json_response((await self._service.response(request.path_params["id"])).body)
+
+    async def delete(self, request: Request) -> Response:
+        """DELETE /v1/responses/{id}."""
+        await self._service.delete_response(request.path_params["id"])
+        return json_response(encode_deleted(request.path_params["id"]))
+
+    async def cancel(self, request: Request) -> Response:
+        """POST /v1/responses/{id}/cancel: nothing runs in the background."""
+        await self._service.response(request.path_params["id"])
+        return error_response(InvalidRequest("Only background responses can be cancelled.").info(), "openai")
+
+    async def input_items(self, request: Request) -> Response:
+        """GET /v1/responses/{id}/input_items: the response's own input, the newest item first unless asked."""
+        saved = await self._service.response(request.path_params["id"])
+        items = [
+            {"id": f"in_{saved.id.removeprefix('resp_')}{index:02x}", "type": "message"} | item
+            for index, item in enumerate(msgspec.json.decode(saved.input))
+        ]
+        query = request.query_params
+        limit, order, after = query.get("limit", str(_PAGE)), query.get("order", "desc"), query.get("after")
+        if not (limit.isascii() and limit.isdigit() and len(limit) < 4 and 1 <= int(limit) <= _LONGEST_PAGE):
+            text = f"'limit' must be between 1 and {_LONGEST_PAGE}"
+            return error_response(InvalidRequest(text, param="limit").info(), "openai")
+        if order not in ("asc", "desc"):
+            return error_response(InvalidRequest("'order' must be asc or desc", param="order").info(), "openai")
+        items = items if order == "asc" else items[::-1]
+        if after is not None:
+            place = next((index for index, item in enumerate(items) if item["id"] == after), None)
+            if place is None:
+                return error_response(InvalidRequest("'after' names no item", param="after").info(), "openai")
+            items = items[place + 1 :]
+        return json_response(encode_items(items[: int(limit)], more=len(items) > int(limit)))
+
+
+def _items(chain: list[SavedResponse]) -> list[dict[str, Any]]:
+    """All that was said before: each response's input, then its output."""
+    items: list[dict[str, Any]] = []
+    for saved in chain:
+        items += msgspec.json.decode(saved.input)
+        items += msgspec.json.decode(saved.body)["output"]
+    return items
+
+
+class _Keeping:
+    """The service, for one response: it is kept before its client hears that it is complete."""
+
+    def __init__(self, service: Service, draft: Draft, reply: ResponseReply) -> None:
+        self._service, self._draft, self._reply = service, draft, reply
+
+    async def generate(self, request: GenerateRequest) -> AsyncGenerator[Event, None]:
+        """As the service's."""
+        events: list[Event] = []
+        async with contextlib.aclosing(self._service.generate(request)) as stream:
+            async for event in stream:
+                events.append(event)
+                if isinstance(event, Finished):
+                    self._reply.stored = await self._keep(events)
+                yield event
+
+    async def _keep(self, events: list[Event]) -> bool:
+        body = msgspec.json.encode(self._reply.gathered(events, time.time_ns()))
+        given = msgspec.json.encode(self._draft.input)
+        saved = SavedResponse(id=self._reply.id, body=body, input=given, previous=self._draft.previous)
+        return await self._service.save_response(saved)
+
+    def generate_choices(self, choices: Choices) -> AsyncGenerator[Event, None]:
+        """As the service's; a response has one answer."""
+        return self._service.generate_choices(choices)
+
+    async def render(self, request: GenerateRequest) -> str:
+        """As the service's."""
+        return await self._service.render(request)
+
+    async def load(self, model: str, load: LoadOptions, keep_alive: float | None) -> None:
+        """As the service's."""
+        await self._service.load(model, load, keep_alive)
+
+    async def unload(self, model: str) -> None:
+        """As the service's."""
+        await self._service.unload(model)

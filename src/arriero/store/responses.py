@@ -1,0 +1,134 @@
+"""Responses that were asked to be kept, in one SQLite file: mode 0600, bounded in number and bytes.
+
+The least recently used goes first. Blocking, and for one thread at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from arriero.core.errors import StoreError
+from arriero.core.responses import SavedResponse
+
+log = logging.getLogger(__name__)
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS responses (
+    id TEXT PRIMARY KEY, previous TEXT, body BLOB NOT NULL, input BLOB NOT NULL,
+    size INTEGER NOT NULL, used INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS by_use ON responses (used);
+"""
+_LONGEST_CHAIN = 10_000
+
+
+class ResponseStore:
+    """`most` responses of `most_bytes` bytes in all. A file that is no database of ours is put aside, and logged."""
+
+    def __init__(self, path: Path, most: int, most_bytes: int) -> None:
+        """StoreError when the file can neither be opened nor made."""
+        self._most, self._most_bytes = most, most_bytes
+        try:
+            self._database = _open(path)
+        except sqlite3.DatabaseError as error:
+            log.warning("%s is put aside: %s", path.name, error)
+            with contextlib.suppress(OSError):
+                path.replace(path.with_name(path.name + ".broken"))
+            with _translated():
+                self._database = _open(path)
+        with _translated():
+            count, size, used = self._database.execute(
+                "SELECT count(*), sum(size), max(used) FROM responses"
+            ).fetchone()
+        self.count, self.bytes, self._clock = count, size or 0, used or 0
+
+    def save(self, saved: SavedResponse) -> None:
+        """Keep `saved`, and forget what there is no more room for. StoreError; a response too large is one."""
+        size = len(saved.body) + len(saved.input)
+        if size > self._most_bytes or not self._most:
+            raise StoreError(f"a response of {size} bytes cannot be kept: there is room for {self._most_bytes}")
+        with _translated(), self._database:
+            self._clock += 1
+            row = (saved.id, saved.previous, saved.body, saved.input, size, self._clock)
+            self._database.execute("INSERT INTO responses VALUES (?, ?, ?, ?, ?, ?)", row)
+            self.count, self.bytes = self.count + 1, self.bytes + size
+            self._trim()
+
+    def chain(self, response_id: str) -> list[SavedResponse]:
+        """Return the response and its ancestors, the oldest first; empty where one of them is not here (any more)."""
+        found: list[SavedResponse] = []
+        following: str | None = response_id
+        with _translated(), self._database:
+            while following is not None and len(found) < _LONGEST_CHAIN:
+                one = self._get(following)
+                if one is None:
+                    return []
+                found.append(one)
+                following = one.previous
+            for one in found:  # the newest first: what it goes on from is used later, and stays longer
+                self._clock += 1
+                self._database.execute("UPDATE responses SET used = ? WHERE id = ?", (self._clock, one.id))
+        return found[::-1]
+
+    def get(self, response_id: str) -> SavedResponse | None:
+        """Return one response, None if it is not here."""
+        with _translated():
+            return self._get(response_id)
+
+    def delete(self, response_id: str) -> bool:
+        """Forget a response; False if it was not here."""
+        with _translated(), self._database:
+            return self._drop(response_id)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def _get(self, response_id: str) -> SavedResponse | None:
+        query = "SELECT id, body, input, previous FROM responses WHERE id = ?"
+        row = self._database.execute(query, (response_id,)).fetchone()
+        return None if row is None else SavedResponse(id=row[0], body=row[1], input=row[2], previous=row[3])
+
+    def _drop(self, response_id: str) -> bool:
+        query = "DELETE FROM responses WHERE id = ? RETURNING size"
+        row = self._database.execute(query, (response_id,)).fetchone()
+        if row is None:
+            return False
+        self.count, self.bytes = self.count - 1, self.bytes - row[0]
+        return True
+
+    def _trim(self) -> None:
+        while self.count > self._most or self.bytes > self._most_bytes:
+            row = self._database.execute("SELECT id FROM responses ORDER BY used LIMIT 1").fetchone()
+            self._drop(row[0])
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # before SQLite does, with the umask's rights
+        path.chmod(0o600)
+    except OSError as error:
+        raise StoreError(f"{path.name} cannot be opened: {error.strerror}") from error
+    database = sqlite3.connect(path, check_same_thread=False)
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = NORMAL")
+        database.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        database.executescript(_SCHEMA)
+    except sqlite3.DatabaseError:
+        database.close()
+        raise
+    return database
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreError(f"the store of responses failed: {error}") from error
