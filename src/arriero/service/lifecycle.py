@@ -12,7 +12,7 @@ import contextlib
 import logging
 import time
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -22,6 +22,7 @@ from arriero.core.backend import Backend
 from arriero.core.messages import Ready
 from arriero.core.model import ModelSpec, RunningModel
 from arriero.core.request import LoadOptions
+from arriero.service.turns import Place, choose
 
 log = logging.getLogger(__name__)
 
@@ -48,20 +49,19 @@ class Loaded:
     leases: int = 0
     idle_since: float = 0.0
     expires_at: float | None = None  # epoch seconds, while idle
+    asked_at: float = field(default_factory=time.monotonic)
+    ready_at: float | None = None
+    leaving: bool = False  # takes no new leases: another model gets its place
     drained: asyncio.Event = field(default_factory=asyncio.Event)
     timer: asyncio.TimerHandle | None = None
 
-
-def _lifetime(keep_alive: float) -> float:
-    return keep_alive if keep_alive >= 0 else float("inf")
-
-
-def choose_victim(loaded: Sequence[Loaded]) -> Loaded | None:
-    """The idle model to evict: the shortest keep-alive first (negative is longest), then the longest idle."""
-    idle = [one for one in loaded if one.leases == 0]
-    return min(
-        idle, key=lambda one: (one.keep_alive if one.keep_alive >= 0 else float("inf"), one.idle_since), default=None
-    )
+    @property
+    def place(self) -> Place:
+        """What counts when another model needs its place."""
+        took = 0.0 if self.ready_at is None else self.ready_at - self.asked_at
+        return Place(
+            self.spec.name, self.leases > 0, self.keep_alive, self.idle_since, self.ready_at, took, self.leaving
+        )
 
 
 def needs_reload(loaded: Loaded, spec: ModelSpec, load: LoadOptions) -> bool:
@@ -137,7 +137,7 @@ class Lifecycle:
     async def _acquire(self, spec: ModelSpec, load: LoadOptions) -> Loaded:
         async with self._locks[spec.name]:
             loaded = self._loaded.get(spec.name)
-            if loaded is not None and needs_reload(loaded, spec, load):
+            if loaded is not None and (loaded.leaving or needs_reload(loaded, spec, load)):
                 await loaded.drained.wait()
                 await self._close(loaded)
                 loaded = None
@@ -149,6 +149,7 @@ class Lifecycle:
             self._hold(loaded)
             try:
                 await loaded.backend.start()
+                loaded.ready_at = loaded.ready_at or time.monotonic()
             except asyncio.CancelledError:
                 self._release(loaded)  # the load goes on; whoever asks next finds it
                 raise
@@ -160,13 +161,21 @@ class Lifecycle:
             return loaded
 
     async def _make_room(self) -> None:
-        """Evict until one more fits; while all are busy, wait for the first that is not."""
+        """Evict until one more fits; a model in demand has its turn first, then takes no new requests and drains."""
         while len(self._loaded) >= self._max_loaded:
-            victim = choose_victim(list(self._loaded.values()))
-            if victim is None:
-                async with self._changed:
-                    await self._changed.wait()
-            else:
+            victim: Loaded | None = None
+            async with self._changed:
+                while victim is None and len(self._loaded) >= self._max_loaded:
+                    choice = choose((one.place for one in self._loaded.values()), time.monotonic())
+                    if choice.evict is not None:
+                        victim = self._loaded[choice.evict]
+                    elif choice.leave is not None:
+                        self._loaded[choice.leave].leaving = True
+                    else:
+                        with contextlib.suppress(TimeoutError):
+                            async with asyncio.timeout(choice.seconds):
+                                await self._changed.wait()
+            if victim is not None:
                 await self._close(victim)
         if self._closing:
             await asyncio.wait(set(self._closing))

@@ -14,6 +14,7 @@ from arriero.core.events import Event
 from arriero.core.messages import Ready
 from arriero.core.model import ModelSpec
 from arriero.core.request import GenerateRequest, LoadOptions
+from arriero.service import turns
 from arriero.service.lifecycle import Lifecycle
 
 
@@ -192,3 +193,35 @@ async def test_many_models_over_a_small_bound_all_get_their_turn() -> None:
     await asyncio.wait_for(asyncio.gather(*(stable.use("abc"[i % 3]) for i in range(30))), 20)
     assert len(stable.names()) == 1
     assert stable.log.count("start a") == stable.log.count("close a") + ("a" in stable.names())
+
+
+async def test_two_models_in_demand_do_not_push_each_other_out() -> None:
+    """Each client asks again at once; a load for every request would be 60."""
+    stable = Stable(max_loaded=1)
+
+    async def client(name: str) -> None:
+        for _ in range(30):
+            await stable.use(name)
+
+    await asyncio.wait_for(asyncio.gather(client("a"), client("b")), 20)
+    assert stable.log.count("start a") + stable.log.count("start b") <= 4
+
+
+async def test_a_model_that_is_always_busy_gives_way_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its clients overlap, so that it is never idle; it takes no new requests until the other one had its turn."""
+    monkeypatch.setattr(turns, "LEAST_TURN", 0.05)
+    stable = Stable(max_loaded=1)
+    stopped = asyncio.Event()
+
+    async def client() -> None:
+        while not stopped.is_set():
+            async with stable.lifecycle.lease(spec("a"), LoadOptions(), None):
+                await asyncio.sleep(0.01)
+
+    clients = [asyncio.create_task(client()) for _ in range(4)]
+    await until(lambda: stable.names() == ["a"])
+    await asyncio.wait_for(stable.use("b"), 20)
+    starts = len(stable.log)
+    await until(lambda: "start a" in stable.log[starts - 1 :])  # and gets its place back
+    stopped.set()
+    await asyncio.wait_for(asyncio.gather(*clients), 20)
