@@ -44,8 +44,8 @@ def create(
     modelfile = parse(text)
     for warning in modelfile.warnings:
         print(warning, file=sys.stderr)
-    if modelfile.adapters or modelfile.drafts:
-        raise CommandFailed("ADAPTER and DRAFT are not supported by this version of arriero")
+    if modelfile.drafts:
+        raise CommandFailed("DRAFT is not supported by this version of arriero")
     with connected() as client, ProgressDisplay(sys.stderr) as display:
 
         async def work() -> None:
@@ -61,8 +61,9 @@ def create(
 async def gathered(
     modelfile: Modelfile, folder: Path, library: AsyncLibrary, display: ProgressDisplay
 ) -> dict[str, Any]:
-    """Return the body of /api/create; the files that FROM names are on the server then."""
-    from arriero.cli.model_files import content_of, digest_of, expand, files_of
+    """Return the body of /api/create; the files that FROM and ADAPTER name are on the server then."""
+    from arriero.cli.failures import CommandFailed
+    from arriero.cli.model_files import ADAPTERS, expand, files_of
     from arriero.core.library import Progress
 
     display.update(Progress(status="gathering model components"))
@@ -73,16 +74,27 @@ async def gathered(
             body["from"] = base
             continue
         for name, file in files_of(path).items():
-            size = file.stat().st_size
-
-            def report(status: str, done: int, total: int = size) -> None:
-                display.update(Progress(status=status, total=total, completed=done))
-
-            status = f"reading {file.name}"
-            digest = digest_of(file, lambda done, status=status, report=report: report(status, done))  # type: ignore[misc]
-            status = f"copying file {digest}"
-            if not await library.has_blob(digest):
-                content = content_of(file, lambda done, status=status, report=report: report(status, done))  # type: ignore[misc]
-                await library.upload(digest, content)
-            body.setdefault("files", {})[name] = digest
+            body.setdefault("files", {})[name] = await sent(file, library, display)
+    for adapter in modelfile.adapters:
+        path = expand(adapter, folder)
+        if not path.exists():
+            raise CommandFailed(f"the adapter {adapter} is not there")
+        for name, file in files_of(path, ADAPTERS).items():
+            body.setdefault("adapters", {})[name] = await sent(file, library, display)
     return body
+
+
+async def sent(file: Path, library: AsyncLibrary, display: ProgressDisplay) -> str:
+    """Put a file on the server, unless it is there already; return its digest."""
+    from arriero.cli.model_files import content_of, digest_of
+    from arriero.core.library import Progress
+
+    size = file.stat().st_size
+
+    def report(status: str, done: int) -> None:
+        display.update(Progress(status=status, total=size, completed=done))
+
+    digest = digest_of(file, lambda done: report(f"reading {file.name}", done))
+    if not await library.has_blob(digest):
+        await library.upload(digest, content_of(file, lambda done: report(f"copying file {digest}", done)))
+    return digest

@@ -12,12 +12,13 @@ CHUNK = 1 << 20
 WEIGHTS = (
     ("model*.safetensors", "*/model*.safetensors"),
     ("consolidated*.safetensors",),
-    ("adapter_model.safetensors",),
     ("pytorch_model*.bin", "consolidated*.pth"),
     ("*.gguf",),
     ("*.bin",),
 )
 """The first of these that a folder holds is its model."""
+ADAPTERS = (("adapter_model*.safetensors",), ("*.gguf",))
+"""The first of these that a folder holds is its LoRA adapter."""
 BESIDE_WEIGHTS = ("*.json", "*/*.json", "chat_template.jinja", "tokenizer.model", "vocab.txt")
 NO_FILES = "no Modelfile or safetensors files found"
 
@@ -28,7 +29,7 @@ def expand(text: str, folder: Path) -> Path:
     return path if path.is_absolute() else folder / path
 
 
-def files_of(path: Path) -> dict[str, Path]:
+def files_of(path: Path, kinds: tuple[tuple[str, ...], ...] = WEIGHTS) -> dict[str, Path]:
     """The file itself, or the model's files in a folder, by the name they have there.
 
     Weights in safetensors take their configuration and vocabulary along, also from folders one level down.
@@ -36,7 +37,7 @@ def files_of(path: Path) -> dict[str, Path]:
     """
     if not path.is_dir():
         return {path.name: path}
-    found = next((files for patterns in WEIGHTS if (files := _matching(path, patterns))), [])
+    found = next((files for patterns in kinds if (files := _matching(path, patterns))), [])
     if not found:
         raise CommandFailed(NO_FILES)
     if found[0].suffix == ".safetensors":

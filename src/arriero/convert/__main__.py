@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from arriero.core.errors import InvalidRequest
-from arriero.core.library import Conversion
+from arriero.core.library import Conversion, Watch
 
 
 def _end_with_parent() -> None:
@@ -26,17 +26,28 @@ def _say(report: dict[str, int | str]) -> None:
     print(msgspec.json.encode(report).decode(), flush=True)
 
 
+def _convert(job: Conversion, watch: Watch) -> list[str]:
+    files, target = {name: Path(path) for name, path in job.files.items()}, Path(job.target)
+    if job.kind == "adapter" and job.base is not None:
+        from arriero.convert.adapter import convert_adapter
+
+        convert_adapter(files, job.base, target, watch)
+        return []
+    from arriero.convert.model import convert
+
+    return convert(files, target, watch)
+
+
 def main() -> int:
-    """Convert; blocks."""
+    """Do the job; blocks."""
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Conversion)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    from arriero.convert.model import convert
 
     def watch(completed: int, total: int) -> None:
         _say({"completed": completed, "total": total})
 
     try:
-        for note in convert({name: Path(path) for name, path in job.files.items()}, Path(job.target), watch):
+        for note in _convert(job, watch):
             _say({"note": note})
     except InvalidRequest as error:
         print(error.message, file=sys.stderr)

@@ -40,11 +40,17 @@ def convert(files: dict[str, Path], target: Path, watch: Callable[[int, int], No
     architecture = str(named[0]) if isinstance(named, list) and named else ""
     if architecture not in FAMILIES:
         raise InvalidRequest(f'unsupported architecture "{architecture}"')
-    module, _, name = FAMILIES[architecture].partition(":")
-    family: type[Family] = getattr(importlib.import_module(f"arriero.convert.architectures.{module}"), name)
+    family = family_of(FAMILIES[architecture])
     out = Output(target, gguf.MODEL_ARCH_NAMES[family.architecture])
     inner = config.get("text_config")
     numbers = {**config, **inner} if isinstance(inner, dict) else config
     family(source, Config(numbers), out, Weights(source)).convert()
     out.write(watch)
     return sorted(out.notes)
+
+
+def family_of(place: str) -> type[Family]:
+    """The class behind an entry of FAMILIES."""
+    module, _, name = place.partition(":")
+    family: type[Family] = getattr(importlib.import_module(f"arriero.convert.architectures.{module}"), name)
+    return family

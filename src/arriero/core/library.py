@@ -23,12 +23,13 @@ class CreateRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A model to be made of another one (`base`) or of uploaded blobs (`files`: a relative path to a digest).
 
     None for a text means that the base's own stays; so do `parameters` that are not named and empty `messages`.
-    `licenses` are added to the base's.
+    `licenses` are added to the base's. `adapters` are files of a LoRA adapter, as `files` are.
     """
 
     model: str
     base: str = ""
     files: dict[str, str] | None = None
+    adapters: dict[str, str] = {}
     template: str | None = None
     system: str | None = None
     licenses: tuple[str, ...] = ()
@@ -44,17 +45,28 @@ Watch = Callable[[int, int], None]
 """Gets the bytes done and all of them; called now and then, too. It may raise to give up."""
 
 
+class BaseModel(msgspec.Struct, frozen=True, kw_only=True):
+    """What an adapter's conversion has to know of its model, from the GGUF's header; `shapes` in ggml's order."""
+
+    architecture: str
+    layers: int
+    heads: int
+    heads_kv: int
+    head_dim: int
+    width: int
+    shapes: dict[str, tuple[int, ...]]
+
+
 class Conversion(msgspec.Struct, frozen=True, kw_only=True):
     """A GGUF to be made at the path `target` of `files` (a relative name to a path).
 
-    `model`: safetensors and what belongs to them; `adapter`: a LoRA adapter for the GGUF at the path `base`;
-    `split`: the parts of one GGUF.
+    `model`: safetensors and what belongs to them; `adapter`: a LoRA adapter for `base`; `split`: the parts of one GGUF.
     """
 
     kind: Literal["model", "adapter", "split"] = "model"
     files: dict[str, str]
     target: str
-    base: str = ""
+    base: BaseModel | None = None
 
 
 Convert = Callable[[Conversion, Watch], list[str]]

@@ -71,13 +71,14 @@ def decode_create(body: bytes) -> CreateCall:
     """Decode a /api/create body. InvalidRequest; NotImplementedYet for what this version cannot make."""
     fields = lower_keys(decode_object(body))
     wire = _convert(fields, _Create)
-    for name in ("adapters", "draft_files", "draft_quantize", "remote_host"):
+    for name in ("draft_files", "draft_quantize", "remote_host"):
         if getattr(wire, name):
             raise NotImplementedYet(f"create with {name} is not supported by this version of arriero", param=name)
     request = CreateRequest(
         model=wire.model or wire.name,
         base=wire.base,
         files=wire.files,
+        adapters=wire.adapters,
         template=wire.template or None,
         system=wire.system or None,
         licenses=(wire.license,) if isinstance(wire.license, str) else tuple(wire.license),

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator
+from functools import partial
 
 import msgspec
 
@@ -20,9 +21,9 @@ from arriero.core.model import ModelSpec
 from arriero.core.request import GenerateRequest
 from arriero.observe.metrics import Metrics
 from arriero.service.admission import Admission
+from arriero.service.answering import Answering
 from arriero.service.lifecycle import Lifecycle, with_defaults
 from arriero.service.model_turns import with_model_turns
-from arriero.service.split import Splitter
 from arriero.store.catalog import Catalog
 from arriero.store.names import parse_name
 
@@ -38,8 +39,6 @@ def check_abilities(spec: ModelSpec, request: GenerateRequest) -> None:
     if "completion" not in spec.capabilities:
         what = "chat" if request.messages is not None else "generate"
         raise UnsupportedFeature(f'"{request.model}" does not support {what}')
-    if spec.adapters:  # to answer without it would be another model's answer
-        raise UnsupportedFeature(f'"{request.model}" has an adapter, which this version of arriero cannot apply')
     if request.tools and "tools" not in spec.capabilities:
         raise UnsupportedFeature(f"{full_name(spec)} does not support tools", param="tools")
     if request.suffix and "insert" not in spec.capabilities:
@@ -58,7 +57,11 @@ class Generator:
         lifecycle: Lifecycle,
         metrics: Metrics,
         context_length: int | None = None,
+        *,
+        tool_repair: str = "warn",
+        tool_dedupe: bool = True,
     ) -> None:
+        self._tool_repair, self._tool_dedupe = tool_repair, tool_dedupe
         self._catalog, self._admission, self._lifecycle = catalog, admission, lifecycle
         self._metrics, self._context_length = metrics, context_length
 
@@ -84,13 +87,14 @@ class Generator:
             load = with_defaults(request.load, self._context_length)
             async with self._lifecycle.lease(spec, load, request.keep_alive) as backend:
                 load_ns = int((time.monotonic() - started) * 1e9)
-                splitter = Splitter(spec, request)
                 held: list[Event] = []  # of an answer that is shown as a whole
                 until = None if request.deadline is None else started + request.deadline
-                async with contextlib.aclosing(_events(backend, request, permit, until)) as events:
-                    async for event in events:
+                generate = partial(_events, backend, permit=permit, until=until)
+                answering = Answering(spec, request, generate, mode=self._tool_repair, dedupe=self._tool_dedupe)
+                async with contextlib.aclosing(answering.events()) as events:
+                    async for event, parts in events:
                         if isinstance(event, Restarted):
-                            splitter, held, last_text = Splitter(spec, request), [], time.monotonic()
+                            held, last_text = [], time.monotonic()
                             continue
                         if isinstance(event, TextDelta):
                             now = time.monotonic()
@@ -100,9 +104,10 @@ class Generator:
                             else:
                                 self._metrics.next_token(spec.name, now - last_text)
                             last_text = now
-                        for part in splitter.feed(event):
+                        for part in parts:
                             if isinstance(part, Finished):
                                 outcome = part.reason
+                                self._metrics.tool_calls(spec.name, answering.outcomes, answering.repairs)
                                 held.append(_timed(part, load_ns, started))
                             else:
                                 outcome = part.error.code if isinstance(part, Failed) else outcome
@@ -131,7 +136,7 @@ def _timed(finished: Finished, load_ns: int, started: float) -> Finished:
 
 
 async def _events(
-    backend: Backend, request: GenerateRequest, permit: Permit, until: float | None
+    backend: Backend, request: GenerateRequest, *, permit: Permit, until: float | None
 ) -> AsyncGenerator[Event | Restarted, None]:
     """The backend's events; with `until` (monotonic seconds), a Failed when it passes."""
     async with contextlib.aclosing(backend.generate(request, permit)) as events:

@@ -13,6 +13,7 @@ import msgspec
 
 from arriero.core.errors import BlobNotFound, InvalidRequest, StoreError
 from arriero.core.library import CreateRequest, Progress
+from arriero.store.adapters import add_adapter, check_adapters
 from arriero.store.blobs import parse_digest
 from arriero.store.draft import Draft, Report, Tools
 from arriero.store.durable import told
@@ -51,6 +52,9 @@ def create(
         from_files(draft, request.files, (folder, *others), wanted)
     else:
         raise InvalidRequest("neither 'from' or 'files' was specified")
+    if request.adapters:
+        add_adapter(draft, request.adapters, (folder, *others))
+    check_adapters(draft)
     if layer is None and wanted is not None:
         for index, old in enumerate(draft.layers):
             if old.kind == "model" and old.digest not in draft.made:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from arriero.core.errors import NotImplementedYet
-from arriero.core.library import Conversion, Convert, Progress
+from arriero.core.library import BaseModel, Conversion, Convert, Progress
 from arriero.store.blobs import CHUNK
 from arriero.store.describe import details, quantization
 from arriero.store.durable import private_folder, told
@@ -94,7 +94,7 @@ class Draft:
         kind: Literal["model", "adapter", "split"],
         files: Mapping[str, Path],
         *,
-        base: Path | None = None,
+        base: BaseModel | None = None,
         wanted: tuple[str, int] | None = None,
     ) -> Layer:
         """The layer made of files in another format: see Conversion. Weights are `wanted` in another type at once."""
@@ -104,7 +104,7 @@ class Draft:
         self.report(Progress(status=doing))
         with self._room("convert") as target:
             named = {name: str(path) for name, path in files.items()}
-            conversion = Conversion(kind=kind, files=named, target=str(target), base=str(base or ""))
+            conversion = Conversion(kind=kind, files=named, target=str(target), base=base)
             for note in self.tools.convert(conversion, lambda done, all_: self.report(_progress(doing, done, all_))):
                 self.report(Progress(status=note))
             if kind != "adapter" and wanted is not None and (layer := self.quantized(target, wanted)) is not None:

@@ -32,17 +32,15 @@ def from_files(
     if any(name.endswith(".safetensors") for name in found):
         draft.layers.append(draft.converted("model", found, wanted=wanted))
         return
-    pickled = next((name for name in sorted(found) if name.endswith(PICKLED) and not _is_gguf(found[name])), None)
+    pickled = next((name for name in sorted(found) if name.endswith(PICKLED) and not is_gguf(found[name])), None)
     if pickled is not None:
         raise InvalidRequest(f"{pickled} is a PyTorch file, which may run anything when it is read; give safetensors")
     draft.report(Progress(status="parsing GGUF"))
     for name, path in found.items():
-        if not _is_gguf(path):
+        if not is_gguf(path):
             known = name.endswith(".gguf") or len(files) > 1
             raise InvalidRequest("supplied file was not in GGUF format" if known else "unknown type")
         kind = kind_of(header_of(name, path))
-        if kind == "adapter":
-            raise NotImplementedYet("LoRA adapters are not supported by this version of arriero")
         add(draft, kind, path, files[name])
     if not any(layer.kind == "model" for layer in draft.layers):
         raise InvalidRequest("none of the files holds a model's weights")
@@ -96,6 +94,7 @@ def check_relative(name: str) -> None:
         raise InvalidRequest("file path must be relative")
 
 
-def _is_gguf(path: Path) -> bool:
+def is_gguf(path: Path) -> bool:
+    """Whether the file begins as a GGUF does."""
     with path.open("rb") as file:
         return file.read(len(MAGIC)) == MAGIC

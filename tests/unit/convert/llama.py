@@ -88,6 +88,11 @@ def loaded(path: Path, *, embeddings: bool = False, adapter: Path | None = None)
     settings.type_k = settings.type_v = 0  # F32
     context = lib.llama_init_from_model(model, settings)
     assert context, log_tail.errors()
+    if adapter is not None:
+        handle = lib.llama_adapter_lora_init(model, str(adapter).encode())
+        assert handle, log_tail.errors()
+        one = (lib.llama_adapter_lora_p_ctypes * 1)(handle)
+        assert lib.llama_set_adapters_lora(context, one, 1, (ctypes.c_float * 1)(1.0)) == 0
     try:
         yield Loaded(model, context)
     finally:

@@ -56,7 +56,6 @@ def test_create() -> None:
 @pytest.mark.parametrize(
     ("fields", "kind", "text"),
     [
-        ({"adapters": {"a": "b"}}, NotImplementedYet, NOT_YET.format("adapters")),
         ({"remote_host": "x"}, NotImplementedYet, NOT_YET.format("remote_host")),
         ({"parameters": {"num_ctx": "many"}}, InvalidRequest, 'option "num_ctx" must be of type integer'),
         ({"parameters": {"stop": "x"}}, InvalidRequest, 'option "stop" must be of type array'),

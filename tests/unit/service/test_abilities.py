@@ -20,7 +20,6 @@ def spec(**fields: object) -> ModelSpec:
     ("model", "request_", "text"),
     [
         (spec(capabilities=("embedding",)), ASK, '"x" does not support generate'),
-        (spec(adapters=("/lora",)), ASK, '"x" has an adapter, which this version of arriero cannot apply'),
         (
             spec(),
             GenerateRequest(model="x", messages=(), tools=(ToolSpec(name="f"),)),

@@ -16,23 +16,23 @@ MAX_LAYERS = 10_000
 
 
 class Config:
-    """Numbers and words of config.json; InvalidRequest names what is missing or of another type."""
+    """Numbers and words of a configuration; InvalidRequest names what is missing or of another type."""
 
-    def __init__(self, values: dict[str, Any]) -> None:
-        self.values = values
+    def __init__(self, values: dict[str, Any], file: str = "config.json") -> None:
+        self.values, self.file = values, file
 
     def integer(self, *names: str, default: int | None = None) -> int:
         """The first of these keys that is there."""
         value = self._first(names, default)
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
-            raise InvalidRequest(f"config.json: {names[0]} must be a whole number, not {value!r}")
+            raise InvalidRequest(f"{self.file}: {names[0]} must be a whole number, not {value!r}")
         return value
 
     def number(self, *names: str, default: float | None = None) -> float:
         """The first of these keys that is there."""
         value = self._first(names, default)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise InvalidRequest(f"config.json: {names[0]} must be a number, not {value!r}")
+            raise InvalidRequest(f"{self.file}: {names[0]} must be a number, not {value!r}")
         return float(value)
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -43,7 +43,7 @@ class Config:
     def _first(self, names: tuple[str, ...], default: Any) -> Any:
         found = next((self.values[name] for name in names if self.values.get(name) is not None), default)
         if found is None:
-            raise InvalidRequest(f"config.json: {names[0]} is missing")
+            raise InvalidRequest(f"{self.file}: {names[0]} is missing")
         return found
 
 

@@ -38,6 +38,7 @@ class Context:
         self.handle: Any = lib.llama_init_from_model(model.handle, self.params)
         if not self.handle:
             raise ModelLoadError(f"no context for the model: {log_tail.errors() or 'llama.cpp gives no reason'}")
+        model.apply_adapters(self.handle)
         self.buffers = log_tail.buffers()
         self.n_vocab = model.vocab.n_vocab
         self._memory: Any = lib.llama_get_memory(self.handle)

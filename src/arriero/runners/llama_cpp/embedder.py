@@ -61,6 +61,7 @@ class LlamaCppEmbedder:
         self.handle: Any = lib.llama_init_from_model(model.handle, params)
         if not self.handle:
             raise ModelLoadError(f"no context for the model: {log_tail.errors() or 'llama.cpp gives no reason'}")
+        model.apply_adapters(self.handle)
         pooling = _POOLINGS.get(lib.llama_pooling_type(self.handle))
         if pooling is None:
             self.close()

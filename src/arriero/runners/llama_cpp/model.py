@@ -40,6 +40,7 @@ class Model:
         if not self.layers_total:
             self.layers_total = lib.llama_model_n_layer(self.handle) + 1
         self.vocab = Vocab(self.handle)
+        self._adapters = [self._adapter(Path(adapter)) for adapter in options.adapters]
 
     @property
     def sliding_window(self) -> bool:
@@ -86,11 +87,31 @@ class Model:
         count = lib.llama_model_meta_val_str(self.handle, key.encode(), buffer, room)
         return None if count < 0 else buffer.value.decode("utf-8", "replace")
 
+    def apply_adapters(self, context: Any) -> None:
+        """Let a context of this model add the adapters to every product with their tensors."""
+        count = len(self._adapters)
+        if count:
+            adapters = (lib.llama_adapter_lora_p_ctypes * count)(*self._adapters)
+            scales = (ctypes.c_float * count)(*[1.0] * count)
+            if lib.llama_set_adapters_lora(context, adapters, count, scales) != 0:
+                raise ModelLoadError(
+                    f"the adapter cannot be applied: {log_tail.errors() or 'llama.cpp gives no reason'}"
+                )
+
     def close(self) -> None:
-        """Free the weights."""
+        """Free the weights, and the adapters with them."""
         if self.handle:
             lib.llama_model_free(self.handle)
             self.handle = None
+
+    def _adapter(self, path: Path) -> Any:
+        log_tail.clear()
+        handle = lib.llama_adapter_lora_init(self.handle, os.fsencode(path))
+        if not handle:
+            reason = log_tail.errors() or "llama.cpp gives no reason"
+            self.close()
+            raise ModelLoadError(f"the adapter cannot be loaded: {reason}")
+        return handle
 
     def _kv_bytes_per_token(self) -> int:
         """Return the bytes that one token's K and V take over all layers, from the shape that the file declares."""

@@ -18,6 +18,8 @@ class LlamaCppOptions:
 
     path: str
     """The GGUF file (the first part, if it is split)."""
+    adapters: tuple[str, ...] = ()
+    """LoRA adapters in GGUF that are applied to every token."""
     num_ctx: int | None = None
     """Tokens of one sequence, prompt and answer. None: the context that the model was trained with, at most 131,072, or
     less where a quarter of the free memory would not hold four such sequences."""
