@@ -20,7 +20,7 @@ from arriero.protocols.go_duration import parse_duration
 from arriero.protocols.ollama_models import OLLAMA_VERSION
 from arriero.protocols.openai_fields import Unknown
 from arriero.server.options import ServerOptions
-from arriero.service.options import ServiceOptions
+from arriero.service.options import TOOL_REPAIR, ServiceOptions
 from arriero.store.registry.options import RegistryOptions, user_agent
 
 DEFAULT_PORT = 11434
@@ -200,6 +200,13 @@ def _worker(environ: Mapping[str, str]) -> dict[str, Any]:
     return options
 
 
+def _tool_repair(environ: Mapping[str, str]) -> str:
+    mode = environ.get("ARRIERO_TOOL_REPAIR", "").strip().lower() or "warn"
+    if mode not in TOOL_REPAIR:
+        raise ConfigError(f"ARRIERO_TOOL_REPAIR={mode!r} must be one of {', '.join(TOOL_REPAIR)}")
+    return mode
+
+
 def _registry(environ: Mapping[str, str]) -> RegistryOptions:
     """How models are pulled and pushed. Tokens are only read, here and by those who made them (huggingface_hub)."""
     user = Path(environ.get("HOME") or Path.home())
@@ -300,6 +307,8 @@ def load_config(
             worker=_worker(environ),
             go_template=truthy(environ, "OLLAMA_GO_TEMPLATE") if environ.get("OLLAMA_GO_TEMPLATE") else None,
             registry=_registry(environ),
+            tool_repair=_tool_repair(environ),
+            tool_dedupe=truthy(environ, "ARRIERO_TOOL_DEDUPE", True),
             responses=home / "responses.sqlite" if truthy(environ, "ARRIERO_STORE_RESPONSES", True) else None,
         ),
         models=_models(models, content.get("models", {}), path.parent),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from arriero.core.messages import Stats
@@ -60,6 +62,18 @@ class Metrics:
             ["route", "method", "status"],
             registry=registry,
         )
+        self._calls = Counter(
+            "arriero_tool_calls",
+            "Tool calls of answers, by outcome: valid, repaired, invalid, lost, repeated, retried.",
+            ["model", "outcome"],
+            registry=registry,
+        )
+        self._repairs = Counter(
+            "arriero_tool_repairs",
+            "What was mended in tool calls, by kind.",
+            ["model", "repair"],
+            registry=registry,
+        )
         self._internal = Counter("arriero_internal_errors", "Errors that are bugs.", registry=registry)
 
     def request_started(self, model: str) -> None:
@@ -96,6 +110,13 @@ class Metrics:
     def http_request(self, route: str, method: str, status: int) -> None:
         """An HTTP request was answered; `route` is a pattern, never a path that a client made up."""
         self._http.labels(route, method, str(status)).inc()
+
+    def tool_calls(self, model: str, outcomes: Mapping[str, int], repairs: Mapping[str, int]) -> None:
+        """How the tool calls of an answer ended, and what was mended in them."""
+        for outcome, count in outcomes.items():
+            self._calls.labels(model, outcome).inc(count)
+        for repair, count in repairs.items():
+            self._repairs.labels(model, repair).inc(count)
 
     def internal_error(self) -> None:
         """Something happened that must not."""

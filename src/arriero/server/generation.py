@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from arriero.core.errors import ArrieroError, ErrorInfo, from_info
-from arriero.core.events import Accepted, Event, Failed, Finished, Usage
+from arriero.core.events import Accepted, ChoiceEvent, Event, Failed, Finished, Usage
 from arriero.protocols.call import Call
 from arriero.protocols.reply import IdleEncoder, PromptEncoder, ReplyEncoder
 from arriero.server.contract import Answering, HttpMetrics
@@ -99,6 +99,11 @@ class Generation:
         return Response(self._encoder.whole(events, time.time_ns()), OK, media_type=JSON)
 
     def _note(self, event: Event) -> None:
+        if isinstance(event, ChoiceEvent):
+            event = event.event
+        if isinstance(event, Finished) and event.tool_repairs:
+            known = self._headers.get("X-Arriero-Tool-Repairs", "").split(", ")
+            self._headers["X-Arriero-Tool-Repairs"] = ", ".join(sorted({*known, *event.tool_repairs} - {""}))
         if isinstance(event, Accepted) and event.dropped_messages:
             self._headers["X-Arriero-Truncated"] = str(event.dropped_messages)
             log.info("%d messages dropped to fit the context of %s", event.dropped_messages, self._call.request.model)

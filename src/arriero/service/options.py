@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from arriero.store.registry.options import RegistryOptions
+from arriero.text.tool_calls.repair import MODES
+
+TOOL_REPAIR = MODES
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,8 @@ class ServiceOptions:
     worker_environment: variables set for every worker.
     go_template: whether models with a TEMPLATE of their own use it; None chooses as Ollama does (OLLAMA_GO_TEMPLATE).
     registry: how models are pulled and pushed.
+    tool_repair: what is done with broken tool calls: off, warn, retry or reject.
+    tool_dedupe: whether a call that an answer has made already is left out.
     responses: the file that keeps responses of OpenAI's Responses API; None keeps none (ARRIERO_STORE_RESPONSES).
     max_responses: how many of them are kept; the least recently used go first.
     max_responses_bytes: bytes that they may have in all.
@@ -39,6 +44,8 @@ class ServiceOptions:
     worker_environment: Mapping[str, str] = field(default_factory=dict)
     go_template: bool | None = None
     registry: RegistryOptions = field(default_factory=RegistryOptions)
+    tool_repair: str = "warn"
+    tool_dedupe: bool = True
     responses: Path | None = None
     max_responses: int = 10_000
     max_responses_bytes: int = 256 * 1024 * 1024

@@ -45,7 +45,15 @@ class Service:
         self._lifecycle = Lifecycle(
             self._make_backend, keep_alive=options.keep_alive, max_loaded=options.max_loaded_models
         )
-        self._generator = Generator(catalog, self._admission, self._lifecycle, metrics, options.context_length)
+        self._generator = Generator(
+            catalog,
+            self._admission,
+            self._lifecycle,
+            metrics,
+            options.context_length,
+            tool_repair=options.tool_repair,
+            tool_dedupe=options.tool_dedupe,
+        )
         self._embeddings = Embeddings(catalog, self._admission, self._lifecycle, metrics, options.context_length)
         self._tokens = Tokens(catalog, self._lifecycle, options.context_length)
         self._stores = stores or Stores(None)

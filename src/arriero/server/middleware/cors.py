@@ -25,7 +25,7 @@ _HEADERS = (
     "x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, x-stainless-timeout, "
     "anthropic-version, anthropic-beta, anthropic-dangerous-direct-browser-access"
 )
-_EXPOSED = "X-Request-Id, Request-Id, X-Arriero-Ignored, X-Arriero-Truncated, Retry-After"
+_EXPOSED = "X-Request-Id, Request-Id, X-Arriero-Ignored, X-Arriero-Truncated, X-Arriero-Tool-Repairs, Retry-After"
 _MAX_AGE = "43200"  # 12 hours
 
 

@@ -190,7 +190,7 @@ class RepairedTagged:
     """Implements ToolCallParser: what TaggedParser finds, mended and checked as the calls of any family are."""
 
     def __init__(self, tag: str, repairer: Repairer) -> None:
-        self._parser, self._repairer = TaggedParser(tag, list(repairer.tools)), repairer
+        self._parser, self._repairer, self._tag = TaggedParser(tag, list(repairer.tools)), repairer, tag
 
     def feed(self, text: str) -> list[Item]:
         """Take a piece of the answer; return what is certain by now."""
@@ -204,7 +204,9 @@ class RepairedTagged:
         out: list[Item] = []
         for one in found:
             if isinstance(one, str):
-                out.append(one)
+                broken = self._tag in _PAIRS and one.lstrip().startswith(self._tag)
+                calls = self._repairer.read(one, perhaps=True) if broken else None
+                out += [one] if calls is None else calls
             else:
                 whole = json_text({"name": one.name, "arguments": one.arguments})
                 calls = self._repairer.accept([RawCall(one.name, one.arguments)], (), whole)

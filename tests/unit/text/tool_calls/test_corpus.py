@@ -60,7 +60,7 @@ def test_no_valid_call_is_changed() -> None:
             assert not outcome(case, [case["text"]]).repairer.repairs, case
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 7])
+@pytest.mark.parametrize("size", [1, 5])
 def test_pieces_do_not_matter(size: int) -> None:
     for case in CORPUS:
         text = case["text"]
