@@ -10,12 +10,18 @@ import struct
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import httpx
+import langchain_ollama
+import langchain_openai
 import ollama
 import openai
 import pytest
+from pydantic import SecretStr
 
+import arriero
+from arriero.core import errors
 from tests.e2e.serving import Server, serve
 from tests.unit.runners.llama_cpp.tiny_bert import write_bert
 
@@ -193,3 +199,40 @@ def test_a_client_that_goes_frees_the_work(embedding: Server) -> None:
     embedding.wait_for("arriero_aborts_total", "==", before + 1)
     embedding.wait_for("arriero_running", "==", 0)
     embedding.wait_for("arriero_requests_in_flight", "==", 0)
+
+
+def test_langchain(embedding: Server, client: ollama.Client) -> None:
+    texts = ["the cat sat", "a dog barks"]
+    expected = client.embed(MODEL, texts).embeddings
+    by_ollama = langchain_ollama.OllamaEmbeddings(
+        model=MODEL, base_url=embedding.url, client_kwargs={"trust_env": False}
+    )
+    assert by_ollama.embed_documents(texts) == expected
+    assert cosine(by_ollama.embed_query(texts[0]), expected[0]) > 0.99999
+    by_openai = langchain_openai.OpenAIEmbeddings(
+        model=MODEL,
+        base_url=f"{embedding.url}/v1",
+        api_key=SecretStr("unused"),
+        check_embedding_ctx_length=False,  # else it sends the token ids of OpenAI's own models
+        http_client=httpx.Client(trust_env=False),
+    )
+    assert by_openai.embed_documents(texts) == expected
+
+
+@pytest.mark.parametrize("way", ["ollama api", "openai api", "engine"])
+def test_the_python_api(
+    way: str, embedding: Server, client: ollama.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARRIERO_HOME", str(tmp_path))
+    url = embedding.url + ("/v1" if way == "openai api" else "")
+    path = write_bert(tmp_path / f"{MODEL}.gguf")
+    texts = ["the cat sat", "a dog barks"]
+    with arriero.Engine(path) if way == "engine" else arriero.Client(url, model=MODEL) as ours:
+        found = ours.embed(texts)
+        expected = client.embed(MODEL, texts).embeddings
+        assert all(cosine(*pair) > 0.99999 for pair in zip(found.vectors, expected, strict=True))
+        assert found.usage.prompt_tokens == 5 + 5
+        assert len(ours.embed("the cat", dimensions=8).vectors[0]) == 8
+        with pytest.raises(errors.InvalidRequest):
+            ours.embed(LONG)
+        assert ours.embed(LONG, truncate=True).usage.prompt_tokens == 64

@@ -13,6 +13,7 @@ import pytest
 
 from tests.e2e import node_packages
 from tests.e2e.serving import Server, serve
+from tests.unit.runners.llama_cpp.tiny_bert import write_bert
 from tests.unit.store.registry import docker_registry
 
 OLLAMA = [
@@ -32,7 +33,7 @@ OLLAMA = [
     "show",
     "version",
 ]
-OPENAI = ["chat", "completions", "errors", "models", "runner", "stream"]
+OPENAI = ["chat", "completions", "embeddings", "errors", "models", "runner", "stream"]
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,10 @@ def packages() -> Path:
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     home = tmp_path_factory.mktemp("node")
-    with serve(home, environment={"OLLAMA_MODELS": str(home / "models")}) as server:
+    embedder = write_bert(home / "tiny-embed.gguf")
+    with serve(
+        home, "--model", f"tiny-embed={embedder}", environment={"OLLAMA_MODELS": str(home / "models")}
+    ) as server:
         server.load()
         yield server
 

@@ -11,7 +11,9 @@ import pytest
 
 from arriero.store.catalog import demo_path
 from tests.e2e.serving import serve
+from tests.unit.runners.llama_cpp.tiny_bert import write_bert
 
+EMBEDDER = "tiny-embed"
 HELLO = [{"role": "user", "content": "Hello!"}]
 SHORT = {"num_predict": 4, "temperature": 0}
 CLOUD = {"web_search", "web_fetch"}
@@ -30,9 +32,8 @@ def refused(act: Callable[[], object]) -> str:
 CALLS: dict[str, Callable[[ollama.Client], object]] = {
     "generate": lambda client: client.generate("demo", "Hello!", options=SHORT).response,
     "chat": lambda client: client.chat("demo", HELLO, options=SHORT).message.content,
-    # The demo is no embedding model; what those answer is tested with one.
-    "embed": lambda client: refused(lambda: client.embed("demo", "x")),
-    "embeddings": lambda client: refused(lambda: client.embeddings("demo", "x")),
+    "embed": lambda client: [len(one) for one in client.embed(EMBEDDER, ["a", "b"]).embeddings] == [64, 64],
+    "embeddings": lambda client: len(client.embeddings(EMBEDDER, "a").embedding) == 64,
     "list": lambda client: [one for one in client.list().models if one.model == "demo:latest"],
     "show": lambda client: client.show("demo").modelinfo["general.architecture"] == "llama",
     "ps": lambda client: client.generate("demo", keep_alive=60).done and client.ps().models,
@@ -48,7 +49,10 @@ CALLS: dict[str, Callable[[ollama.Client], object]] = {
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ollama.Client]:
     home: Path = tmp_path_factory.mktemp("methods")
-    with serve(home, environment={"OLLAMA_MODELS": str(home / "models")}) as server:
+    embedder = write_bert(home / "embedder.gguf")
+    with serve(
+        home, "--model", f"{EMBEDDER}={embedder}", environment={"OLLAMA_MODELS": str(home / "models")}
+    ) as server:
         yield ollama.Client(host=server.url, trust_env=False)
 
 

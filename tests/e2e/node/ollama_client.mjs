@@ -139,12 +139,17 @@ const checks = {
     assert.equal((await client.pull({ model, insecure: true })).status, 'success')
     await refused(client.pull({ model: `${registry}/library/nope`, insecure: true }), 500, /^pull model manifest: file does not exist/)
   },
-  // The demo makes no vectors; what a model that does answers is tested where there is one.
   async embed() {
+    const reply = await client.embed({ model: 'tiny-embed', input: ['the cat', 'a dog'] })
+    assert.deepEqual(reply.embeddings.map((vector) => vector.length), [64, 64])
+    assert.ok(reply.prompt_eval_count > 0)
+    await refused(client.embed({ model: 'tiny-embed', input: 'cat '.repeat(99), truncate: false }), 400, /exceeds the context length/)
     await refused(client.embed({ model: 'demo', input: 'x' }), 501, /embed/)
   },
   async embeddings() {
-    await assert.rejects(client.embeddings({ model: 'demo', prompt: 'x' }), (error) => [500, 501].includes(error.status_code))
+    const reply = await client.embeddings({ model: 'tiny-embed', prompt: 'the cat' })
+    const same = await client.embed({ model: 'tiny-embed', input: 'the cat' })
+    assert.deepEqual(reply.embedding, same.embeddings[0])
   },
 }
 

@@ -43,6 +43,14 @@ const checks = {
     assert.ok(ids.includes('demo') || ids.includes('demo:latest'))
     assert.equal((await client.models.retrieve('demo')).object, 'model')
   },
+  async embeddings() {
+    const asked = { model: 'tiny-embed', input: ['the cat', 'a dog'] }
+    const reply = await client.embeddings.create(asked)
+    const numbers = await client.embeddings.create({ ...asked, encoding_format: 'float' })
+    assert.deepEqual(reply.data.map((one) => [...one.embedding]), numbers.data.map((one) => one.embedding))
+    assert.equal(reply.data[1].embedding.length, 64)
+    assert.ok(reply.usage.prompt_tokens > 0)
+  },
   async errors() {
     await assert.rejects(client.chat.completions.create({ ...asked, model: 'nope' }), (error) => {
       assert.ok(error instanceof OpenAI.NotFoundError)
