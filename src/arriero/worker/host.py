@@ -1,5 +1,5 @@
-"""The worker: commands in, steps, events out. The main thread reads, renders and tokenizes; the loop thread owns the
-engine, the streams and all sending. Neither waits for the other.
+"""The worker: commands in, steps, events out. The main thread renders and tokenizes; the loop thread owns the engine,
+the streams and all sending; a third one reads. None waits for another.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from arriero.runners import open_model
 from arriero.worker.budgets import within_budget
 from arriero.worker.connection import Connection
 from arriero.worker.embedding import EmbeddingDesk
+from arriero.worker.inbox import Inbox
 from arriero.worker.mask_desk import MaskDesk
 from arriero.worker.plans import Plans
 from arriero.worker.prompt import Prompt, PromptBuilder
@@ -37,6 +38,7 @@ from arriero.worker.stream import RequestStream, check_tokens, stream_stops
 from arriero.worker.templates import Templates
 
 STATS_INTERVAL = 0.1  # seconds; idle and every end flush at once
+MOST_GONE = 4096
 CRASHED = 70  # exit status, sysexits' EX_SOFTWARE
 
 
@@ -61,25 +63,36 @@ class Host:
         self._special_tokens: SpecialTokens
         self._mask_desk: MaskDesk
         self._compiling: set[int] = set()  # requests whose mask is being made; the loop thread's
+        self._gone: set[int] = set()  # requests whose abort overtook them; each thread looks before it begins
         self._streams: dict[int, RequestStream] = {}
         self._stats_sent = 0.0
         self._step_ended = 0.0
 
     def serve(self) -> None:
         """Read commands for ever. Returns only when the server has gone."""
-        while True:
-            commands = self._connection.receive()
-            if commands is None:
-                return
-            for command in commands:
-                match command:
-                    case wire.Load():
-                        threading.Thread(target=self._run, args=(command,), name="engine", daemon=True).start()
-                    case wire.Shutdown():
-                        return
-                    case _:
-                        self._loaded.wait()  # the server speaks of requests only after Ready
-                        self._handle(command)
+        for command in Inbox(self._connection, self._urgent):
+            match command:
+                case wire.Load():
+                    threading.Thread(target=self._run, args=(command,), name="engine", daemon=True).start()
+                case wire.Shutdown():
+                    return
+                case _:
+                    self._loaded.wait()  # the server speaks of requests only after Ready
+                    self._handle(command)
+
+    # --- the reading thread ---
+
+    def _urgent(self, command: wire.Command) -> bool:
+        """Take an abort at once: the main thread may be rendering somebody's long prompt meanwhile."""
+        if not isinstance(command, wire.Abort):
+            return False
+        self._loaded.wait()  # Ready is sent a moment before
+        if self._embedding is not None:
+            return False
+        number, arrived = command.id, self._loop.steps
+        self._gone.add(number)
+        self._loop.submit(lambda: self._abort(number, arrived))
+        return True
 
     # --- the main thread ---
 
@@ -90,9 +103,6 @@ class Host:
         match command:
             case wire.Generate():
                 self._generate(command.id, command.request)
-            case wire.Abort(id=number):
-                arrived = self._loop.steps
-                self._loop.submit(lambda: self._abort(number, arrived))
             case wire.Tokenize(id=number, text=text, special=special):
                 tokens = self._model.tokenizer.encode(text, add_special=False, parse_special=special)
                 self._reply(wire.Tokens(id=number, tokens=tuple(tokens)))
@@ -111,6 +121,9 @@ class Host:
 
     def _generate(self, number: int, request: GenerateRequest) -> None:
         received = time.monotonic()
+        if number in self._gone:
+            self._gone.discard(number)
+            return
         try:
             prompt = self._prompts.build(request)
             check_tokens(request.sampling, self._model.tokenizer.n_vocab)
@@ -288,6 +301,9 @@ class Host:
             self._connection.send([what])
 
     def _add(self, stream: RequestStream) -> None:
+        if stream.number in self._gone:
+            self._gone.discard(stream.number)
+            return
         sequence = stream.sequence
         self._streams[stream.number] = stream
         if not self._engine.has_work:
@@ -308,7 +324,11 @@ class Host:
         """The client of `number` is gone; this was heard when `arrived` steps had ended."""
         self._compiling.discard(number)
         if self._streams.pop(number, None) is not None:
+            self._gone.discard(number)
             self._engine.abort(number, self._loop.steps - arrived)
+        elif len(self._gone) > MOST_GONE:  # some had ended when their abort came
+            for old in sorted(self._gone)[: MOST_GONE // 2]:
+                self._gone.discard(old)
 
     def _crash(self, error: BaseException) -> None:
         """The loop cannot go on: end the process, so that the server sees it and starts a fresh one."""

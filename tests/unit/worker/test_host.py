@@ -1,0 +1,113 @@
+"""Host: an abort waits for nobody's prompt, and overtakes its own request without being lost."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from arriero.core import messages as wire
+from arriero.core.model import ModelSpec
+from arriero.core.request import GenerateRequest
+from arriero.worker.connection import Connection
+from arriero.worker.host import Host
+
+SPEC = ModelSpec(name="fake:latest", path="/none", digest="0" * 64, size=1, modified_at=0.0, runner="fake")
+LONG = "x" * 1000  # the fake answers with the prompt: seconds, at five milliseconds a token
+TIMEOUT = 30.0  # seconds; only a broken worker waits that long
+
+
+class Served:
+    """A host on a thread of its own, and the server's end of its socket."""
+
+    def __init__(self) -> None:
+        self._sock, theirs = socket.socketpair()
+        self._sock.settimeout(TIMEOUT)
+        self._file = self._sock.makefile("rb")
+        self.host = Host(Connection(theirs))
+        self.reports: list[Any] = []
+        self._thread = threading.Thread(target=self.host.serve)
+        self._thread.start()
+        self.send(wire.Load(spec=SPEC, options={"step_seconds": 0.005}))
+        self.until(lambda report: isinstance(report, wire.Ready))
+
+    def send(self, *commands: wire.Command) -> None:
+        self._sock.sendall(wire.encode_frame(list(commands)))
+
+    def until(self, wanted: Any) -> Any:
+        """Read until `wanted` holds of a report; that report."""
+        while True:
+            body = self._file.read(wire.frame_length(self._file.read(wire.HEADER_SIZE)))
+            reports = wire.decode_reports(body)
+            self.reports += reports
+            for report in reports:
+                if wanted(report):
+                    return report
+
+    def ask(self, number: int, prompt: str) -> None:
+        self.send(wire.Generate(id=number, request=GenerateRequest(model="fake", prompt=prompt, raw=True)))
+
+    def close(self) -> None:
+        self.send(wire.Shutdown())
+        self._thread.join(TIMEOUT)
+        assert not self._thread.is_alive()
+        self._file.close()
+        self._sock.close()
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    one = Served()
+    yield one
+    one.close()
+
+
+def test_an_abort_waits_for_nobodys_prompt(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The main thread is busy with the prompt of 2 when 1 goes, and 2 itself; 3 comes behind them."""
+    entered, go_on = threading.Event(), threading.Event()
+    build = served.host._prompts.build
+
+    def slowly(request: GenerateRequest) -> Any:
+        if request.prompt == "slow":
+            entered.set()
+            assert go_on.wait(TIMEOUT)
+        return build(request)
+
+    monkeypatch.setattr(served.host._prompts, "build", slowly)
+    served.ask(1, LONG)
+    served.until(lambda report: isinstance(report, wire.RequestDelta))
+    served.ask(2, "slow")
+    assert entered.wait(TIMEOUT)
+    served.send(wire.Abort(id=1), wire.Abort(id=2))
+    stats = served.until(lambda report: isinstance(report, wire.Stats) and report.counters["aborts"])
+    assert not go_on.is_set()
+    assert stats.gauges["blocks_active"] == 0
+    assert stats.gauges["abort_steps_most"] <= 1
+    served.ask(3, "word")
+    go_on.set()
+    served.until(lambda report: isinstance(report, wire.RequestFinished))
+    accepted = [report.id for report in served.reports if isinstance(report, wire.RequestAccepted)]
+    assert accepted == [1, 3]
+    last = [report for report in served.reports if isinstance(report, wire.Stats)][-1]
+    assert (last.counters["added"], last.counters["aborts"]) == (2, 1)
+    assert served.host._gone == set()
+
+
+def test_an_abort_and_its_request_in_one_frame(served: Served) -> None:
+    request = GenerateRequest(model="fake", prompt=LONG, raw=True)
+    served.send(wire.Generate(id=1, request=request), wire.Abort(id=1))
+    served.ask(2, "word")
+    finished = served.until(lambda report: isinstance(report, wire.RequestFinished))
+    assert finished.id == 2
+    assert served.host._streams == {}
+
+
+def test_aborts_of_what_has_ended_do_not_pile_up(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arriero.worker.host.MOST_GONE", 10)
+    served.send(*(wire.Abort(id=number) for number in range(100)))
+    served.ask(200, "word")
+    served.until(lambda report: isinstance(report, wire.RequestFinished))
+    assert len(served.host._gone) <= 10
