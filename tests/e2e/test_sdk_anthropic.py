@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import anthropic
 import pytest
 
-from tests.e2e.serving import Server
+from tests.e2e.serving import Server, serve
 
 OPPOSITE: list[Any] = [{"role": "user", "content": "What is the opposite of hot?"}]
 WEATHER: Any = {
@@ -128,3 +130,112 @@ def test_errors_are_the_packages_own(
 def test_too_long_a_prompt_says_both_numbers(client: anthropic.Anthropic) -> None:
     with pytest.raises(anthropic.BadRequestError, match=r"prompt is too long: \d+ tokens > 2048 maximum"):
         ask(client, messages=[{"role": "user", "content": "hot " * 3000}])
+
+
+def test_models_in_anthropics_shape(client: anthropic.Anthropic) -> None:
+    models = list(client.models.list(limit=1))
+    assert "demo:latest" in [model.id for model in models]
+    assert {model.type for model in models} == {"model"}
+    one = client.models.retrieve("demo")
+    assert (one.id, one.max_input_tokens) == ("demo:latest", 2048)
+    with pytest.raises(anthropic.NotFoundError) as caught:
+        client.models.retrieve("no-such-model")
+    body: Any = caught.value.body
+    assert body["error"]["type"] == "not_found_error"
+
+
+def test_replies_have_a_request_id(client: anthropic.Anthropic) -> None:
+    assert ask(client, max_tokens=1)._request_id
+    with pytest.raises(anthropic.NotFoundError) as caught:
+        ask(client, model="no-such-model")
+    assert caught.value.request_id
+
+
+def test_stop_sequences(client: anthropic.Anthropic) -> None:
+    reply = ask(client, stop_sequences=["cold"])
+    assert (reply.stop_reason, reply.stop_sequence) == ("stop_sequence", "cold")
+    assert "cold" not in text_of(reply)
+
+
+def test_sampling_is_honoured(client: anthropic.Anthropic) -> None:
+    story: list[Any] = [{"role": "user", "content": "Tell me a story."}]
+    cut = ask(client, messages=story, max_tokens=8)
+    assert (cut.stop_reason, cut.usage.output_tokens) == ("max_tokens", 8)
+    hot = {"messages": story, "temperature": 2, "max_tokens": 48}
+    assert len({text_of(ask(client, options={"seed": seed}, **hot)) for seed in range(4)}) > 1
+    assert text_of(ask(client, options={"seed": 3}, **hot)) == text_of(ask(client, options={"seed": 3}, **hot))
+    assert text_of(ask(client, top_k=1, options={"seed": 3}, **hot)) == text_of(
+        ask(client, top_p=0, options={"seed": 4}, **hot)
+    )
+
+
+def test_an_answer_that_was_begun_goes_on(client: anthropic.Anthropic) -> None:
+    begun = [*OPPOSITE, {"role": "assistant", "content": "The opposite of hot is"}]
+    assert text_of(ask(client, messages=begun)).startswith(" cold")
+
+
+def test_a_context_that_is_full_is_told(client: anthropic.Anthropic) -> None:
+    reply = ask(client, max_tokens=5000, messages=[{"role": "user", "content": "hot " * 1010}], stop_sequences=[])
+    assert reply.stop_reason in ("model_context_window_exceeded", "end_turn")
+    assert reply.usage.output_tokens < 60
+
+
+def test_structured_output(client: anthropic.Anthropic) -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    reply = ask(client, output_config={"format": {"type": "json_schema", "schema": schema}})
+    assert isinstance(json.loads(text_of(reply))["n"], int)
+
+
+def test_header_lines_of_clients_do_not_spoil_the_prefix(client: anthropic.Anthropic) -> None:
+    rules = "You are an assistant who answers politely and briefly, and who never says more than is needed. " * 3
+
+    def cached(number: int) -> int:
+        header = f"x-anthropic-billing-header: cc_version=2.1.{number}; cc_entrypoint=cli; cch={number}a2b3;"
+        system: Any = [{"type": "text", "text": header}, {"type": "text", "text": rules}]
+        return ask(client, max_tokens=1, system=system).usage.cache_read_input_tokens
+
+    cached(0)
+    assert cached(1) == cached(2) > 100
+
+
+def test_images_and_documents_are_refused_clearly(client: anthropic.Anthropic) -> None:
+    source = {"type": "base64", "media_type": "image/png", "data": "AAAA"}
+    for block, word in (("image", "images"), ("document", "documents")):
+        content = [{"type": block, "source": source}]
+        with pytest.raises(anthropic.BadRequestError, match=word):
+            ask(client, messages=[{"role": "user", "content": content}])
+
+
+def test_beta_headers_and_harmless_fields_are_accepted(client: anthropic.Anthropic) -> None:
+    reply = client.beta.messages.create(
+        model="demo",
+        max_tokens=3,
+        messages=OPPOSITE,
+        betas=["interleaved-thinking-2025-05-14", "no-such-beta-2030-01-01"],
+        metadata={"user_id": "u"},
+        service_tier="auto",
+        cache_control={"type": "ephemeral"},
+        context_management={"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
+    )
+    assert reply.type == "message"
+
+
+def test_a_key_is_taken_as_x_api_key_and_as_bearer(tmp_path: Path) -> None:
+    with serve(tmp_path, environment={"ARRIERO_API_KEY": "secret"}) as guarded:
+        for key in ({"api_key": "secret"}, {"auth_token": "secret"}):
+            with anthropic.Anthropic(
+                base_url=guarded.url, max_retries=0, http_client=anthropic.DefaultHttpxClient(trust_env=False), **key
+            ) as good:
+                assert good.models.list().data
+        with (
+            anthropic.Anthropic(
+                base_url=guarded.url,
+                api_key="wrong",
+                max_retries=0,
+                http_client=anthropic.DefaultHttpxClient(trust_env=False),
+            ) as bad,
+            pytest.raises(anthropic.AuthenticationError) as caught,
+        ):
+            bad.models.list()
+    body: Any = caught.value.body
+    assert body["error"]["type"] == "authentication_error"

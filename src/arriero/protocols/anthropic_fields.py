@@ -21,25 +21,31 @@ DEFAULTS: dict[str, Any] = {"temperature": 1.0, "top_p": 1.0}
 HARMLESS = frozenset(
     [
         *("metadata", "cache_control", "diagnostics", "inference_geo", "user_profile_id", "workspace_id"),
-        *("anthropic_version", "anthropic_beta", "betas"),
+        *("anthropic_version", "anthropic_beta", "betas", "billing_policy", "fallback_credit_token"),
     ]
 )
 
 # Fields that arriero cannot honour, with the values that ask for nothing.
 NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "compaction": (),
     "container": (),
     "fallbacks": ([],),
     "mcp_servers": ([],),
     "service_tier": ("auto", "standard_only"),
     "speed": ("standard",),
+    "thread": (),
 }
 _REASONS = {
+    "compaction": "conversations are not summarized here",
     "container": "there is no code execution",
     "fallbacks": "only the model that was named answers",
     "mcp_servers": "this server calls no other: let the client do it",
     "service_tier": "must be auto or standard_only",
     "speed": "must be standard",
+    "thread": "no conversation is kept here: send all of it",
 }
+# What the official SDKs look for to go on without the field.
+_CODES = {"thread": {"error_code": "thread_unsupported_request"}}
 
 
 def bad(at: str, text: str) -> InvalidRequest:
@@ -65,7 +71,7 @@ def check_fields(fields: Mapping[str, Any], honoured: Iterable[str], unknown: Un
                 raise bad(name[:64], f"unknown field{did_you_mean(name, known)}")
             strange.append(name)
         elif name in NEUTRAL and value not in NEUTRAL[name]:
-            raise unsupported(name, _REASONS[name])
+            raise UnsupportedFeature(f"{name}: {_REASONS[name]}", param=name, **_CODES.get(name, {}))
     metadata = fields.get("metadata", {})
     if not isinstance(metadata, dict) or not isinstance(metadata.get("user_id", ""), str | None):
         raise bad("metadata", "must be an object whose user_id is a string")

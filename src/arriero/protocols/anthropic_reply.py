@@ -44,7 +44,10 @@ def encode_error(error: ErrorInfo) -> bytes:
     prompt, context = error.details.get("prompt_tokens"), error.details.get("context_length")
     if error.code == "context_length_exceeded" and prompt is not None and context is not None:
         message = f"prompt is too long: {prompt} tokens > {context} maximum"
-    return _encode({"type": "error", "error": {"type": kind, "message": message}})
+    body: dict[str, Any] = {"type": kind, "message": message}
+    if "error_code" in error.details:
+        body["details"] = {"error_code": error.details["error_code"]}
+    return _encode({"type": "error", "error": body})
 
 
 def encode_count(tokens: int) -> bytes:

@@ -170,3 +170,8 @@ def test_an_error_in_the_middle_is_an_event() -> None:
 def test_errors(error: ErrorInfo, kind: str, message: str) -> None:
     expected = {"type": "error", "error": {"type": kind, "message": message}}
     assert msgspec.json.decode(encode_error(error)) == expected
+
+
+def test_a_code_that_clients_act_on_is_passed_on() -> None:
+    error = ErrorInfo("unsupported", "no", {"param": "thread", "error_code": "thread_unsupported_request"})
+    assert msgspec.json.decode(encode_error(error))["error"]["details"] == {"error_code": "thread_unsupported_request"}
