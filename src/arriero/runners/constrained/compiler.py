@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from arriero.runners.constrained.vocabulary import Vocabulary
 
 MAX_GRAMMARS = 128
 MAX_GRAMMAR_CHARS = 4_000_000  # of all kept ones together
+_EXCERPT = re.compile(r"\n\s*\d+ \|")
 _LIMITS = llguidance.LLParserLimits(verbose_errors=False)
 
 
@@ -164,7 +166,7 @@ class MaskCompiler:
 
 def _reason(error: str) -> str:
     """llguidance's reason without the excerpt of our own grammar that it shows below."""
-    reason = error.partition("\n   1 |")[0].strip()
+    reason = _EXCERPT.split(error)[0].strip()
     place, found, rest = reason.partition("): ")
     if found and place.startswith("at "):
         reason = rest

@@ -1,7 +1,8 @@
-"""JSON schemas as llguidance takes them: what says nothing is left out, what leaves room for anything can be closed."""
+"""JSON schemas as llguidance takes them: the same instances, said in keywords that it knows; and closed objects."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -11,13 +12,25 @@ _LISTS = frozenset({"allOf", "anyOf", "oneOf", "prefixItems", "items"})
 _MAPS = frozenset({"$defs", "definitions", "dependentSchemas", "patternProperties", "properties"})
 # An object that another schema has a say in must stay open.
 _OPENERS = frozenset({"$ref", "additionalProperties", "allOf", "anyOf", "if", "oneOf", "patternProperties"})
+_SMALL = 1e-9
+_REFERENCES = 16  # followed one behind the other at most
+
+Visit = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def plain(schema: Any) -> Any:
-    """Leave out `uniqueItems: false`, which says nothing: llguidance refuses the name."""
+    """Return a schema that llguidance reads as the client meant it.
+
+    `uniqueItems: false` says nothing, but is refused. `oneOf` of objects that one property tells apart is an `anyOf`.
+    An exclusive bound of 0 is read as inclusive where the other one lies between −1 and 1 (llguidance 1.9).
+    """
 
     def visit(one: dict[str, Any]) -> dict[str, Any]:
-        return {key: value for key, value in one.items() if (key, value) != ("uniqueItems", False)}
+        found = {key: value for key, value in one.items() if (key, value) != ("uniqueItems", False)}
+        branches = found.get("oneOf")
+        if isinstance(branches, list) and "anyOf" not in found and _told_apart(branches, schema):
+            found["anyOf"] = found.pop("oneOf")
+        return _without_exclusive_zero(found)
 
     return _each(schema, visit)
 
@@ -40,17 +53,78 @@ def closed(schema: Any) -> Any:
     return _each(schema, visit)
 
 
-def _each(schema: Any, visit: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
+def _each(schema: Any, visit: Visit) -> Any:
     """Apply `visit` to every schema in `schema`, but not to what only looks like one: constants, examples, names."""
     if not isinstance(schema, dict):
         return schema
     found: dict[str, Any] = {}
     for key, value in schema.items():
         if key in _LISTS and isinstance(value, list):
-            value = [_each(item, visit) for item in value]
+            found[key] = [_each(item, visit) for item in value]
         elif key in _MAPS and isinstance(value, dict):
-            value = {name: _each(item, visit) for name, item in value.items()}
-        elif key in _ONE:
-            value = _each(value, visit)
-        found[key] = value
+            found[key] = {name: _each(item, visit) for name, item in value.items()}
+        else:
+            found[key] = _each(value, visit) if key in _ONE else value
     return visit(found)
+
+
+def _told_apart(branches: list[Any], root: Any) -> bool:
+    """Whether a required property has constants in every branch, none of them in two."""
+    resolved = [_resolve(branch, root) for branch in branches]
+    if not resolved or not all(isinstance(one, dict) and one.get("type") == "object" for one in resolved):
+        return False
+    return any(_values_differ(name, resolved, root) for name in resolved[0].get("required", ()))
+
+
+def _values_differ(name: Any, branches: list[dict[str, Any]], root: Any) -> bool:
+    seen: set[str] = set()
+    for branch in branches:
+        properties = branch.get("properties")
+        one = _resolve(properties.get(name), root) if isinstance(properties, dict) else None
+        if not isinstance(one, dict) or name not in branch.get("required", ()):
+            return False
+        constants = [one["const"]] if "const" in one else one.get("enum")
+        if not isinstance(constants, list) or any(isinstance(value, float) for value in constants):
+            return False  # 1.0 is 1
+        values = {json.dumps(value, sort_keys=True) for value in constants}
+        if values & seen:
+            return False
+        seen |= values
+    return True
+
+
+def _resolve(schema: Any, root: Any) -> Any:
+    """What a reference by pointer stands for; anything else as it is."""
+    for _ in range(_REFERENCES):
+        if not isinstance(schema, dict) or not isinstance(schema.get("$ref"), str):
+            return schema
+        path, schema = schema["$ref"], root
+        if not path.startswith("#/"):
+            return None
+        for step in path[2:].split("/"):
+            name = step.replace("~1", "/").replace("~0", "~")
+            schema = schema.get(name) if isinstance(schema, dict) else None
+    return None
+
+
+def _without_exclusive_zero(one: dict[str, Any]) -> dict[str, Any]:
+    low, high = one.get("exclusiveMinimum"), one.get("exclusiveMaximum")
+    if one.get("type") == "integer":
+        return one
+    if _is_zero(low):
+        least = min([_SMALL, *(one[key] for key in ("maximum", "exclusiveMaximum") if _is_number(one.get(key)))])
+        if least > 0:
+            one = {**{key: value for key, value in one.items() if key != "exclusiveMinimum"}, "minimum": least}
+    elif _is_zero(high):
+        most = max([-_SMALL, *(one[key] for key in ("minimum", "exclusiveMinimum") if _is_number(one.get(key)))])
+        if most < 0:
+            one = {**{key: value for key, value in one.items() if key != "exclusiveMaximum"}, "maximum": most}
+    return one
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_zero(value: Any) -> bool:
+    return _is_number(value) and value == 0
