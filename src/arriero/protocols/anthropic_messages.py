@@ -17,6 +17,13 @@ from arriero.protocols.thinking_signature import restore
 
 _ROLES = ("user", "assistant", "system")
 _ERROR = "Error: "
+_BLOCK_FIELDS = {
+    "text": ("text", "citations"),
+    "thinking": ("thinking", "signature"),
+    "redacted_thinking": ("data",),
+    "tool_use": ("id", "name", "input", "caller", "toolset_name"),
+    "tool_result": ("tool_use_id", "content", "is_error", "toolset_name"),
+}
 
 
 class _Turn:
@@ -86,6 +93,8 @@ class MessageReader:
             raise bad(f"{at}.type", f"'{kind}' blocks are not for the role {turn.role}")
         else:
             refuse_block(kind, at)
+        for name in block.keys() - {*_BLOCK_FIELDS[kind], "type", "cache_control"}:
+            self.ignored[f"messages.content.{name}"] = None
 
     def _call(self, block: dict[str, Any], at: str) -> ToolCall:
         arguments = block.get("input", {})

@@ -60,9 +60,7 @@ def decode_messages(body: bytes, find: Find, *, strip_headers: bool = True, unkn
     if thinking.budget is not None and thinking.budget >= read.sampling.max_tokens:
         raise bad("max_tokens", "must be greater than thinking.budget_tokens")
     request, ignored = _prompt(fields, spec, thinking, strip_headers)
-    request = msgspec.structs.replace(
-        request, sampling=read.sampling, load=read.load, keep_alive=_keep_alive(fields)
-    )
+    request = msgspec.structs.replace(request, sampling=read.sampling, load=read.load, keep_alive=_keep_alive(fields))
     return Call(
         request=request,
         model=fields["model"],
@@ -134,7 +132,7 @@ def _prompt(
         think=thinking.think,
         thinking_budget=thinking.budget,
     )
-    return request, (*thinking.ignored, *reader.ignored)
+    return request, (*thinking.ignored, *reader.ignored, *tools.ignored)
 
 
 def _thinking(fields: dict[str, Any], spec: ModelSpec) -> _Thinking:

@@ -10,14 +10,24 @@ from arriero.core.model import ModelSpec
 from arriero.core.request import ToolSpec
 from arriero.protocols.anthropic_fields import bad, text_field, unsupported
 
+FIELDS = (
+    *("name", "type", "description", "input_schema", "input_examples", "strict"),
+    *("allowed_callers", "defer_loading", "cache_control", "eager_input_streaming"),
+)
+"""What is read of a tool; the last two cannot change the answer."""
+
 
 class Tools(NamedTuple):
-    """The tools that the model is told of, whether several calls may come at once, whether it must call, and which."""
+    """The tools that the model is told of, whether several calls may come at once, whether it must call, and which.
+
+    `ignored` names fields that nobody knows.
+    """
 
     tools: tuple[ToolSpec, ...] = ()
     parallel: bool = True
     must_call: bool = False
     names: tuple[str, ...] | None = None
+    ignored: tuple[str, ...] = ()
 
 
 def read_tools(wire: Any, choice: Any, spec: ModelSpec, model: str) -> Tools:
@@ -27,13 +37,14 @@ def read_tools(wire: Any, choice: Any, spec: ModelSpec, model: str) -> Tools:
     tools = tuple(_tool(item, f"tools.{index}") for index, item in enumerate(wire))
     if len({tool.name for tool in tools}) < len(tools):
         raise bad("tools", "tool names must be unique")
+    ignored = tuple(dict.fromkeys(f"tools.{name}" for item in wire for name in item if name not in FIELDS))
     kind, parallel = _choice(choice, tools)
     if kind == "none":
-        return Tools()
+        return Tools(ignored=ignored)
     if tools and "tools" not in spec.capabilities:
         raise unsupported("tools", f'"{model}" does not support tools')
     names = (choice["name"],) if kind == "tool" else None
-    return Tools(tools, parallel, kind in ("any", "tool"), names)
+    return Tools(tools, parallel, kind in ("any", "tool"), names, ignored)
 
 
 def _tool(item: Any, at: str) -> ToolSpec:

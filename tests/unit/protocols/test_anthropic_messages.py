@@ -132,6 +132,20 @@ def test_refusals_name_the_place(messages: Any, code: str, param: str) -> None:
     assert (caught.value.code, caught.value.details["param"]) == (code, param)
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("web_search_tool_result", "web_fetch_tool_result", "code_execution_tool_result"),
+        *("bash_code_execution_tool_result", "text_editor_code_execution_tool_result", "tool_search_tool_result"),
+        "container_upload",
+    ],
+)
+def test_blocks_of_anthropics_servers_are_refused(kind: str) -> None:
+    with pytest.raises(ArrieroError, match=kind) as caught:
+        read(user({"type": kind}))
+    assert caught.value.code == "unsupported"
+
+
 TOOL = {"name": "f", "description": "does", "input_schema": {"type": "object"}}
 
 

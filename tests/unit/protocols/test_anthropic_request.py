@@ -202,3 +202,9 @@ def test_what_is_counted_is_the_prompt_of_the_message() -> None:
     assert ignored == ()
     for name in ("messages", "tools", "think", "model"):
         assert getattr(request, name) == getattr(whole, name)
+
+
+def test_strange_fields_inside_are_named() -> None:
+    block = {"type": "text", "text": "x", "mood": "good", "cache_control": None, "citations": None}
+    call = decode(messages=[{"role": "user", "content": [block], "name": "ann"}], tools=[TOOL | {"price": 3}])
+    assert sorted(call.ignored) == ["messages.content.mood", "messages.name", "tools.price"]

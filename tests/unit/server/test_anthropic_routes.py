@@ -1,0 +1,162 @@
+"""Anthropic's routes over the scripted service: statuses, headers, errors before and in the middle, quiet streams."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from arriero.core.errors import ContextLengthExceeded, ErrorInfo, Overloaded, WorkerDied
+from arriero.core.events import Accepted, Failed, Finished, TextDelta
+from arriero.server import generation
+from arriero.server.options import ServerOptions
+from tests.unit.server.conftest import Running, in_process
+from tests.unit.server.fake import USAGE, WAIT
+
+Local = tuple[Running, httpx.AsyncClient]
+BODY: dict[str, Any] = {"model": "demo", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+HEADER = "x-anthropic-billing-header: cc_version=2.1; cch=1;"
+VERSION = {"anthropic-version": "2023-06-01"}
+
+
+def error_of(response: httpx.Response) -> tuple[int, str]:
+    body = response.json()
+    assert body["type"] == "error"
+    return response.status_code, body["error"]["type"]
+
+
+async def test_a_message(local: Local) -> None:
+    running, http = local
+    response = await http.post("/v1/messages", json=BODY)
+    assert response.status_code == 200
+    assert response.json()["content"] == [{"type": "text", "text": "Hello wörld"}]
+    assert response.headers["request-id"] == response.headers["x-request-id"]
+    assert running.service.requests[0].sampling.max_tokens == 9
+
+
+async def test_a_stream(local: Local) -> None:
+    _, http = local
+    response = await http.post("/v1/messages", json=BODY | {"stream": True})
+    assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
+    names = [line.removeprefix("event: ") for line in response.text.splitlines() if line.startswith("event: ")]
+    assert names == [
+        *("message_start", "ping", "content_block_start", "content_block_delta", "content_block_delta"),
+        *("content_block_stop", "message_delta", "message_stop"),
+    ]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (Overloaded("full", retry_after=2.5), (529, "overloaded_error")),
+        (ContextLengthExceeded("x", prompt_tokens=9, context_length=8), (400, "invalid_request_error")),
+        (WorkerDied("signal 9"), (500, "api_error")),
+        (RuntimeError("a bug"), (500, "api_error")),
+    ],
+)
+async def test_errors_before_the_answer(
+    local: Local, stream: bool, error: Exception, expected: tuple[int, str]
+) -> None:
+    running, http = local
+    running.service.script = [error]
+    response = await http.post("/v1/messages", json=BODY | {"stream": stream})
+    assert error_of(response) == expected
+    assert response.headers["request-id"]
+    assert response.headers.get("retry-after") == ("3" if isinstance(error, Overloaded) else None)
+    assert "a bug" not in response.text
+
+
+async def test_an_error_in_the_middle_is_the_last_event(local: Local) -> None:
+    running, http = local
+    running.service.script = [
+        Accepted(prompt_tokens=1),
+        TextDelta(text="Half"),
+        Failed(error=ErrorInfo("worker_died", "signal 9")),
+    ]
+    response = await http.post("/v1/messages", json=BODY | {"stream": True})
+    assert response.status_code == 200
+    last = response.text.rstrip().rsplit("\n\n", 1)[-1]
+    assert last == 'event: error\ndata: {"type":"error","error":{"type":"api_error","message":"signal 9"}}'
+
+
+async def test_a_quiet_stream_is_kept_alive(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generation, "IDLE_S", 0.01)
+    running.service.script = [
+        Accepted(prompt_tokens=1),
+        WAIT,
+        TextDelta(text="Hi"),
+        Finished(reason="stop", usage=USAGE),
+    ]
+    pings = 0
+    async with (
+        httpx.AsyncClient(base_url=running.url, trust_env=False) as http,
+        http.stream("POST", "/v1/messages", json=BODY | {"stream": True}) as response,
+    ):
+        lines = response.aiter_lines()
+        async for line in lines:
+            pings += line == "event: ping"
+            if pings == 3:
+                running.service.go.set()
+                break
+        rest = [line async for line in lines]
+    assert rest[-3:-1] == ["event: message_stop", 'data: {"type":"message_stop"}']
+
+
+async def test_tokens_are_counted(local: Local) -> None:
+    running, http = local
+    prompt = {name: value for name, value in BODY.items() if name != "max_tokens"}
+    response = await http.post("/v1/messages/count_tokens", json=prompt | {"system": "Be kind."})
+    assert response.json() == {"input_tokens": 3}
+    messages = running.service.requests[0].messages
+    assert messages is not None
+    assert messages[0].content == "Be kind."
+    assert error_of(await http.post("/v1/messages/count_tokens", json={})) == (400, "invalid_request_error")
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
+@pytest.mark.parametrize("strip", [True, False])
+async def test_header_lines_of_clients_go_unless_they_shall_stay(path: str, strip: bool) -> None:
+    async with in_process(ServerOptions(strip_client_headers=strip)) as (running, http):
+        await http.post(path, json=BODY | {"system": f"{HEADER}\nBe kind."})
+    messages = running.service.requests[0].messages
+    assert messages is not None
+    assert messages[0].content == ("Be kind." if strip else f"{HEADER}\nBe kind.")
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
+async def test_what_is_not_honoured_is_named_in_a_header(path: str) -> None:
+    async with in_process(ServerOptions(unknown_fields="warn")) as (_, http):
+        response = await http.post(path, json=BODY | {"novelty": 1, "output_config": {"effort": "low"}})
+    assert response.status_code == 200
+    assert response.headers["x-arriero-ignored"] == "novelty, output_config.effort"
+
+
+async def test_models_have_the_shape_of_who_asks(local: Local) -> None:
+    _, http = local
+    assert (await http.get("/v1/models")).json()["object"] == "list"
+    assert (await http.get("/v1/models/demo")).json()["object"] == "model"
+    listed = (await http.get("/v1/models?limit=1", headers=VERSION)).json()
+    assert (listed["data"][0]["type"], listed["has_more"]) == ("model", False)
+    assert (await http.get("/v1/models/demo", headers=VERSION)).json()["display_name"] == "demo:latest"
+    missing = await http.get("/v1/models/x", headers=VERSION)
+    assert error_of(missing) == (404, "not_found_error")
+    assert missing.headers["request-id"]
+    assert error_of(await http.get("/v1/models?limit=0", headers=VERSION)) == (400, "invalid_request_error")
+    assert (await http.get("/v1/models/x")).json()["error"]["code"] == "model_not_found"
+
+
+async def test_keys_and_limits_speak_anthropics_language() -> None:
+    async with in_process(ServerOptions(api_keys=("k",), max_body=100)) as (_, http):
+        assert error_of(await http.post("/v1/messages", json=BODY)) == (401, "authentication_error")
+        assert error_of(await http.get("/v1/models", headers=VERSION)) == (401, "authentication_error")
+        for key in ({"x-api-key": "k"}, {"authorization": "Bearer k"}):
+            assert (await http.get("/v1/models", headers=VERSION | key)).status_code == 200
+            too_large = await http.post("/v1/messages", json=BODY | {"system": "x" * 200}, headers=key)
+            assert error_of(too_large) == (413, "request_too_large")
+
+
+async def test_batches_are_not_there_yet(local: Local) -> None:
+    _, http = local
+    assert error_of(await http.get("/v1/messages/batches")) == (501, "api_error")
