@@ -8,10 +8,11 @@ from typing import Any, get_type_hints
 
 import pytest
 from openai.types import completion_create_params as completion
+from openai.types import embedding_create_params as embedding
 from openai.types.chat import completion_create_params as chat
 from openai.types.responses import response_create_params as response
 
-from arriero.protocols import openai_request, responses_request
+from arriero.protocols import openai_embed, openai_request, responses_request
 from arriero.protocols.openai_fields import HARMLESS, NEUTRAL, OPTION_NAMES
 
 TESTS = Path(__file__).parents[1]
@@ -27,11 +28,13 @@ def fields(*kinds: Any) -> set[str]:
 SENT = {
     "`/v1/chat/completions`": fields(chat.CompletionCreateParamsBase, chat.CompletionCreateParamsStreaming),
     "`/v1/completions`": fields(completion.CompletionCreateParamsBase, completion.CompletionCreateParamsStreaming),
+    "`/v1/embeddings`": fields(embedding.EmbeddingCreateParams),
     "`/v1/responses`": fields(response.ResponseCreateParamsBase, response.ResponseCreateParamsStreaming),
 }
 DECODED = {
     "`/v1/chat/completions`": {*openai_request.CHAT_FIELDS, *OPTION_NAMES},
     "`/v1/completions`": {*openai_request.COMPLETION_FIELDS, *OPTION_NAMES},
+    "`/v1/embeddings`": set(openai_embed.FIELDS),
     "`/v1/responses`": set(responses_request.FIELDS),
 }
 ACCEPTED = {"`/v1/responses`": responses_request.ACCEPTED}

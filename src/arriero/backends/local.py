@@ -16,10 +16,11 @@ from arriero.core.embedding import Embedded, EmbedRequest
 from arriero.core.errors import ArrieroError, ErrorInfo, ModelLoadError, WorkerDied, from_info
 from arriero.core.events import Accepted, Event, Failed, Finished, TextDelta
 from arriero.core.model import ModelSpec
+from arriero.core.ranking import Ranked, RankRequest
 from arriero.core.request import GenerateRequest, LoadOptions
 
 log = logging.getLogger(__name__)
-Reply = Event | wire.Tokens | wire.Text | wire.Vectors
+Reply = Event | wire.Tokens | wire.Text | wire.Vectors | wire.Scores
 
 STOPPED = (
     "model runner has unexpectedly stopped, this may be due to resource limitations or an internal error, "
@@ -63,7 +64,7 @@ class _Worker:
                     )
                 case wire.RequestFailed(id=number):
                     self._give(number, Failed(error=report.error, usage=report.usage))
-                case wire.Tokens(id=number) | wire.Text(id=number) | wire.Vectors(id=number):
+                case wire.Tokens(id=number) | wire.Text(id=number) | wire.Vectors(id=number) | wire.Scores(id=number):
                     self._give(number, report)
                 case wire.Stats():
                     self._backend.on_stats(self.child.pid or 0, report)
@@ -183,18 +184,27 @@ class LocalBackend:
 
     async def embed(self, request: EmbedRequest, permit: Permit) -> Embedded:
         """The vectors; cancelling it frees the work. After a crash it runs once more, as a generation does."""
+        reply = await self._ask_again(lambda number: wire.Embed(id=number, request=request))
+        assert isinstance(reply, wire.Vectors)
+        return reply.embedded
+
+    async def rank(self, request: RankRequest, permit: Permit) -> Ranked:
+        """The scores, as `embed` gives vectors."""
+        reply = await self._ask_again(lambda number: wire.Rank(id=number, request=request))
+        assert isinstance(reply, wire.Scores)
+        return reply.ranked
+
+    async def _ask_again(self, command: Callable[[int], wire.Command]) -> Reply:
         number = next(self._numbers)
         try:
-            reply = await self._ask(wire.Embed(id=number, request=request), number)
+            return await self._ask(command(number), number)
         except WorkerDied:
             if self._closed:
                 raise
-            log.warning("a request of model %s is run again after a crash", self.spec.name)
-            async with self._retrying:
-                number = next(self._numbers)
-                reply = await self._ask(wire.Embed(id=number, request=request), number)
-        assert isinstance(reply, wire.Vectors)
-        return reply.embedded
+        log.warning("a request of model %s is run again after a crash", self.spec.name)
+        async with self._retrying:
+            number = next(self._numbers)
+            return await self._ask(command(number), number)
 
     async def tokenize(self, text: str) -> list[int]:
         """Token ids of `text`, special tokens in it recognised."""

@@ -9,6 +9,7 @@ import msgspec
 
 from arriero.core.embedding import Embedded, EmbedRequest
 from arriero.core.events import Event
+from arriero.core.ranking import Ranked, RankRequest
 from arriero.core.request import GenerateRequest
 
 
@@ -29,6 +30,8 @@ class Backend(Protocol):
     def generate(self, request: GenerateRequest, permit: Permit) -> AsyncGenerator[Event | Restarted, None]: ...
 
     async def embed(self, request: EmbedRequest, permit: Permit) -> Embedded: ...
+
+    async def rank(self, request: RankRequest, permit: Permit) -> Ranked: ...
 
     async def render(self, request: GenerateRequest) -> str: ...
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -45,7 +45,8 @@ class EmbedderInfo:
     """What an embedder can do, as data.
 
     `max_tokens` bounds one text. `batch_tokens` and `batch_texts` bound what is computed in one call; a single text
-    over `batch_tokens` is computed alone.
+    over `batch_tokens` is computed alone. With the pooling "rank" a text is a pair (EncodePair), and its vector the one
+    number by which it is ranked, from 0 to 1, in place of one of length 1.
     """
 
     dimensions: int
@@ -86,9 +87,21 @@ class Embedder(Protocol):
     def close(self) -> None: ...
 
 
+class TokenPair(NamedTuple):
+    """A query and a document as the model wants to read them: one after the other. Only `document` may be cut."""
+
+    before: list[int]
+    document: list[int]
+    after: list[int]
+
+
+EncodePair = Callable[[str, str], TokenPair]
+
+
 @dataclass(frozen=True, slots=True)
 class LoadedEmbedder:
-    """What a worker needs of an embedding model."""
+    """What a worker needs of an embedding model; `encode_pair` only of one that ranks."""
 
     embedder: Embedder
     tokenizer: Tokenizer
+    encode_pair: EncodePair | None = None

@@ -14,6 +14,7 @@ from arriero.core.embedding import Embedded, EmbedRequest
 from arriero.core.errors import ErrorInfo
 from arriero.core.events import TextDelta, Usage
 from arriero.core.model import ModelSpec
+from arriero.core.ranking import Ranked, RankRequest
 from arriero.core.request import GenerateRequest, LoadOptions
 
 MAX_FRAME = 256 * 1024 * 1024
@@ -80,11 +81,18 @@ class Prompt(_Command, frozen=True, kw_only=True):
     request: GenerateRequest
 
 
+class Rank(_Command, frozen=True, kw_only=True):
+    """Score pairs of texts; answered by Scores (or RequestFailed)."""
+
+    id: int
+    request: RankRequest
+
+
 class Shutdown(_Command, frozen=True, kw_only=True):
     """End the process."""
 
 
-Command = Load | Generate | Abort | Tokenize | Detokenize | Render | Prompt | Embed | Shutdown
+Command = Load | Generate | Abort | Tokenize | Detokenize | Render | Prompt | Embed | Rank | Shutdown
 
 
 class _Report(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True, omit_defaults=True):
@@ -172,6 +180,13 @@ class Vectors(_Report, frozen=True, kw_only=True):
     embedded: Embedded
 
 
+class Scores(_Report, frozen=True, kw_only=True):
+    """Answer to Rank."""
+
+    id: int
+    ranked: Ranked
+
+
 class Stats(_Report, frozen=True, kw_only=True):
     """Counters since the start (they only grow) and gauges now; sent after a step, at most some times a second."""
 
@@ -190,6 +205,7 @@ Report = (
     | Tokens
     | Text
     | Vectors
+    | Scores
     | Stats
 )
 

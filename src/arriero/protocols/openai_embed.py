@@ -34,6 +34,10 @@ class _Embeddings(msgspec.Struct, kw_only=True):
     options: Any = None
 
 
+FIELDS = frozenset(_Embeddings.__struct_encode_fields__)
+"""What is honoured."""
+
+
 def decode_embeddings(body: bytes, find: Find, unknown: Unknown = "refuse") -> EmbedCall:
     """Decode a /v1/embeddings body. Raises InvalidRequest and its kin (details: `param`), ModelNotFound."""
     fields = {name: value for name, value in decode_object(body).items() if value is not None}
@@ -85,7 +89,7 @@ def encode_embeddings(call: EmbedCall, embedded: Embedded) -> bytes:
 
 
 def _check_names(fields: dict[str, Any], unknown: Unknown) -> tuple[str, ...]:
-    known = {*_Embeddings.__struct_encode_fields__, *HARMLESS}
+    known = FIELDS | HARMLESS
     strange = tuple(name for name in fields if name not in known)
     if strange and unknown == "refuse":
         raise InvalidRequest(f"unknown field '{strange[0]}'{did_you_mean(strange[0], known)}", param=strange[0])

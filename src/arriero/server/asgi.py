@@ -24,6 +24,7 @@ from arriero.server.routes_library import LibraryRoutes
 from arriero.server.routes_missing import MISSING, missing
 from arriero.server.routes_ollama import OllamaRoutes
 from arriero.server.routes_openai import OpenAIRoutes
+from arriero.server.routes_rank import RankRoutes
 from arriero.server.routes_responses import ResponsesRoutes
 from arriero.server.routes_tokens import TokenRoutes
 from arriero.server.routes_transfer import TransferRoutes
@@ -33,7 +34,7 @@ def routes(context: Context) -> list[Route]:
     """Every route there is. A GET route answers HEAD too."""
     ollama, openai, health = OllamaRoutes(context), OpenAIRoutes(context), HealthRoutes(context)
     library, transfer = LibraryRoutes(context), TransferRoutes(context)
-    embed = EmbedRoutes(context)
+    embed, rank = EmbedRoutes(context), RankRoutes(context)
     responses = ResponsesRoutes(context)
     anthropic, tokens = AnthropicRoutes(context), TokenRoutes(context)
     return [
@@ -66,6 +67,8 @@ def routes(context: Context) -> list[Route]:
         Route("/v1/messages", anthropic.messages, methods=["POST"]),
         Route("/v1/messages/count_tokens", anthropic.count_tokens, methods=["POST"]),
         Route("/v1/embeddings", embed.openai, methods=["POST"]),
+        Route("/v1/rerank", rank.rerank, methods=["POST"]),
+        Route("/v1/score", rank.score, methods=["POST"]),
         Route("/tokenize", tokens.tokenize, methods=["POST"]),
         Route("/detokenize", tokens.detokenize, methods=["POST"]),
         Route("/live", health.live, methods=["GET"]),

@@ -9,6 +9,7 @@ from arriero.core.embedding import Embedded, EmbedRequest
 from arriero.core.events import Event
 from arriero.core.library import CreateRequest, Progress
 from arriero.core.model import ModelSpec, RunningModel, ShownModel
+from arriero.core.ranking import Ranked, RankRequest
 from arriero.core.request import Choices, GenerateRequest, LoadOptions
 from arriero.core.responses import SavedResponse
 from arriero.core.tokenizer import Tokenized
@@ -38,6 +39,9 @@ class Service(Answering, Protocol):
 
     async def embed(self, request: EmbedRequest) -> Embedded:
         """The vectors of texts; cancelling it frees the work."""
+
+    async def rank(self, request: RankRequest) -> Ranked:
+        """The scores of pairs of a query and a document; cancelling it frees the work."""
 
     async def prompt_tokens(self, request: GenerateRequest, *, special: bool = True) -> Tokenized:
         """The token ids of the prompt that a request makes, however many; nothing is generated."""

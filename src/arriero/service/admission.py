@@ -8,13 +8,19 @@ from collections import Counter
 from arriero.core.backend import Permit
 from arriero.core.embedding import EmbedRequest
 from arriero.core.errors import Overloaded
+from arriero.core.ranking import RankRequest
 from arriero.core.request import GenerateRequest
 
 BUSY = "server busy, please try again.  maximum pending requests exceeded"
 BYTES_A_TOKEN = 4  # a guess that Accepted corrects
 
 
-def _estimate(request: GenerateRequest | EmbedRequest) -> int:
+Admitted = GenerateRequest | EmbedRequest | RankRequest
+
+
+def _estimate(request: Admitted) -> int:
+    if isinstance(request, RankRequest):
+        return sum(len(query) + len(document) for query, document in request.pairs) // BYTES_A_TOKEN
     if isinstance(request, EmbedRequest):
         return sum(len(one) // BYTES_A_TOKEN if isinstance(one, str) else len(one) for one in request.inputs)
     texts = [request.prompt or "", request.system or "", *(m.content for m in request.messages or ())]
@@ -41,7 +47,7 @@ class Admission:
         """Requests inside."""
         return len(self._inside)
 
-    def enter(self, request: GenerateRequest | EmbedRequest) -> Permit:
+    def enter(self, request: Admitted) -> Permit:
         """Grant a permit, or raise Overloaded. Each permit must come back through leave()."""
         if len(self._waiting) >= self._max_pending:
             raise Overloaded(BUSY, retry_after=1)

@@ -1,14 +1,20 @@
-"""Vectors for texts: resolve, admit, lease the model, compute, count. The sibling of generate.py."""
+"""Vectors and scores for texts: resolve, admit, lease the model, compute, count. The sibling of generate.py."""
 
 from __future__ import annotations
 
+import contextlib
 import time
+from array import array
+from collections.abc import AsyncGenerator
 
 import msgspec
 
+from arriero.core.backend import Backend, Permit
 from arriero.core.embedding import Embedded, EmbedRequest
 from arriero.core.errors import ArrieroError, UnsupportedFeature
+from arriero.core.events import Usage
 from arriero.core.model import ModelSpec
+from arriero.core.ranking import Ranked, RankRequest
 from arriero.observe.metrics import Metrics
 from arriero.service.admission import Admission
 from arriero.service.lifecycle import Lifecycle, with_defaults
@@ -19,7 +25,7 @@ EMBEDDED = "embedded"
 
 
 class Embeddings:
-    """Runs embedding requests over the models of a catalog."""
+    """Runs embedding and ranking requests over the models of a catalog."""
 
     def __init__(
         self,
@@ -38,17 +44,45 @@ class Embeddings:
         Raises ArrieroError: the model is unknown or makes no vectors, an input is too long, the queue is full.
         """
         spec = self._catalog.find(request.model)
-        if request.inputs:
-            check_embeds(spec, request.model)
+        if request.inputs and "embedding" not in spec.capabilities:
+            raise UnsupportedFeature(f'"{request.model}" does not support embeddings', param="model")
+        started = time.monotonic()
+        async with self._lease(spec, request) as (backend, permit):
+            load_ns = _since(started)
+            embedded = await backend.embed(request, permit) if request.inputs else Embedded(vectors=())
+        return msgspec.structs.replace(embedded, usage=_timed(embedded.usage, load_ns, started))
+
+    async def rank(self, request: RankRequest) -> Ranked:
+        """Return the scores of the pairs: a reranker's own, or the cosines of an embedding model's vectors.
+
+        Cancelling it frees the work. Raises ArrieroError as `run` does.
+        """
+        spec = self._catalog.find(request.model)
+        if not {"rerank", "embedding"} & set(spec.capabilities):
+            raise UnsupportedFeature(
+                f'"{request.model}" does not rank: ask a reranker or an embedding model', param="model"
+            )
+        started = time.monotonic()
+        async with self._lease(spec, request) as (backend, permit):
+            load_ns = _since(started)
+            if "rerank" in spec.capabilities:
+                ranked = await backend.rank(request, permit)
+            else:
+                ranked = await _by_vectors(backend, request, permit)
+        return msgspec.structs.replace(ranked, usage=_timed(ranked.usage, load_ns, started))
+
+    @contextlib.asynccontextmanager
+    async def _lease(
+        self, spec: ModelSpec, request: EmbedRequest | RankRequest
+    ) -> AsyncGenerator[tuple[Backend, Permit], None]:
+        """Hold permit and model; however the block ends, both come back and the request is counted once."""
         permit = self._admission.enter(request)
-        started, outcome = time.monotonic(), "cancelled"
+        outcome = "cancelled"
         self._metrics.request_started(spec.name)
         try:
             load = with_defaults(request.load, self._context_length)
             async with self._lifecycle.lease(spec, load, request.keep_alive) as backend:
-                load_ns = _since(started)
-                embedded = await backend.embed(request, permit) if request.inputs else Embedded(vectors=())
-                self._admission.began(permit)
+                yield backend, permit
                 outcome = EMBEDDED
         except ArrieroError as error:
             outcome = error.code
@@ -59,14 +93,31 @@ class Embeddings:
         finally:
             self._admission.leave(permit)
             self._metrics.request_finished(spec.name, outcome)
-        usage = msgspec.structs.replace(embedded.usage, load_ns=load_ns, total_ns=_since(started))
-        return msgspec.structs.replace(embedded, usage=usage)
 
 
-def check_embeds(spec: ModelSpec, name: str) -> None:
-    """Refuse a model that was not made for vectors; `name` is how the client calls it."""
-    if "embedding" not in spec.capabilities:
-        raise UnsupportedFeature(f'"{name}" does not support embeddings', param="model")
+async def _by_vectors(backend: Backend, request: RankRequest, permit: Permit) -> Ranked:
+    """Embed every text once, and compare."""
+    places: dict[str, int] = {}
+    for pair in request.pairs:
+        for text in pair:
+            places.setdefault(text, len(places))
+    inputs = tuple(places)
+    embedded = await backend.embed(EmbedRequest(model=request.model, inputs=inputs, truncate=request.truncate), permit)
+    vectors = [array("f", vector) for vector in embedded.vectors]
+    cut = {inputs[index] for index in embedded.truncated}
+    return Ranked(
+        scores=tuple(_product(vectors[places[query]], vectors[places[told]]) for query, told in request.pairs),
+        usage=embedded.usage,
+        truncated=tuple(index for index, pair in enumerate(request.pairs) if cut & set(pair)),
+    )
+
+
+def _product(one: array[float], other: array[float]) -> float:
+    return sum(a * b for a, b in zip(one, other, strict=True))
+
+
+def _timed(usage: Usage, load_ns: int, started: float) -> Usage:
+    return msgspec.structs.replace(usage, load_ns=load_ns, total_ns=_since(started))
 
 
 def _since(started: float) -> int:

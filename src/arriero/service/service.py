@@ -13,6 +13,7 @@ from arriero.core.library import CreateRequest, Progress
 from arriero.core.model import ModelSpec, RunningModel, ShownModel
 from arriero.core.request import Choices, GenerateRequest, LoadOptions
 from arriero.core.responses import SavedResponse
+from arriero.core.ranking import Ranked, RankRequest
 from arriero.core.tokenizer import Tokenized
 from arriero.observe.metrics import Metrics
 from arriero.service.admission import Admission
@@ -79,6 +80,10 @@ class Service:
     async def render(self, request: GenerateRequest) -> str:
         """The prompt that a request makes; nothing is generated."""
         return await self._generator.render(request)
+    async def rank(self, request: RankRequest) -> Ranked:
+        """The scores of pairs of a query and a document; cancelling it frees the work."""
+        return await self._embeddings.rank(request)
+
 
     async def prompt_tokens(self, request: GenerateRequest, *, special: bool = True) -> Tokenized:
         """The token ids of the prompt that a request makes, however many; nothing is generated.

@@ -49,6 +49,10 @@ FILE_TYPES = {
 
 
 def human_count(count: int) -> str:
+RANKS = 4
+"""The value of pooling_type that makes a reranker (llama.h's enum llama_pooling_type)."""
+
+
     """A parameter count as Ollama prints it: 8.0B, 494.03M, 15K."""
     if count >= 10**9:
         return f"{count / 10**9:.1f}B"
@@ -93,8 +97,9 @@ def details(header: GgufHeader) -> ModelDetails:
 
 def capabilities(header: GgufHeader) -> tuple[str, ...]:
     """Ollama's rule: pooling makes an embedding model; tools and thinking show in the chat template."""
-    if f"{header.architecture}.pooling_type" in header.values:
-        return ("embedding",)
+    pooling = header.values.get(f"{header.architecture}.pooling_type")
+    if pooling is not None:
+        return ("rerank",) if pooling == RANKS else ("embedding",)  # Ollama calls both embedding
     template = header.values.get("tokenizer.chat_template", "")
     found = ["completion"]
     if "tools" in template or "tool_call" in template:

@@ -4,6 +4,7 @@ owns the engine and all sending; there is nothing to render and nothing to strea
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from arriero.core import messages as wire
 from arriero.core.embedding import Embedded, EmbedRequest, LoadedEmbedder, TokenText
 from arriero.core.errors import ArrieroError, ContextLengthExceeded, InvalidRequest, UnsupportedFeature
 from arriero.core.events import Usage
+from arriero.core.ranking import Ranked, RankRequest
 from arriero.core.tokenizer import Tokenizer
 from arriero.engine.embedding import EmbeddingEnded, EmbeddingEngine
 from arriero.engine.loop import Command, Loop, StepStats
@@ -35,7 +37,7 @@ class EmbeddingDesk:
 
     def __init__(self, connection: Connection, model: LoadedEmbedder, crash: Callable[[BaseException], None]) -> None:
         self._connection, self._tokenizer = connection, model.tokenizer
-        self._info = model.embedder.info
+        self._info, self._encode_pair = model.embedder.info, model.encode_pair
         self._engine = EmbeddingEngine(model.embedder)
         self._loop = Loop(self._engine, self._sink, self._on_step, crash)
         self._pending: dict[int, _Pending] = {}
@@ -52,7 +54,7 @@ class EmbeddingDesk:
             layers_total=info.layers_total,
             layers_gpu=info.layers_gpu,
             load_ns=load_ns,
-            capabilities=("embedding",),
+            capabilities=("embedding",) if self._encode_pair is None else ("rerank",),
         )
 
     def run(self) -> None:
@@ -67,6 +69,8 @@ class EmbeddingDesk:
             match command:
                 case wire.Embed(id=number, request=request):
                     self._embed(number, request)
+                case wire.Rank(id=number, request=ranking):
+                    self._rank(number, ranking)
                 case wire.Abort(id=number):
                     self._loop.submit(lambda: self._abort(number))
                 case wire.Tokenize(id=number, text=text, special=special):
@@ -85,6 +89,8 @@ class EmbeddingDesk:
 
     def _embed(self, number: int, request: EmbedRequest) -> None:
         received = time.monotonic()
+        if self._encode_pair is not None:
+            raise UnsupportedFeature("the model ranks documents and makes no vectors")
         texts: list[TokenText] = []
         truncated: list[int] = []
         for index, given in enumerate(request.inputs):
@@ -97,6 +103,26 @@ class EmbeddingDesk:
                 tokens = self._cut(given, tokens)
                 truncated.append(index)
             texts.append(TokenText(tokens, request.dimensions))
+        self._submit(number, texts, truncated, received)
+
+    def _rank(self, number: int, request: RankRequest) -> None:
+        received = time.monotonic()
+        if self._encode_pair is None:
+            raise UnsupportedFeature("the model makes vectors and ranks nothing by itself")
+        texts: list[TokenText] = []
+        truncated: list[int] = []
+        for index, (query, document) in enumerate(request.pairs):
+            before, told, after = self._encode_pair(query, document)
+            over = len(before) + len(told) + len(after) - self._info.max_tokens
+            if over > 0:
+                if not request.truncate or over > len(told):  # a query is never cut
+                    raise _too_long(index, self._info.max_tokens + over, self._info.max_tokens)
+                told = told[: len(told) - over]
+                truncated.append(index)
+            texts.append(TokenText([*before, *told, *after]))
+        self._submit(number, texts, truncated, received)
+
+    def _submit(self, number: int, texts: list[TokenText], truncated: list[int], received: float) -> None:
         pending = _Pending(sum(len(text.tokens) for text in texts), tuple(truncated), received)
         self._loop.submit(lambda: self._add(number, texts, pending))
 
@@ -142,6 +168,10 @@ class EmbeddingDesk:
             usage = Usage(prompt_tokens=pending.prompt_tokens, prefill_ns=total_ns, total_ns=total_ns)
             if one.error is not None:
                 reports.append(wire.RequestFailed(id=one.id, error=one.error, usage=usage))
+            elif self._encode_pair is not None:
+                scores = tuple(struct.unpack("<f", vector)[0] for vector in one.vectors)
+                ranked = Ranked(scores=scores, usage=usage, truncated=pending.truncated)
+                reports.append(wire.Scores(id=one.id, ranked=ranked))
             else:
                 embedded = Embedded(vectors=one.vectors, usage=usage, truncated=pending.truncated)
                 reports.append(wire.Vectors(id=one.id, embedded=embedded))

@@ -110,7 +110,7 @@ class Host:
                 self._reply(self._detokenized(number, ids))
             case wire.Render(id=number):
                 self._reply(self._rendered(command))
-            case wire.Embed(id=number):
+            case wire.Embed(id=number) | wire.Rank(id=number):
                 error = UnsupportedFeature("the model was not made for embeddings")
                 self._reply(wire.RequestFailed(id=number, error=error.info()))
             case wire.Prompt(id=number):

@@ -6,10 +6,13 @@ A call's tokens must fit one micro-batch: attention that looks both ways, and po
 
 from __future__ import annotations
 
+import math
+import struct
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from arriero.core.embedding import EmbedderInfo, EmbedOutput, TokenText
 from arriero.core.errors import ArrieroError, ModelLoadError
@@ -69,7 +72,15 @@ class LlamaCppEmbedder:
         buffers = log_tail.buffers()
         self._memory: Any = lib.llama_get_memory(self.handle)
         self._batch = TokenBatch(batch)
+        self._ranks = pooling == "rank"
         self._width = int(lib.llama_model_n_embd_out(model.handle))
+        if self._ranks:
+            self._width = int(lib.llama_model_n_cls_out(model.handle))
+            # Qwen's reranker answers yes or no, and llama.cpp has made probabilities of it.
+            self._answers = (model.metadata("general.architecture") or "").startswith("qwen3")
+            if self._width != 1 and not self._answers:
+                self.close()
+                raise ModelLoadError(f"the model tells {self._width} classes apart, and ranks nothing")
         self._info = EmbedderInfo(
             dimensions=self._width,
             max_tokens=longest,
@@ -108,8 +119,13 @@ class LlamaCppEmbedder:
         for slot, text in enumerate(texts):
             pointer = lib.llama_get_embeddings_seq(self.handle, slot)
             raw = np.ctypeslib.as_array(pointer, (self._width,)) if pointer else np.zeros(1, np.float32)
-            vectors.append(unit_vector(raw, text.dimensions))
+            vectors.append(self._score(raw) if self._ranks else unit_vector(raw, text.dimensions))
         return EmbedOutput(vectors, {"decode_calls": 1, "decoded_tokens": self._batch.size})
+
+    def _score(self, raw: npt.NDArray[np.float32]) -> bytes | None:
+        """Return the one number of a pair, from 0 to 1."""
+        score = float(raw[0]) if self._answers else 1.0 / (1.0 + math.exp(-min(max(float(raw[0]), -80.0), 80.0)))
+        return struct.pack("<f", score) if math.isfinite(score) else None
 
     def close(self) -> None:
         """Free buffers and weights."""

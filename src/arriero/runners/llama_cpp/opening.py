@@ -20,6 +20,7 @@ from arriero.runners.constrained.compiler import MaskCompiler
 from arriero.runners.llama_cpp.embedder import LlamaCppEmbedder
 from arriero.runners.llama_cpp.model import Model
 from arriero.runners.llama_cpp.options import LlamaCppOptions
+from arriero.runners.llama_cpp.pairs import PairEncoder
 from arriero.runners.llama_cpp.runner import LlamaCppRunner
 from arriero.runners.sampler import NumpySampler
 
@@ -36,8 +37,10 @@ def open_model(
     except ValueError as error:
         raise ModelLoadError(str(error)) from error
     model = Model(chosen, progress)
-    if "embedding" in spec.capabilities:
-        return LoadedEmbedder(LlamaCppEmbedder(model, chosen), model.vocab)
+    if "embedding" in spec.capabilities or "rerank" in spec.capabilities:
+        embedder = LlamaCppEmbedder(model, chosen)
+        ranks = embedder.info.pooling == "rank"
+        return LoadedEmbedder(embedder, model.vocab, PairEncoder(model.handle, model.vocab) if ranks else None)
     masks = MaskCompiler(model.vocab)
     # A large vocabulary takes its second; it is read while the context is made.
     threading.Thread(target=masks.prepare, name="vocabulary", daemon=True).start()

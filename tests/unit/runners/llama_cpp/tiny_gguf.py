@@ -5,6 +5,7 @@ The text it produces is noise; everything that does not depend on what a model s
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,10 @@ TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+
+
+Template = str | Sequence[Mapping[str, str]]
+"""One chat template, or several with their names."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,7 @@ def _mamba(w: _Writer, s: Shape) -> None:
 
 
 def write_gguf(
-    path: Path, shape: Shape | None = None, seed: int = 0, template: str = TEMPLATE, pooling: str = ""
+    path: Path, shape: Shape | None = None, seed: int = 0, template: Template = TEMPLATE, pooling: str = ""
 ) -> Path:
     """Write a model of `shape` to `path` and return it; the same arguments give the same bytes.
 
