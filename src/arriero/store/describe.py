@@ -48,11 +48,11 @@ FILE_TYPES = {
 }
 
 
-def human_count(count: int) -> str:
 RANKS = 4
 """The value of pooling_type that makes a reranker (llama.h's enum llama_pooling_type)."""
 
 
+def human_count(count: int) -> str:
     """A parameter count as Ollama prints it: 8.0B, 494.03M, 15K."""
     if count >= 10**9:
         return f"{count / 10**9:.1f}B"
