@@ -1,6 +1,6 @@
 # Two commands: `make run` shows the built-in model answering, `make test` runs the suite. `make help` has the rest.
 .DEFAULT_GOAL := help
-.PHONY: help run test check soak bench setup setup-dev lock rebuild clean
+.PHONY: help run test check soak fuzz bench setup setup-dev lock rebuild clean
 MAKEFLAGS += --no-print-directory
 
 # Looks for Python, venv and the compilers, then prepares .venv; seconds when it is already right.
@@ -26,6 +26,10 @@ check: setup-dev  ## lint, types, import rules, file sizes
 
 soak: setup-dev  ## the long tests, 10 minutes; the result is written to benchmarks/results
 	@ARRIERO_SOAK_SECONDS="$${ARRIERO_SOAK_SECONDS:-600}" .venv/bin/python -m scripts.soak
+
+fuzz: setup-dev  ## try 100,000 bodies on every API's routes
+	@ARRIERO_FUZZ_EXAMPLES="$${ARRIERO_FUZZ_EXAMPLES:-100000}" .venv/bin/python -m pytest -q -o timeout=0 \
+		tests/unit/backends/test_request_fuzz.py tests/unit/server/test_anthropic_fuzz.py
 
 bench: setup-dev  ## measure a server under load: make bench ARGS="--help"
 	@.venv/bin/python -m benchmarks.load $(ARGS)
