@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -12,8 +14,9 @@ from typing import Any
 import pytest
 
 from tests.e2e.automaton import SAYS, write_automaton
+from tests.e2e.models import write_slow
 from tests.e2e.raw import send_raw
-from tests.e2e.serving import Server, serve
+from tests.e2e.serving import Server, clean_environment, serve
 
 ASK: dict[str, dict[str, Any]] = {
     "/api/generate": {"prompt": "Hello!", "stream": False, "options": {"num_predict": 1}},
@@ -58,7 +61,7 @@ def test_it_stays_as_long_as_it_is_told(own: Server, what: str, keep_alive: Any,
         assert seconds - 120 < seconds_left(own) <= seconds + 1
 
 
-@pytest.mark.parametrize(("what", "keep_alive"), zip(ASK, (0, "0", "0s", 0), strict=True))
+@pytest.mark.parametrize(("what", "keep_alive"), [*zip(ASK, (0, "0", "0s", 0), strict=True)])
 def test_nothing_unloads_it_at_once(own: Server, what: str, keep_alive: Any) -> None:
     own.post("/api/generate", {"model": "demo"})
     reply = json.loads(own.post(what.partition(",")[0], {"model": "demo", "keep_alive": keep_alive, **ASK[what]}))
@@ -86,6 +89,25 @@ def test_ps_tells_real_sizes(own: Server) -> None:
     assert file < small["size"] < large["size"]  # the weights, and what the context takes
     assert (small["context_length"], large["context_length"]) == (256, 2048)
     assert small["size_vram"] <= small["size"]
+
+
+@pytest.mark.parametrize("num_ctx", [0, 512])
+def test_the_memory_plan_is_what_loading_takes(tmp_path: Path, num_ctx: int) -> None:
+    """Within a tenth: buffers are the kernels' own."""
+    slow = write_slow(tmp_path)
+    environment = {"OLLAMA_CONTEXT_LENGTH": str(num_ctx)}
+    with serve(tmp_path / "home", "--model", f"slow={slow}", environment=environment) as server:
+        command = [sys.executable, "-m", "arriero", "show", "slow", "--memory"]
+        variables = clean_environment(tmp_path / "home", {"OLLAMA_HOST": server.url})
+        printed = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60)
+        assert [line.split()[0] for line in printed.stdout.splitlines()[1:3]] == ["weights", "context"], printed.stderr
+        plan = json.loads(subprocess.run([*command, "--json"], env=variables, capture_output=True, timeout=60).stdout)
+        server.post("/api/generate", {"model": "slow"})
+        (model,) = loaded(server)
+        assert plan["context_length"] == model["context_length"] == (num_ctx or 4096)
+        taken = plan["weights"] + plan["kv"] + plan["compute"]
+        assert abs(taken - model["size"]) < model["size"] / 10
+        assert "memory" not in json.loads(server.post("/api/show", {"model": "slow"}))
 
 
 def test_two_models_on_one_place_do_not_thrash(tmp_path: Path) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from arriero.client import ShownModel
+    from arriero.client import Client, ShownModel
 
 PARTS = ("license", "modelfile", "parameters", "template", "system")
 
@@ -21,30 +21,76 @@ def show(
     parameters: Annotated[bool, typer.Option("--parameters", help="Print only the parameters.")] = False,
     template: Annotated[bool, typer.Option("--template", help="Print only the chat template.")] = False,
     system: Annotated[bool, typer.Option("--system", help="Print only the system prompt.")] = False,
+    memory: Annotated[bool, typer.Option("--memory", help="Print what loading it would take of memory.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print the file's keys and tensors, too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
 ) -> None:
     """Print the model's sections, or one part of it alone."""
+    import msgspec
+
     from arriero.cli.failures import CommandFailed
     from arriero.cli.server import connected
+    from arriero.client import ShownModel
 
-    flags = (license, modelfile, parameters, template, system)
-    wanted = [part for part, given in zip(PARTS, flags, strict=True) if given]
+    flags = (license, modelfile, parameters, template, system, memory)
+    wanted = [part for part, given in zip((*PARTS, "memory"), flags, strict=True) if given]
     if len(wanted) > 1:
-        raise CommandFailed(f"only one of --{', --'.join(PARTS)} can be given")
+        raise CommandFailed(f"only one of --{', --'.join(PARTS)}, --memory can be given")
     with connected() as client:
-        shown = client.show(model)
+        if memory:
+            plan = _asked(client, model, memory=True).get("memory")
+            if plan is None:
+                raise CommandFailed("the server tells no memory plan: it is no arriero, or an older one")
+            sys.stdout.write(msgspec.json.encode(plan).decode() + "\n" if as_json else memory_section(plan))
+            return
+        shown = msgspec.convert(_asked(client, model, verbose=True), ShownModel) if verbose else client.show(model)
     if as_json:
-        import msgspec
-
         print(msgspec.json.encode(shown).decode())
     elif wanted:
         print(getattr(shown, wanted[0]))
     else:
-        sys.stdout.write(sections(shown))
+        sys.stdout.write(sections(shown, verbose=verbose))
 
 
-def sections(shown: ShownModel) -> str:
-    """Return the sections Model, Capabilities, Parameters, System and License; those without content left out."""
+def _asked(client: Client, model: str, *, verbose: bool = False, memory: bool = False) -> dict[str, Any]:
+    """/api/show as it came, with what the client's own `show` does not ask for."""
+    import asyncio
+
+    from arriero.client.address import key_from_environment
+    from arriero.client.library import AsyncLibrary
+
+    async def work() -> dict[str, Any]:
+        async with AsyncLibrary(client.address, api_key=key_from_environment()) as library:
+            return await library.shown(model, verbose=verbose, memory=memory)
+
+    return asyncio.run(work())
+
+
+def memory_section(plan: dict[str, Any]) -> str:
+    """Return the plan as a table: what loading takes, what for, and what is free now."""
+    from arriero.cli.tables import human_size, table
+
+    length, sequences, cells = plan["context_length"], plan["max_sequences"], plan["cells"]
+    shared = f"{cells} tokens, shared by up to {sequences} requests of at most {length} each"
+    each = f"{cells} tokens: {sequences} requests of {length} each"
+    rows = [
+        ("weights", human_size(plan["weights"]), ""),
+        ("context", human_size(plan["kv"]), shared if plan["layout"] == "unified" else each if cells else ""),
+        ("computing", human_size(plan["compute"]), ""),
+        ("kept prompts", human_size(plan["cached_prefixes"]), "at most; in memory of the host"),
+        ("together", human_size(plan["total"]), ""),
+        ("free now", human_size(plan["free_memory"]), ""),
+    ]
+    told = [row for row in rows if row[1] != "0 B"]
+    text = f"  Memory\n{table([(name, size, note) for name, size, note in told], indent=4)}"
+    return f"{text}\n  It does not fit: {plan['problem']}\n" if plan["problem"] else f"{text}\n"
+
+
+def sections(shown: ShownModel, *, verbose: bool = False) -> str:
+    """Return the sections Model, Capabilities, Parameters, Metadata and Tensors (if `verbose`), System and License.
+
+    Those without content are left out.
+    """
     from arriero.cli.tables import table
 
     info = shown.model_info
@@ -60,6 +106,8 @@ def sections(shown: ShownModel) -> str:
         ("Model", [(name, str(value)) for name, value in model.items() if value]),
         ("Capabilities", [(name,) for name in shown.capabilities]),
         ("Parameters", [_parameter(line) for line in shown.parameters.splitlines() if line.strip()]),
+        ("Metadata", [(name, _value(value)) for name, value in sorted(info.items())] if verbose else []),
+        ("Tensors", [_tensor(tensor) for tensor in shown.tensors] if verbose else []),
         ("System", _lines(shown.system)),
         ("License", _lines(shown.license)),
     ]
@@ -69,6 +117,17 @@ def sections(shown: ShownModel) -> str:
 def _parameter(line: str) -> tuple[str, ...]:
     name, _, value = line.strip().partition(" ")
     return name, value.strip()
+
+
+def _value(value: Any) -> str:
+    """A key's value; of a long list its beginning."""
+    if isinstance(value, list):
+        return f"[{', '.join(str(one) for one in value[:3])}{', ...' if len(value) > 3 else ''}]"
+    return " ".join(str(value).split())[:100]
+
+
+def _tensor(tensor: dict[str, Any]) -> tuple[str, ...]:
+    return str(tensor.get("name")), str(tensor.get("type")), str(tensor.get("shape"))
 
 
 def _lines(text: str) -> list[tuple[str, ...]]:

@@ -10,7 +10,7 @@ from typing import Any, Self
 import msgspec
 
 from arriero.client.errors import ConnectionFailed, from_body
-from arriero.client.http import Http
+from arriero.client.http import Http, decode
 from arriero.config import Address
 from arriero.core.library import Progress
 
@@ -65,6 +65,11 @@ class AsyncLibrary:
         """POST /api/blobs with the content as it comes."""
         async with self._http.request("POST", f"/api/blobs/{digest}", content=content) as response:
             await self._http.check(response)
+
+    async def shown(self, model: str, *, verbose: bool = False, memory: bool = False) -> dict[str, Any]:
+        """POST /api/show: all that the server tells, `memory` (its plan for the model) where it is an arriero."""
+        body = {"model": model, "verbose": verbose, "memory": memory}
+        return decode(await self._http.json("POST", "/api/show", body), dict[str, Any])
 
     async def copy(self, source: str, destination: str) -> None:
         """POST /api/copy."""

@@ -64,12 +64,41 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     runner: str = "llama_cpp"
 
 
+class MemoryPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What loading a model would take, told from its header and the machine as it is now. Sizes in bytes.
+
+    `kv` is what the context reserves, `compute` what calls need beside it, `cached_prefixes` the most that finished
+    prompts may keep. `context_length` is one sequence's, `cells` that of all `max_sequences` together, which share
+    them in the layout `unified`. `problem` says why it does not fit, empty if it does.
+    """
+
+    weights: int
+    free_memory: int
+    context_length: int = 0
+    max_sequences: int = 1
+    cells: int = 0
+    layout: str = ""
+    kv: int = 0
+    compute: int = 0
+    cached_prefixes: int = 0
+    problem: str = ""
+
+    @property
+    def total(self) -> int:
+        """All of it together."""
+        return self.weights + self.kv + self.compute + self.cached_prefixes
+
+
 class ShownModel(msgspec.Struct, frozen=True, kw_only=True):
-    """What `show` tells: the spec, the GGUF's own keys and values, and its tensors (name, type, shape)."""
+    """What `show` tells: the spec, the GGUF's own keys and values, and its tensors (name, type, shape).
+
+    `memory` is there where the plan was asked for.
+    """
 
     spec: ModelSpec
     model_info: dict[str, Any] = {}
     tensors: tuple[dict[str, Any], ...] = ()
+    memory: MemoryPlan | None = None
 
 
 class RunningModel(msgspec.Struct, frozen=True, kw_only=True):

@@ -99,6 +99,9 @@ def encode_show(shown: ShownModel, verbose: bool) -> bytes:
         "capabilities": spec.capabilities,
         "modified_at": _time(spec.modified_at),
         "requires": spec.requires,
+        "memory": None
+        if shown.memory is None
+        else {**msgspec.structs.asdict(shown.memory), "total": shown.memory.total},
     }
     return _encode({name: value for name, value in out.items() if value or name in ("details", "model_info")})
 

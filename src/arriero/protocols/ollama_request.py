@@ -93,6 +93,7 @@ class _Show(msgspec.Struct, kw_only=True):
     model: str = ""
     name: str = ""
     verbose: bool = False
+    memory: bool = False
 
 
 class ShowCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +101,7 @@ class ShowCall(msgspec.Struct, frozen=True, kw_only=True):
 
     model: str
     verbose: bool
+    memory: bool = False
     ignored: tuple[str, ...] = ()
 
 
@@ -160,14 +162,15 @@ def decode_chat(body: bytes, find: Find) -> Call:
 
 
 def decode_show(body: bytes) -> ShowCall:
-    """Decode a /api/show body."""
+    """Decode a /api/show body. `memory`, arriero's own field, asks for the memory plan."""
     fields = lower_keys(decode_object(body))
     wire = _convert(fields, _Show)
     model = wire.model or wire.name
     if not model:
         raise InvalidRequest("model is required")
     known = {*_Show.__struct_encode_fields__}
-    return ShowCall(model=model, verbose=wire.verbose, ignored=tuple(name for name in fields if name not in known))
+    ignored = tuple(name for name in fields if name not in known)
+    return ShowCall(model=model, verbose=wire.verbose, memory=wire.memory, ignored=ignored)
 
 
 def read_think(value: Any) -> bool | str | None:

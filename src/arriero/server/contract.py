@@ -55,8 +55,8 @@ class Service(Answering, Protocol):
     def find(self, name: str) -> ModelSpec:
         """The model of that name; ModelNotFound."""
 
-    async def show(self, name: str, verbose: bool) -> ShownModel:
-        """The model with its file's keys and tensors."""
+    async def show(self, name: str, verbose: bool, memory: bool = False) -> ShownModel:
+        """The model with its file's keys and tensors, and with its memory plan where that is asked for."""
 
     def create(self, request: CreateRequest) -> AsyncGenerator[Progress, None]:
         """Make a model; the last report is `success`. Closing it gives up."""

@@ -43,9 +43,8 @@ class OllamaRoutes:
             return body
         call = ollama_request.decode_show(body)
         self._context.ignored.note(call.ignored, request.url.path)
-        response = json_response(
-            ollama_models.encode_show(await self._service.show(call.model, call.verbose), call.verbose)
-        )
+        shown = await self._service.show(call.model, call.verbose, memory=call.memory)
+        response = json_response(ollama_models.encode_show(shown, call.verbose))
         if call.ignored:
             response.headers["X-Arriero-Ignored"] = header_value(call.ignored)
         return response

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from arriero.backends.local import LocalBackend
 from arriero.core.embedding import Embedded, EmbedRequest
 from arriero.core.errors import ModelNotFound
 from arriero.core.events import Event
 from arriero.core.library import CreateRequest, Progress
 from arriero.core.model import ModelSpec, RunningModel, ShownModel
+from arriero.core.ranking import Ranked, RankRequest
 from arriero.core.request import Choices, GenerateRequest, LoadOptions
 from arriero.core.responses import SavedResponse
-from arriero.core.ranking import Ranked, RankRequest
 from arriero.core.tokenizer import Tokenized
 from arriero.observe.metrics import Metrics
 from arriero.service.admission import Admission
@@ -22,6 +24,7 @@ from arriero.service.embed import Embeddings
 from arriero.service.generate import Generator
 from arriero.service.library import Library
 from arriero.service.lifecycle import Lifecycle, with_defaults
+from arriero.service.memory import plan_memory
 from arriero.service.options import ServiceOptions
 from arriero.service.responses import Responses
 from arriero.service.templates import check_template
@@ -77,13 +80,13 @@ class Service:
         """The vectors of texts; cancelling it frees the work."""
         return await self._embeddings.run(request)
 
-    async def render(self, request: GenerateRequest) -> str:
-        """The prompt that a request makes; nothing is generated."""
-        return await self._generator.render(request)
     async def rank(self, request: RankRequest) -> Ranked:
         """The scores of pairs of a query and a document; cancelling it frees the work."""
         return await self._embeddings.rank(request)
 
+    async def render(self, request: GenerateRequest) -> str:
+        """The prompt that a request makes; nothing is generated."""
+        return await self._generator.render(request)
 
     async def prompt_tokens(self, request: GenerateRequest, *, special: bool = True) -> Tokenized:
         """The token ids of the prompt that a request makes, however many; nothing is generated.
@@ -114,13 +117,17 @@ class Service:
         """The model of that name; ModelNotFound."""
         return self._catalog.find(name)
 
-    async def show(self, name: str, verbose: bool) -> ShownModel:
+    async def show(self, name: str, verbose: bool, memory: bool = False) -> ShownModel:
         """The model with its file's keys and tensors; ModelNotFound names it with its tag, as Ollama does here."""
         try:
             spec = self._catalog.find(name)
         except ModelNotFound:
             raise ModelNotFound(f"model '{parse_name(name)}' not found", model=name) from None
-        return shown(spec, verbose=verbose)
+        found = shown(spec, verbose=verbose)
+        if not memory:
+            return found
+        load = with_defaults(LoadOptions(), self._options.context_length)
+        return msgspec.structs.replace(found, memory=plan_memory(spec, load, self._options.worker))
 
     def create(self, request: CreateRequest) -> AsyncGenerator[Progress, None]:
         """Make a model; the last report is `success`. Raises before or between reports; closing it gives up."""

@@ -99,7 +99,7 @@ def test_show(arriero: Arriero, ollama: Ollama) -> None:
     assert arriero("show", "demo", "--system", "--license") == (
         1,
         "",
-        "Error: only one of --license, --modelfile, --parameters, --template, --system can be given\n",
+        "Error: only one of --license, --modelfile, --parameters, --template, --system, --memory can be given\n",
     )
 
 

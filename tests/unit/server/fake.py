@@ -115,7 +115,7 @@ class FakeService:
             raise ModelNotFound(f"model '{name}' not found", model=name)
         return DEMO
 
-    async def show(self, name: str, verbose: bool) -> ShownModel:
+    async def show(self, name: str, verbose: bool, memory: bool = False) -> ShownModel:
         info = {"general.architecture": "llama", "llama.context_length": 2048}
         return ShownModel(spec=self.find(name), model_info=info)
 

@@ -1,0 +1,89 @@
+"""What a model would take of memory, without loading it: the runner's own plan, on facts from the GGUF's header.
+
+The header says what the loaded weights would say; only what a GPU takes over is not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import psutil
+
+from arriero.core.errors import ModelLoadError
+from arriero.core.model import MemoryPlan, ModelSpec
+from arriero.core.request import LoadOptions
+from arriero.runners.llama_cpp.options import LlamaCppOptions
+from arriero.runners.llama_cpp.plan import CELL_BYTES, MASK_BYTES, Facts, Plan, make_plan
+from arriero.store.gguf import GgufHeader, read_header
+
+KV_VALUE_BYTES = 2
+"""K and V are kept as float16."""
+SCORE_BYTES = 4
+
+
+def plan_memory(
+    spec: ModelSpec, load: LoadOptions, settings: Mapping[str, Any], free_memory: int | None = None
+) -> MemoryPlan:
+    """Return the plan for `spec` with what a request asks (`load`) and the worker's own `settings`.
+
+    What does not fit is told in `problem`; ModelLoadError for a file that is no model, ValueError for options that no
+    runner takes.
+    """
+    header = read_header(spec.path)
+    free = psutil.virtual_memory().available if free_memory is None else free_memory
+    weights = sum(tensor.size or 0 for tensor in header.tensors)
+    options = _options(spec, load, settings)
+    if "embedding" in spec.capabilities:
+        longest = min(options.num_ctx or spec.details.context_length, spec.details.context_length)
+        return MemoryPlan(
+            weights=weights, free_memory=free, context_length=longest, compute=longest * longest * MASK_BYTES
+        )
+    facts = _facts(spec, header, weights, free)
+    try:
+        plan = make_plan(options, facts)
+    except ModelLoadError as error:
+        return MemoryPlan(weights=weights, free_memory=free, context_length=options.num_ctx or 0, problem=error.message)
+    return MemoryPlan(
+        weights=weights,
+        free_memory=free,
+        context_length=plan.num_ctx,
+        max_sequences=plan.max_sequences,
+        cells=plan.cells,
+        layout=plan.layout,
+        kv=plan.cells * (facts.kv_bytes_per_token + CELL_BYTES),
+        compute=_compute(plan, facts),
+        cached_prefixes=plan.parked_bytes,
+    )
+
+
+def _options(spec: ModelSpec, load: LoadOptions, settings: Mapping[str, Any]) -> LlamaCppOptions:
+    known = {field.name for field in fields(LlamaCppOptions)} - {"path", "adapters"}
+    own = {name: spec.options[name] for name in LoadOptions.__struct_fields__ if name in spec.options}
+    asked = {name: getattr(load, name) for name in LoadOptions.__struct_fields__ if getattr(load, name) is not None}
+    given = {name: value for name, value in settings.items() if name in known}
+    return LlamaCppOptions(path=spec.path, **{**given, **own, **asked})
+
+
+def _facts(spec: ModelSpec, header: GgufHeader, weights: int, free: int) -> Facts:
+    details = spec.details
+    values = details.head_count_kv * (details.key_length + details.value_length)
+    return Facts(
+        n_ctx_train=details.context_length,
+        n_vocab=header.array_lengths.get("tokenizer.ggml.tokens", header.arch("vocab_size")),
+        n_head=max(1, details.head_count),
+        kv_bytes_per_token=details.block_count * values * KV_VALUE_BYTES,
+        weights=weights,
+        free_memory=free,
+        threads=1,
+        sliding_window=header.arch("attention.sliding_window") > 0,
+        recurrent=any(key.startswith(f"{header.architecture}.ssm.") for key in header.values),
+    )
+
+
+def _compute(plan: Plan, facts: Facts) -> int:
+    """The rows of the vocabulary, and masks and scores over the cells that a call can reach."""
+    reach = plan.cells if plan.unified else plan.cells // plan.max_sequences
+    cell = MASK_BYTES + (0 if plan.flash_attn else facts.n_head * SCORE_BYTES)
+    return plan.max_sequences * facts.n_vocab * SCORE_BYTES + plan.num_batch * reach * cell

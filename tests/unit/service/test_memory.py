@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arriero.core.errors import ModelLoadError
+from arriero.core.model import MemoryPlan
+from arriero.core.request import LoadOptions
+from arriero.service.memory import plan_memory
+from arriero.store.catalog import demo_path
+from arriero.store.describe import describe
+from tests.unit.runners.llama_cpp.tiny_gguf import Shape, write_gguf
+
+FREE = 8 << 30
+KV_BYTES = 6 * 2 * (64 + 64) * 2  # the demo's: layers, heads, a key's and a value's length, float16
+
+
+def planned(settings: dict[str, Any] | None = None, free: int = FREE, **load: Any) -> MemoryPlan:
+    return plan_memory(describe("demo", demo_path()), LoadOptions(**load), settings or {}, free)
+
+
+def test_a_plan_from_the_header() -> None:
+    plan = planned()
+    assert plan.problem == ""
+    assert plan.context_length == 2048
+    assert plan.cells == plan.max_sequences * 2048
+    assert plan.kv // plan.cells in range(KV_BYTES, KV_BYTES + 100)  # and what llama.cpp notes of a cell
+    assert 5_000_000 < plan.weights < demo_path().stat().st_size
+    assert plan.total == plan.weights + plan.kv + plan.compute + plan.cached_prefixes < FREE
+
+
+def test_what_is_asked_changes_it() -> None:
+    assert planned(num_ctx=512).context_length == 512
+    assert planned({"max_sequences": 2}).max_sequences == 2
+    assert planned(num_ctx=512).kv < planned().kv
+    assert planned(free=64 << 20).total < 64 << 20
+
+
+def test_a_model_may_name_its_context(tmp_path: Path) -> None:
+    spec = describe("tiny", write_gguf(tmp_path / "tiny.gguf", Shape(ctx=1024)))
+    named = plan_memory(type(spec)(**{**_fields(spec), "options": {"num_ctx": 768}}), LoadOptions(), {}, FREE)
+    assert named.context_length == 768
+
+
+def _fields(spec: Any) -> dict[str, Any]:
+    return {name: getattr(spec, name) for name in spec.__struct_fields__}
+
+
+def test_what_does_not_fit_is_told() -> None:
+    plan = planned(num_ctx=2**30)
+    assert plan.problem.startswith("a context of 1073741824 tokens needs")
+    assert plan.kv == 0
+
+
+def test_a_file_that_is_no_model(tmp_path: Path) -> None:
+    spec = describe("demo", demo_path())
+    (tmp_path / "noise.gguf").write_bytes(b"noise")
+    broken = type(spec)(**{**_fields(spec), "path": str(tmp_path / "noise.gguf")})
+    with pytest.raises(ModelLoadError):
+        plan_memory(broken, LoadOptions(), {}, FREE)
