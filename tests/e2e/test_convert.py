@@ -1,4 +1,4 @@
-"""Models made of weights over a real server: folders in safetensors, adapters of PEFT; asked afterwards."""
+"""Models made of weights over a real server: safetensors, adapters of PEFT, GGUFs in parts; asked afterwards."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ import numpy as np
 import ollama
 import pytest
 
+from arriero.convert.model import convert
 from tests.e2e.serving import Server, clean_environment, serve
 from tests.unit.convert import test_bert as bert
 from tests.unit.convert.decoders import FAMILIES, TOKENS
 from tests.unit.convert.folders import Array, files_in, random_tensors, write_json, write_weights
 from tests.unit.convert.reference import Network
 from tests.unit.convert.test_adapter import adapter_folder
+from tests.unit.store.test_splits import split
 
 PROMPT = "the llama hello"
 IDS = [TOKENS.index(text) for text in ("the", "Ġ", "ll", "a", "m", "a", "Ġ", "hello")]
@@ -33,8 +35,20 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(home: Path) -> Iterator[Server]:
-    with serve(home, environment={"OLLAMA_MODELS": str(home / "models")}) as running:
+def parts(home: Path, network: Network) -> list[Path]:
+    """The tiny Qwen 3 in a GGUF of several parts, in a folder of models that is served in place."""
+    folder = home / "placed"
+    folder.mkdir()
+    convert(files_in(home / "qwen"), folder / "whole.gguf", lambda done, total: None)
+    found = split(folder / "whole.gguf", "parts", 9)
+    (folder / "whole.gguf").unlink()
+    return found
+
+
+@pytest.fixture(scope="module")
+def server(home: Path, parts: list[Path]) -> Iterator[Server]:
+    models = {"OLLAMA_MODELS": str(home / "models")}
+    with serve(home, "--models-dir", str(parts[0].parent), environment=models) as running:
         yield running
 
 
@@ -168,6 +182,22 @@ def test_an_adapter_by_modelfile_and_client(
     with pytest.raises(ollama.ResponseError) as raised:
         client.create("demo-tuned", from_="demo", adapters=upload(client, home / "lora"))
     assert raised.value.status_code == 400
+
+
+def test_a_model_in_parts(
+    arriero: Callable[..., subprocess.CompletedProcess[str]], client: ollama.Client, network: Network, parts: list[Path]
+) -> None:
+    assert len(parts) > 2
+    assert answered(client, "parts") == greedy(network)
+    made = arriero("create", "merged", folder=parts[0].parent)
+    assert made.returncode == 0, made.stderr
+    assert "merging GGUF files" in made.stderr
+    assert answered(client, "merged") == greedy(network)
+    pulled = arriero("cp", "parts", "copied")
+    assert pulled.returncode == 0, pulled.stderr
+    assert answered(client, "copied") == greedy(network)
+    client.create("parts8", from_="parts", quantize="q8_0")
+    assert client.show("parts8").details.quantization_level == "Q8_0"  # type: ignore[union-attr]
 
 
 def test_an_embedding_model(client: ollama.Client, home: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from arriero.cli.failures import CommandFailed
+from arriero.store.splits import parts_of
 
 CHUNK = 1 << 20
 WEIGHTS = (
@@ -30,13 +31,17 @@ def expand(text: str, folder: Path) -> Path:
 
 
 def files_of(path: Path, kinds: tuple[tuple[str, ...], ...] = WEIGHTS) -> dict[str, Path]:
-    """The file itself, or the model's files in a folder, by the name they have there.
+    """The file itself, with its other parts if it is the first of several, or the model's files in a folder; by name.
 
     Weights in safetensors take their configuration and vocabulary along, also from folders one level down.
     CommandFailed if there are none or a link leads out of the folder.
     """
     if not path.is_dir():
-        return {path.name: path}
+        parts = parts_of(path)
+        missing = [part.name for part in parts[1:] if not part.exists()]
+        if missing:
+            raise CommandFailed(f"{path.name} is one of {len(parts)} parts, and {missing[0]} is not there")
+        return {part.name: part for part in parts}
     found = next((files for patterns in kinds if (files := _matching(path, patterns))), [])
     if not found:
         raise CommandFailed(NO_FILES)

@@ -54,35 +54,41 @@ def local_file(text: str) -> Path | None:
 def _send(client: Client, path: Path, *, as_json: bool) -> None:
     """Make a model of the file, under its name, as `create` with a Modelfile of one line does."""
     import asyncio
+    import functools
 
     import msgspec
 
-    from arriero.cli.model_files import content_of, digest_of
+    from arriero.cli.model_files import content_of, digest_of, files_of
     from arriero.cli.progress import ProgressDisplay
     from arriero.client.address import key_from_environment
     from arriero.client.library import AsyncLibrary
     from arriero.core.library import Progress
     from arriero.store.names import name_from_file
 
-    name, size = name_from_file(path.stem), path.stat().st_size
+    files = files_of(path)
 
     async def work(display: ProgressDisplay) -> None:
-        def show(report: Progress) -> None:
+        def show(status: str, done: int, size: int) -> None:
+            tell(Progress(status=status, total=size, completed=done))
+
+        def tell(report: Progress) -> None:
             if as_json:
                 print(msgspec.json.encode(report).decode(), flush=True)
             else:
                 display.update(report)
 
         async with AsyncLibrary(client.address, api_key=key_from_environment()) as library:
-            reading = f"reading {path.name}"
-            digest = digest_of(path, lambda done: show(Progress(status=reading, total=size, completed=done)))
-            if not await library.has_blob(digest):
-                copying = f"copying file {digest}"
-                content = content_of(path, lambda done: show(Progress(status=copying, total=size, completed=done)))
-                await library.upload(digest, content)
-            body = {"model": name, "files": {path.name: digest}}
+            digests: dict[str, str] = {}
+            for name, file in files.items():
+                size = file.stat().st_size
+                digest = digest_of(file, functools.partial(show, f"reading {name}", size=size))
+                digests[name] = digest
+                if not await library.has_blob(digest):
+                    content = content_of(file, functools.partial(show, f"copying file {digest}", size=size))
+                    await library.upload(digest, content)
+            body = {"model": name_from_file(path.stem), "files": digests}
             async for report in library.progress("/api/create", body):
-                show(report)
+                tell(report)
 
     with ProgressDisplay(sys.stderr) as display:
         asyncio.run(work(display))

@@ -60,10 +60,10 @@ class BaseModel(msgspec.Struct, frozen=True, kw_only=True):
 class Conversion(msgspec.Struct, frozen=True, kw_only=True):
     """A GGUF to be made at the path `target` of `files` (a relative name to a path).
 
-    `model`: safetensors and what belongs to them; `adapter`: a LoRA adapter for `base`; `split`: the parts of one GGUF.
+    `model`: safetensors and what belongs to them; `adapter`: a LoRA adapter for `base`.
     """
 
-    kind: Literal["model", "adapter", "split"] = "model"
+    kind: Literal["model", "adapter"] = "model"
     files: dict[str, str]
     target: str
     base: BaseModel | None = None

@@ -17,6 +17,7 @@ from arriero.store.folder import ModelFolder
 from arriero.store.in_place import InPlace
 from arriero.store.names import ModelName, name_from_file, parse_name
 from arriero.store.ollama_store import StoredModel, read_folder
+from arriero.store.splits import is_later_part, parts_of
 
 log = logging.getLogger(__name__)
 DEMO = "demo:latest"
@@ -97,6 +98,8 @@ class Catalog:
             yield parse_name(name).key, name, path
         for folder in self._folders:
             for path in sorted(folder.glob("*.gguf")):
+                if is_later_part(path):
+                    continue
                 canonical = parse_name(name_from_file(path.stem))
                 yield canonical.key, str(canonical), path
 
@@ -121,7 +124,8 @@ class Catalog:
         if spec is None:
             source = "demo" if path == demo_path() else "path"
             if isinstance(entry, Path):
-                spec = describe(name, path.resolve(), source=source)
+                # The parts of a split model are found by their names, which a cache's links alone have.
+                spec = describe(name, path.absolute() if len(parts_of(path)) > 1 else path.resolve(), source=source)
             else:
                 spec = self._refine(entry.apply(describe(name, path, source="ollama", digest=entry.digest)))
             self._specs[key] = spec

@@ -23,6 +23,7 @@ from arriero.store.go_json import encode
 from arriero.store.names import parse_name
 from arriero.store.ollama_store import StoredModel, read_text
 from arriero.store.quantization import quantization_type
+from arriero.store.splits import parts_of
 
 
 def create(
@@ -87,7 +88,10 @@ def copy(folder: ModelFolder, source: Path | StoredModel, destination: str, orig
 def _from_model(draft: Draft, base: Path | StoredModel, named: str) -> None:
     origin = str(parse_name(named))
     if isinstance(base, Path):
-        draft.file("model", base, origin=origin)
+        if len(parts := parts_of(base)) > 1:
+            draft.merged(parts, origin=origin)
+        else:
+            draft.file("model", base, origin=origin)
         return
     config = base.stored.manifest.config
     if config is not None and config.digest:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from arriero.core.model import ModelDetails, ModelSpec, ShownModel
-from arriero.store.gguf import GgufHeader, read_header
+from arriero.store.gguf import GgufHeader
+from arriero.store.splits import read_whole
 
 # general.file_type (llama.h's enum llama_ftype) in the names Ollama shows
 FILE_TYPES = {
@@ -118,13 +119,13 @@ def digest_in_place(path: Path, header: GgufHeader) -> str:
 
 def describe(name: str, path: Path, *, source: str = "path", digest: str | None = None) -> ModelSpec:
     """The spec of the GGUF file at `path` under `name`; raises ModelLoadError when it is not usable."""
-    header = read_header(path)
+    header = read_whole(path)
     stat = path.stat()
     return ModelSpec(
         name=name,
         path=str(path),
         digest=digest or digest_in_place(path, header),
-        size=stat.st_size,
+        size=header.file_size,
         modified_at=stat.st_mtime,
         details=details(header),
         capabilities=capabilities(header),
@@ -136,7 +137,7 @@ def describe(name: str, path: Path, *, source: str = "path", digest: str | None 
 
 def shown(spec: ModelSpec, *, verbose: bool) -> ShownModel:
     """The spec with the file's own keys and tensors. Arrays longer than 5 are empty unless `verbose`."""
-    header = read_header(spec.path, keep_arrays=1 << 40 if verbose else 5)
+    header = read_whole(spec.path, keep_arrays=1 << 40 if verbose else 5)
     hidden = ("general.name", "tokenizer.chat_template")
     info: dict[str, Any] = {key: value for key, value in header.values.items() if key not in hidden}
     info["general.parameter_count"] = header.parameter_count

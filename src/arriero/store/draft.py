@@ -6,7 +6,7 @@ Blocks: not for an event loop. `report` is called between steps, and may raise t
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from arriero.store.gguf import GgufHeader, read_header
 from arriero.store.go_json import encode
 from arriero.store.manifests import CONFIG_TYPE, LAYER_TYPE, Layer, encode_manifest
 from arriero.store.quantization import check_source
+from arriero.store.splits import merge
 
 Report = Callable[[Progress], None]
 Quantize = Callable[[Path, Path, int, Callable[[], None]], None]
@@ -67,6 +68,23 @@ class Draft:
         self._new.setdefault(digest, new)
         self.layers.append(Layer(media_type=LAYER_TYPE + kind, digest=digest, size=size, from_=origin))
 
+    def merged(self, paths: Sequence[Path], *, origin: str = "") -> None:
+        """Add the weights that these files, parts of one GGUF in their order, are together."""
+        total = sum(path.stat().st_size for path in paths)
+        doing = "merging GGUF files"
+        self.report(_progress(doing, 0, total))
+        with self.folder.blobs.writer() as writer, told("read the parts of a GGUF"):
+
+            def write(data: bytes) -> None:
+                writer.write(data)
+                if writer.size % REPORT_BYTES < len(data):
+                    self.report(_progress(doing, writer.size, total))
+
+            merge(paths, write)
+            digest, new = writer.commit()
+        self._new.setdefault(digest, new)
+        self.layers.append(Layer(media_type=LAYER_TYPE + "model", digest=digest, size=writer.size, from_=origin))
+
     def blob(self, layer: Layer) -> None:
         """Add a layer whose blob is in the folder already."""
         self.folder.blobs.touch(layer.digest)  # nobody removes young ones while the others are gathered
@@ -91,7 +109,7 @@ class Draft:
 
     def converted(
         self,
-        kind: Literal["model", "adapter", "split"],
+        kind: Literal["model", "adapter"],
         files: Mapping[str, Path],
         *,
         base: BaseModel | None = None,
@@ -100,16 +118,16 @@ class Draft:
         """The layer made of files in another format: see Conversion. Weights are `wanted` in another type at once."""
         if self.tools.convert is None:
             raise NotImplementedYet("files in other formats than one GGUF cannot be converted here", param="files")
-        doing = "merging GGUF files" if kind == "split" else f"converting {kind}"
+        doing = f"converting {kind}"
         self.report(Progress(status=doing))
         with self._room("convert") as target:
             named = {name: str(path) for name, path in files.items()}
             conversion = Conversion(kind=kind, files=named, target=str(target), base=base)
             for note in self.tools.convert(conversion, lambda done, all_: self.report(_progress(doing, done, all_))):
                 self.report(Progress(status=note))
-            if kind != "adapter" and wanted is not None and (layer := self.quantized(target, wanted)) is not None:
+            if kind == "model" and wanted is not None and (layer := self.quantized(target, wanted)) is not None:
                 return layer
-            return self._adopted("adapter" if kind == "adapter" else "model", target)
+            return self._adopted(kind, target)
 
     def finish(self) -> bytes:
         """Write the config, tell what is new, and return the manifest."""

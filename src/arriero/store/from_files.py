@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from arriero.core.errors import BlobNotFound, InvalidRequest, ModelLoadError, NotImplementedYet
+from arriero.core.errors import BlobNotFound, InvalidRequest, ModelLoadError
 from arriero.core.library import Progress
 from arriero.store.blobs import parse_digest
 from arriero.store.draft import Draft
 from arriero.store.folder import ModelFolder
 from arriero.store.gguf import MAGIC, GgufHeader, read_header
 from arriero.store.manifests import LAYER_TYPE, Layer
+from arriero.store.splits import NUMBER, check, is_split
 
 PROJECTORS = ("clip", "mmproj")
 PICKLED = (".pth", ".bin", ".pt")
@@ -36,16 +37,32 @@ def from_files(
     if pickled is not None:
         raise InvalidRequest(f"{pickled} is a PyTorch file, which may run anything when it is read; give safetensors")
     draft.report(Progress(status="parsing GGUF"))
+    parts: dict[str, GgufHeader] = {}
     for name, path in found.items():
         if not is_gguf(path):
             known = name.endswith(".gguf") or len(files) > 1
             raise InvalidRequest("supplied file was not in GGUF format" if known else "unknown type")
-        kind = kind_of(header_of(name, path))
-        add(draft, kind, path, files[name])
+        header = header_of(name, path)
+        if is_split(header):
+            parts[name] = header
+        else:
+            add(draft, kind_of(header), path, files[name])
+    if parts:
+        _add_parts(draft, parts, found)
     if not any(layer.kind == "model" for layer in draft.layers):
         raise InvalidRequest("none of the files holds a model's weights")
     if sum(layer.kind == "model" for layer in draft.layers) > 1:
-        raise NotImplementedYet("a model split over several GGUF files cannot be merged by this version of arriero")
+        raise InvalidRequest("the files hold the weights of more than one model")
+
+
+def _add_parts(draft: Draft, parts: dict[str, GgufHeader], found: Mapping[str, Path]) -> None:
+    """Add the model that these parts are, in the order that they say themselves."""
+    ordered = sorted(parts, key=lambda name: str(parts[name].values.get(NUMBER, "")).rjust(6))
+    try:
+        check({name: parts[name] for name in ordered})
+    except ModelLoadError as error:
+        raise InvalidRequest(error.message) from error
+    draft.merged([found[name] for name in ordered])
 
 
 def located(files: Mapping[str, str], folders: Sequence[ModelFolder]) -> dict[str, Path]:

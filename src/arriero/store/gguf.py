@@ -10,7 +10,7 @@ import hashlib
 import mmap
 import os
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,7 @@ class TensorInfo:
     shape: tuple[int, ...]
     offset: int
     size: int | None  # bytes; None for a type this table does not know
+    type_id: int = 0  # in ggml.h's enum ggml_type
 
     @property
     def elements(self) -> int:
@@ -97,7 +98,10 @@ class TensorInfo:
 
 @dataclass(frozen=True, slots=True)
 class GgufHeader:
-    """What a GGUF file says before its tensors' data. `digest` is SHA-256 of the header's bytes."""
+    """What a GGUF file says before its tensors' data. `digest` is SHA-256 of the header's bytes.
+
+    `places` tells where each key's entry begins and ends in the file.
+    """
 
     version: int
     values: dict[str, Any]
@@ -106,6 +110,7 @@ class GgufHeader:
     data_offset: int
     file_size: int
     digest: str
+    places: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def architecture(self) -> str:
@@ -205,7 +210,7 @@ class _Reader:
         if elements >= 2**63:
             raise self.fail(f"tensor {name!r} has an impossible shape")
         size = None if known is None else elements // known[1] * known[2]
-        return TensorInfo(name, known[0] if known else f"type {kind}", shape, offset, size)
+        return TensorInfo(name, known[0] if known else f"type {kind}", shape, offset, size, kind)
 
 
 def read_header(path: str | os.PathLike[str], keep_arrays: int = 64) -> GgufHeader:
@@ -234,9 +239,11 @@ def _parse(reader: _Reader, size: int) -> GgufHeader:
     if n_keys > MAX_KEYS or n_tensors > MAX_TENSORS:
         raise reader.fail(f"{n_keys} keys and {n_tensors} tensors")
     values: dict[str, Any] = {}
+    places: dict[str, tuple[int, int]] = {}
     for _ in range(n_keys):
-        key = reader.string(MAX_KEY_LENGTH)
+        begin, key = reader.at, reader.string(MAX_KEY_LENGTH)
         values[key] = reader.value(key)
+        places[key] = (begin, reader.at)
     tensors = tuple(reader.tensor() for _ in range(n_tensors))
     alignment = values.get("general.alignment", 32)
     if not isinstance(alignment, int) or alignment <= 0 or alignment & (alignment - 1):
@@ -246,4 +253,4 @@ def _parse(reader: _Reader, size: int) -> GgufHeader:
         if start + tensor.offset + (tensor.size or 0) > size:
             raise reader.fail(f"it is truncated: tensor {tensor.name!r} ends beyond the file's {size} bytes")
     digest = hashlib.sha256(reader.data[: reader.at]).hexdigest()
-    return GgufHeader(version, values, reader.array_lengths, tensors, start, size, digest)
+    return GgufHeader(version, values, reader.array_lengths, tensors, start, size, digest, places)

@@ -13,12 +13,12 @@ from typing import Protocol
 
 from arriero.core.errors import InvalidRequest
 from arriero.store.names import DEFAULT_HOST, DEFAULT_TAG, ModelName, name_from_file, parse_name
+from arriero.store.splits import is_later_part, parts_of, stem_of
 
 HUGGING_FACE = "hf.co"
 USUAL_TAG = "Q4_K_M"
 """What `latest` means where there are several, as on hf.co."""
 
-_PART = re.compile(r"-\d{5}-of-\d{5}\Z")
 _QUANTIZATION = re.compile(r"(?:\A|[-._])((?:UD-)?(?:I?Q\d\w*|TQ\d_\d|MXFP4\w*|BF16|F16|FP16|F32))\Z", re.IGNORECASE)
 _NO_MODEL = re.compile(r"mmproj", re.IGNORECASE)
 
@@ -108,14 +108,16 @@ def _snapshot(repo: Path) -> Path | None:
 
 
 def _named(prefix: str, folder: Path | None) -> Iterator[tuple[ModelName, Path]]:
-    """The models in one folder and its subfolders, each tag once; no projectors, nor models in several parts."""
+    """The models in one folder and its subfolders, each tag once; no projectors, of several parts the first."""
     seen: set[str] = set()
     files = [*folder.glob("*.gguf"), *folder.glob("*/*.gguf")] if folder is not None else []
     for path in sorted(files):
-        if _NO_MODEL.search(path.name) or _PART.search(path.stem) or not path.is_file():
+        if _NO_MODEL.search(path.name) or is_later_part(path):
+            continue
+        if not all(part.is_file() for part in parts_of(path)):
             continue
         try:
-            name = parse_name(f"{prefix}:{tag_of(path.stem)}")
+            name = parse_name(f"{prefix}:{tag_of(stem_of(path.stem))}")
         except InvalidRequest:
             continue
         if name.key not in seen:

@@ -52,6 +52,9 @@ def parse_name(text: str) -> ModelName:
 
 
 def name_from_file(stem: str) -> str:
-    """Turn a file's name without its ending into a model name; what names cannot hold becomes '-'."""
-    text = re.sub(r"[^A-Za-z0-9_.-]", "-", stem)[:80]
+    """Turn a file's name without its ending into a model name; what names cannot hold becomes '-'.
+
+    The number of a first part ("-00001-of-00003") is left out.
+    """
+    text = re.sub(r"[^A-Za-z0-9_.-]", "-", re.sub(r"-00001-of-\d{5}\Z", "", stem))[:80]
     return text if re.match(r"[A-Za-z0-9_]", text) else f"m{text}"[:80]

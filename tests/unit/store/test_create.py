@@ -180,7 +180,7 @@ def test_what_is_not_there_yet_says_so(folder: ModelFolder, gguf: Path) -> None:
     with pytest.raises(NotImplementedYet, match="cannot be converted here"):
         create(folder, CreateRequest(model="x", files={"model.safetensors": digest}), None, ignore)
     other, _ = folder.blobs.put(write(gguf.with_name("b.gguf"), tokens=301).read_bytes())
-    with pytest.raises(NotImplementedYet, match="split"):
+    with pytest.raises(InvalidRequest, match="the weights of more than one model"):
         create(folder, CreateRequest(model="x", files={"a.gguf": digest, "b.gguf": other}), None, ignore)
     with pytest.raises(BlobNotFound, match=f'^blob "sha256:{"0" * 64}" not found$'):
         create(folder, CreateRequest(model="x", files={"a.gguf": f"sha256:{'0' * 64}"}), None, ignore)
