@@ -12,6 +12,7 @@ from arriero.core.errors import ModelLoadError
 from arriero.runners.llama_cpp.batch import TokenBatch
 from arriero.runners.llama_cpp.bindings import lib, log_tail
 from arriero.runners.llama_cpp.model import Model
+from arriero.runners.llama_cpp.parks import new_state
 from arriero.runners.llama_cpp.plan import Plan
 
 REASONS = {
@@ -100,7 +101,7 @@ class Context:
         size = lib.llama_state_seq_get_size(self.handle, slot)
         if not size:
             return None
-        data = np.empty(size, np.uint8)
+        data = new_state(size)
         written = lib.llama_state_seq_get_data(self.handle, _bytes(data), size, slot)
         self.counters["state_gets"] += 1
         self.counters["state_bytes"] += written

@@ -47,8 +47,8 @@ class LlamaCppOptions:
     """Host memory for the KV of prefixes that no running sequence holds. None: a tenth of what is free, at most
     4 GiB and what all sequences take at full length, 16,384 tokens if that is less; 0 switches the cache off."""
     memory_bytes: int | None = None
-    """Memory for weights, KV, cached prefixes and buffers together. None: four fifths of what is free, of which KV takes
-    no more than a quarter of what is free unless one sequence of `num_ctx` needs it."""
+    """Memory for weights, KV, cached prefixes and buffers together. None: four fifths of what is free, with no more
+    than a quarter of what is free for KV, unless one sequence of `num_ctx` needs it."""
 
     def __post_init__(self) -> None:
         for name in ("num_ctx", "num_batch", "max_sequences"):

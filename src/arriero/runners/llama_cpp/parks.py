@@ -1,12 +1,25 @@
-"""ParkedStates: host copies of slots' KV by number, each with a checksum. Knows no llama.cpp."""
+"""ParkedStates: host copies of slots' KV by number, each with a checksum, and room for them. Knows no llama.cpp."""
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import xxhash
+
+
+def new_state(size: int) -> npt.NDArray[np.uint8]:
+    """Return room for a state of `size` bytes that goes back to the system when the array goes.
+
+    A mapping of its own: glibc serves blocks of up to 32 MB from its heap as soon as one was freed, and states of all
+    sizes that come and go tear that apart (measured: 230 MB in states of 1 to 24 MB held 440 MB, mapped ones 234 MB).
+    """
+    try:
+        return np.frombuffer(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE), np.uint8)
+    except OSError:  # a process may only have so many mappings
+        return np.empty(size, np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
