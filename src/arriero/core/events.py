@@ -70,6 +70,19 @@ class ToolCallDelta(msgspec.Struct, frozen=True, kw_only=True, tag="call"):
     call: ToolCall
 
 
+class ToolCallPart(msgspec.Struct, frozen=True, kw_only=True, tag="call_part"):
+    """The next characters of the arguments' JSON of call `index`, for requests with `call_parts`.
+
+    Where there are parts they make up all of it, and the whole call follows the last one with the same id. A call that
+    breaks off has no whole: its text follows as text.
+    """
+
+    index: int
+    id: str
+    name: str
+    arguments: str
+
+
 class Finished(msgspec.Struct, frozen=True, kw_only=True, tag="finished"):
     """The generation ended well. `reason`: stop, length, tool_calls, load or unload.
 
@@ -95,7 +108,7 @@ class ChoiceEvent(msgspec.Struct, frozen=True, kw_only=True, tag="choice"):
     """What is said of answer `index` of several; a Finished in it ends that answer alone."""
 
     index: int
-    event: TextDelta | ThinkingDelta | ToolCallDelta | Finished
+    event: TextDelta | ThinkingDelta | ToolCallDelta | ToolCallPart | Finished
 
 
-Event = Accepted | TextDelta | ThinkingDelta | ToolCallDelta | ChoiceEvent | Finished | Failed
+Event = Accepted | TextDelta | ThinkingDelta | ToolCallDelta | ToolCallPart | ChoiceEvent | Finished | Failed

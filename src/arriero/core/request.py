@@ -96,6 +96,7 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
     `deadline` is in seconds from arrival. `template_kwargs` are further variables of a Jinja chat template.
     Without `cache_prompt` nothing of the prompt comes from the prefix cache. Without `parallel_tool_calls` the answer
     ends behind its first call. `echo` puts the prompt's text before the answer. A greater `priority` goes first.
+    `call_parts`: arguments of tool calls are told of while they are written, as far as they are final.
     `whole`: the client sees nothing before the answer's end, so that it may begin again after a crash.
     """
 
@@ -117,6 +118,7 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
     load: LoadOptions = LoadOptions()
     keep_alive: float | None = None
     whole: bool = False
+    call_parts: bool = False
     priority: int = 0
     tenant: str = ""
     deadline: float | None = None

@@ -17,6 +17,7 @@ from arriero.core.events import (
     ThinkingDelta,
     TokenLogprob,
     ToolCallDelta,
+    ToolCallPart,
 )
 from arriero.core.request import ToolCall
 from arriero.protocols.call import Call
@@ -31,6 +32,7 @@ from arriero.protocols.openai_reply import (
 )
 from arriero.protocols.reply import Answer, by_choice
 
+_Told = TextDelta | ThinkingDelta | ToolCallDelta | ToolCallPart | Finished
 _encode = msgspec.json.Encoder().encode
 
 
@@ -46,6 +48,7 @@ class ChatReply:
         self._choices = choices_of(call)
         self._several = call.choices is not None
         self._called: set[int] = set()
+        self._begun_calls: set[tuple[int, int]] = set()  # choice and index of calls that were told of in parts
         self._begun = False
 
     def chunk(self, event: Event, now_ns: int) -> bytes:
@@ -66,15 +69,19 @@ class ChatReply:
             return b"data: " + encode_error(event.error) + b"\n\n"  # and no [DONE]: the answer is not whole
         return self._part(0, event)
 
-    def _part(self, choice: int, event: TextDelta | ThinkingDelta | ToolCallDelta | Finished) -> bytes:
+    def _part(self, choice: int, event: _Told) -> bytes:
         if isinstance(event, TextDelta):
             if not event.text and not event.logprobs:
                 return b""
             return self._delta(choice, {"content": event.text}, logprobs=event.logprobs)
         if isinstance(event, ThinkingDelta):
             return self._delta(choice, {"reasoning": event.text}) if event.text else b""
+        if isinstance(event, ToolCallPart):
+            return self._delta(choice, {"tool_calls": [self._call_part(choice, event)]})
         if isinstance(event, ToolCallDelta):
             self._called.add(choice)
+            if (choice, event.index) in self._begun_calls:
+                return b""  # all of it was told of in parts
             return self._delta(choice, {"tool_calls": [self._call(choice, event.index, event.call)]})
         return self._delta(choice, {}, reason=finish_reason(event, choice in self._called))
 
@@ -107,6 +114,16 @@ class ChatReply:
 
     def _event(self, fields: dict[str, Any]) -> bytes:
         return b"data: " + _encode(self._head | {"object": "chat.completion.chunk"} | fields) + b"\n\n"
+
+    def _call_part(self, choice: int, part: ToolCallPart) -> dict[str, Any]:
+        """The first part names the call; later ones have more of its arguments alone."""
+        place = (choice, part.index)
+        begun = place in self._begun_calls
+        self._begun_calls.add(place)
+        if begun:
+            return {"index": part.index, "function": {"arguments": part.arguments}}
+        function = {"name": part.name, "arguments": part.arguments}
+        return {"id": part.id, "index": part.index, "type": "function", "function": function}
 
     def _call(self, choice: int, index: int, call: ToolCall) -> dict[str, Any]:
         return {

@@ -147,6 +147,7 @@ def _chat(
         parallel_tool_calls=wire.parallel_tool_calls,
         cache_prompt=wire.cache_prompt,
         priority=read_tier(wire.service_tier)[0],
+        call_parts=wire.stream and bool(tools),
     )
     choices = Choices(requests=(request,), n=wire.n, best_of=wire.n) if wire.n > 1 else None
     return _call(request, choices, wire, spec, chat=True, ignored=(*ignored, *ignored_options))

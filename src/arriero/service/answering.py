@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable
 import msgspec
 
 from arriero.core.backend import Restarted
-from arriero.core.events import Accepted, Event, Failed, Finished, TextDelta, ThinkingDelta, ToolCallDelta
+from arriero.core.events import Accepted, Event, Failed, Finished, TextDelta, ThinkingDelta, ToolCallDelta, ToolCallPart
 from arriero.core.model import ModelSpec
 from arriero.core.request import GenerateRequest, Message
 from arriero.service.split import Splitter
@@ -90,7 +90,7 @@ class Answering:
         self.repairs += repairer.repairs
 
 
-_SHOWN = (TextDelta, ThinkingDelta, ToolCallDelta)
+_SHOWN = (TextDelta, ThinkingDelta, ToolCallDelta, ToolCallPart)
 
 
 def asked_again(request: GenerateRequest, failure: str) -> GenerateRequest:

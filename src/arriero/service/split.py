@@ -6,14 +6,24 @@ import secrets
 
 import msgspec
 
-from arriero.core.events import Accepted, Event, Failed, Finished, TextDelta, ThinkingDelta, TokenLogprob, ToolCallDelta
+from arriero.core.events import (
+    Accepted,
+    Event,
+    Failed,
+    Finished,
+    TextDelta,
+    ThinkingDelta,
+    TokenLogprob,
+    ToolCallDelta,
+    ToolCallPart,
+)
 from arriero.core.model import ModelSpec
-from arriero.core.request import GenerateRequest, ToolCall
+from arriero.core.request import GenerateRequest
 from arriero.text.answer_tags import answer_tags
 from arriero.text.go_template.parser import parse
 from arriero.text.template_traits import tool_call_tag
 from arriero.text.thinking import ThinkingSplitter
-from arriero.text.tool_calls import Item, Repairer, Thought, ToolCallParser, choose
+from arriero.text.tool_calls import CallPart, Item, Repairer, Thought, ToolCallParser, choose
 from arriero.text.tool_calls.tagged import RepairedTagged
 
 
@@ -48,6 +58,9 @@ class Splitter:
         self._tags = answer_tags(spec, request)
         self._thinking = self._new_thinking(False) if self._tags else None
         self._calls = _call_parser(spec, request, self.repairer)
+        self._call_parts = request.call_parts
+        self._open_id = ""  # of the call that parts were told of
+        self._broken = 0  # calls that were begun, and are none
         self._count = 0
         self._thinking_tokens = 0
         self._tokens = 0
@@ -66,7 +79,7 @@ class Splitter:
         if isinstance(event, (Finished, Failed)):
             rest = self._finish(cut=isinstance(event, Failed) or event.reason == "length")
             if isinstance(event, Finished):
-                reason = "tool_calls" if self._count and event.reason == "stop" else event.reason
+                reason = "tool_calls" if self._count > self._broken and event.reason == "stop" else event.reason
                 usage = msgspec.structs.replace(event.usage, thinking_tokens=self._thinking_tokens)
                 mended = tuple(sorted(self.repairer.repairs))
                 event = msgspec.structs.replace(event, reason=reason, usage=usage, tool_repairs=mended)
@@ -106,14 +119,21 @@ class Splitter:
 
     def _let_out(self, found: Item) -> list[Event]:
         if isinstance(found, str):
+            if self._open_id:  # a call that was begun is none after all
+                self._broken, self._count, self._open_id = self._broken + 1, self._count + 1, ""
             return [self._text(found)] if found else []
         if isinstance(found, Thought):
             return [self._thought(found.text)]
-        if isinstance(found, ToolCall):
-            index, self._count = self._count, self._count + 1
-            call = found if found.id else msgspec.structs.replace(found, id=new_call_id())
-            return [ToolCallDelta(index=index, call=call)]
-        return []
+        if isinstance(found, CallPart):
+            if not self._call_parts:
+                return []
+            self._open_id = self._open_id or new_call_id()
+            part = ToolCallPart(index=self._count, id=self._open_id, name=found.name, arguments=found.arguments)
+            return [part]
+        index, self._count = self._count, self._count + 1
+        call = found if found.id else msgspec.structs.replace(found, id=self._open_id or new_call_id())
+        self._open_id = ""
+        return [ToolCallDelta(index=index, call=call)]
 
     def _text(self, text: str) -> TextDelta:
         tokens, logprobs = self._tokens, self._logprobs

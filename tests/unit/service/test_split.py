@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from arriero.core.events import Accepted, Event, Finished, TextDelta, ThinkingDelta, ToolCallDelta, Usage
+from arriero.core.events import (
+    Accepted,
+    Event,
+    Finished,
+    TextDelta,
+    ThinkingDelta,
+    ToolCallDelta,
+    ToolCallPart,
+    Usage,
+)
 from arriero.core.model import ModelSpec
 from arriero.core.request import GenerateRequest, Message, ToolSpec
 from arriero.service.split import Splitter
@@ -69,3 +78,47 @@ def test_jinja_models_keep_their_own_ways() -> None:
     )
     text = '<think>hm</think>Yes<tool_call>{"name": "f", "arguments": {"a": 1}}</tool_call>'
     assert split(jinja, text, tools=TOOLS) == ("hm", "Yes", [{"a": 1}])
+
+
+def said(text: str, reason: str = "stop", **more: object) -> list[Event]:
+    """What a Hermes model's answer becomes, character by character."""
+    spec = ModelSpec(
+        name="m",
+        path="",
+        digest="",
+        size=0,
+        modified_at=0.0,
+        capabilities=("completion", "tools"),
+        chat_template="<tool_call>",
+    )
+    request = GenerateRequest(
+        model="m",
+        messages=(Message(role="user", content="?"),),
+        tools=TOOLS,
+        **more,  # type: ignore[arg-type]
+    )
+    splitter = Splitter(spec, request)
+    events: list[Event] = [*(TextDelta(text=char) for char in text), Finished(reason=reason, usage=Usage())]
+    return [part for event in events for part in splitter.feed(event)]
+
+
+CALL = '<tool_call>{"name": "f", "arguments": {"a": 1, "b": "one and two and three"}}</tool_call>'
+
+
+def test_parts_of_a_call_where_they_are_asked_for() -> None:
+    assert not any(isinstance(event, ToolCallPart) for event in said(CALL))
+    events = said(CALL, call_parts=True)
+    parts = [event for event in events if isinstance(event, ToolCallPart)]
+    whole = next(event for event in events if isinstance(event, ToolCallDelta))
+    assert len(parts) > 5
+    assert "".join(part.arguments for part in parts) == '{"a":1,"b":"one and two and three"}'
+    assert {(part.index, part.id, part.name) for part in parts} == {(0, whole.call.id, "f")}
+
+
+def test_a_call_that_breaks_off_is_text_and_leaves_its_place() -> None:
+    events = said(CALL[:-20], "length", call_parts=True)
+    assert any(isinstance(event, ToolCallPart) for event in events)
+    assert not any(isinstance(event, ToolCallDelta) for event in events)
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == CALL[:-20]
+    assert isinstance(events[-1], Finished)
+    assert events[-1].reason == "length"

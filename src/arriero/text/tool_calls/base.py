@@ -15,10 +15,10 @@ from arriero.core.request import ToolCall
 class CallPart:
     """A piece of a call whose end has not come: the next characters of its arguments' JSON.
 
-    The pieces of a call, joined, are that JSON; the whole ToolCall follows the last one. `name` is given each time.
+    The pieces of a call, joined, are that JSON; the whole ToolCall follows the last one, or text if it is none after
+    all. `name` is given each time.
     """
 
-    index: int
     name: str
     arguments: str
 

@@ -46,6 +46,7 @@ class BodyScanner:
         self._doubt: tuple[int, str] | None = None  # the first marker inside a string
         self._doubt_in_this_string = False
         self.size = 0
+        self.settled = ""  # what became certain to be of the call with the last piece
 
     def feed(self, text: str) -> Ended | None:
         """Take a piece; return the end if it came."""
@@ -54,7 +55,11 @@ class BodyScanner:
         self._window = self._window[self._at :] + text
         self._window_at += self._at
         self._at = 0
-        return self._scan(len(self._window) - self._keep)
+        sure = self._doubt is None
+        ended = self._scan(len(self._window) - self._keep)
+        end = self._at if self._doubt is None else self._doubt[0] - self._window_at
+        self.settled = self._window[:end] if sure else ""
+        return ended
 
     def finish(self) -> Ended:
         """The answer has ended: so has the call."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from arriero.text.tool_calls.base import Envelope
 from arriero.text.tool_calls.family import Family
 from arriero.text.tool_calls.reads import named
@@ -11,8 +13,10 @@ SECTION, SECTION_END = "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end�
 OPEN, SEPARATOR, CLOSE = "<｜tool▁call▁begin｜>", "<｜tool▁sep｜>", "<｜tool▁call▁end｜>"
 
 # `function<sep>name⏎```json⏎{…}⏎```` of V3 and R1, `name<sep>{…}` of V3.1.
-_read = named(rf"\s*(?:function{SEPARATOR})?(?P<name>[^{{}}\n<`]{{1,128}})(?:{SEPARATOR}|\s*\n|(?=\s*\{{)|\s*\Z)")
-_RULES = (Rule(OPEN, _read, closes=(CLOSE,), stops=(OPEN, SECTION_END)),)
+_HEAD = rf"\s*(?:function{SEPARATOR})?(?P<name>[^{{}}\n<`]{{1,128}})(?:{SEPARATOR}|\s*\n|(?=\s*\{{)|\s*\Z)"
+_read = named(_HEAD)
+_STREAMS = re.compile(rf"{_HEAD}\s*")
+_RULES = (Rule(OPEN, _read, streams=_STREAMS, closes=(CLOSE,), stops=(OPEN, SECTION_END)),)
 
 
 def _fenced(source: str) -> bool:

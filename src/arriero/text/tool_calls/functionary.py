@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from arriero.text.tool_calls.base import Envelope, ToolCallParser
 from arriero.text.tool_calls.family import Family
 from arriero.text.tool_calls.llama3 import TAG
@@ -12,7 +14,9 @@ from arriero.text.tool_calls.strays import STRAYS
 
 OPEN, CLOSE = "<function=", "</function>"
 SWITCH, TEXT = ">>>", "all\n"
-_read = named(r"\s*(?P<name>[^>{\s]{1,128})\s*(?:>|\n|(?=\{)|\Z)")
+_HEAD = r"\s*(?P<name>[^>{\s]{1,128})\s*(?:>|\n|(?=\{)|\Z)"
+_read = named(_HEAD)
+_STREAMS = re.compile(rf"{_HEAD}\s*")
 
 
 def _tags(source: str) -> bool:
@@ -25,8 +29,8 @@ def _tags(source: str) -> bool:
 
 def _make(repairer: Repairer) -> ToolCallParser:
     """The prompt ends with `>>>`, so an answer begins with a tool's name or with `all`."""
-    first = [Rule(f"{name}\n", _read, at_start=True, inclusive=True) for name in repairer.tools]
-    calls = Rule(SWITCH, _read, stops=(SWITCH,))
+    first = [Rule(f"{name}\n", _read, streams=_STREAMS, at_start=True, inclusive=True) for name in repairer.tools]
+    calls = Rule(SWITCH, _read, streams=_STREAMS, stops=(SWITCH,))
     strays = STRAYS if repairer.mode != "off" else ()
     return SectionParser([calls, *first, *strays], repairer, first_skips=(TEXT,), skips=(f"{SWITCH}{TEXT}",))
 
@@ -35,7 +39,7 @@ TAG_FAMILY = Family(
     name="functionary_tags",
     envelope=Envelope(opens=OPEN, shape="named", between=">", closes=CLOSE),
     matches=_tags,
-    rules=(Rule(OPEN, _read, closes=(CLOSE,), stops=(OPEN,)), Rule(TAG, json_calls)),
+    rules=(Rule(OPEN, _read, streams=_STREAMS, closes=(CLOSE,), stops=(OPEN,)), Rule(TAG, json_calls)),
 )
 FAMILY = Family(
     name="functionary",

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from arriero.core.request import ToolCall
 from arriero.text.markers import held_back
-from arriero.text.tool_calls.base import Envelope, Item, Thought, json_text
+from arriero.text.tool_calls.base import CallPart, Envelope, Item, Thought, json_text
 from arriero.text.tool_calls.family import Family
+from arriero.text.tool_calls.partial import PartialArguments
 from arriero.text.tool_calls.repair import Repairer
 from arriero.text.tool_calls.sections import MAX_CALL, PIECE
 
@@ -34,6 +35,7 @@ class Parser:
         self._tool = ""
         self._pieces: list[str] = []  # of a call
         self._size = 0
+        self._partial: PartialArguments | None = None
 
     def feed(self, text: str) -> list[Item]:
         """Take a piece of the answer; return what is certain by now."""
@@ -96,6 +98,9 @@ class Parser:
         if recipient is not None and recipient.group(1) not in ("assistant", "user", "all"):
             self._state, self._tool = "call", recipient.group(1)
             self._pieces, self._size = [], 0
+            name = self._tool.removeprefix("functions.")
+            told = self._repairer.streams and self._repairer.is_new(name)
+            self._partial = PartialArguments(self._repairer.tools[name].parameters) if told else None
         else:
             self._state = "thinking" if channel is not None and channel.group(1) == "analysis" else "text"
         return True
@@ -107,6 +112,9 @@ class Parser:
         if self._state == "call":
             self._pieces.append(text)
             self._size += len(text)
+            piece = self._partial.feed(text) if self._partial is not None else ""
+            if piece:
+                out.append(CallPart(self._tool.removeprefix("functions."), piece))
             if self._size > MAX_CALL:
                 out.append(self._header + "".join(self._pieces))
                 self._state = "text"
@@ -126,7 +134,12 @@ class Parser:
         body = "".join(self._pieces)
         name = self._tool.removeprefix("functions.")
         calls = self._repairer.named(name, body, cut=cut, whole=self._header + body)
-        out += [self._header + body + mark] if calls is None else calls
+        for call in [self._header + body + mark] if calls is None else calls:
+            if isinstance(call, ToolCall) and self._partial is not None and self._partial.sent:
+                call, rest = self._partial.rest(call)
+                out += [CallPart(name, rest)] if rest else []
+                self._partial = None
+            out.append(call)
 
 
 def _write(calls: Sequence[ToolCall]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from arriero.text.tool_calls.base import Envelope
 from arriero.text.tool_calls.family import Family
-from arriero.text.tool_calls.reads import json_or_tags
+from arriero.text.tool_calls.reads import JSON_HEAD, json_or_tags
 from arriero.text.tool_calls.sections import Rule
 
 OPEN = "<tool_call>"
@@ -21,5 +21,5 @@ FAMILY = Family(
     name="hermes",
     envelope=Envelope(opens=f"{OPEN}\n", closes=f"\n{CLOSE}", separator="\n"),
     matches=matches,
-    rules=(Rule(OPEN, json_or_tags, closes=(CLOSE,), stops=(OPEN,)),),
+    rules=(Rule(OPEN, json_or_tags, streams=JSON_HEAD, closes=(CLOSE,), stops=(OPEN,)),),
 )

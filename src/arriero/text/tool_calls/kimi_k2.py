@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from arriero.core.request import ToolCall
@@ -12,9 +13,9 @@ from arriero.text.tool_calls.sections import Rule
 
 SECTION, SECTION_END = "<|tool_calls_section_begin|>", "<|tool_calls_section_end|>"
 OPEN, ARGUMENTS, CLOSE = "<|tool_call_begin|>", "<|tool_call_argument_begin|>", "<|tool_call_end|>"
-_read = named(
-    r"\s*(?:functions\.)?(?P<name>[^:<{\s]{1,128})(?::\d{1,6})?\s*(?:<\|tool_call_argument_begin\|>|(?=\{)|\Z)"
-)
+_HEAD = r"\s*(?:functions\.)?(?P<name>[^:<{\s]{1,128})(?::\d{1,6})?\s*(?:<\|tool_call_argument_begin\|>|(?=\{)|\Z)"
+_read = named(_HEAD)
+_STREAMS = re.compile(rf"{_HEAD}\s*")
 
 
 def _write(calls: Sequence[ToolCall]) -> str:
@@ -36,7 +37,7 @@ FAMILY = Family(
         after=SECTION_END,
     ),
     matches=lambda source: OPEN in source,
-    rules=(Rule(OPEN, _read, closes=(CLOSE,), stops=(OPEN, SECTION_END)),),
+    rules=(Rule(OPEN, _read, streams=_STREAMS, closes=(CLOSE,), stops=(OPEN, SECTION_END)),),
     before=(SECTION,),
     after=(SECTION_END,),
     writes=_write,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from arriero.core.request import ToolCall
@@ -12,7 +13,9 @@ from arriero.text.tool_calls.repair import Repairer
 from arriero.text.tool_calls.sections import Rule
 
 OPEN = "[TOOL_CALLS]"
-_named = named(r"\s*(?P<name>[^\[\]{}\n]{1,128}?)\s*(?:\[CALL_ID\][^\[{]{0,64})?(?:\[ARGS\]|(?=\{)|\Z)")
+_HEAD = r"\s*(?P<name>[^\[\]{}\n]{1,128}?)\s*(?:\[CALL_ID\][^\[{]{0,64})?(?:\[ARGS\]|(?=\{)|\Z)"
+_named = named(_HEAD)
+_STREAMS = re.compile(rf"{_HEAD}\s*")
 
 
 def _read(body: str, repairer: Repairer, cut: bool) -> Sequence[str | ToolCall] | None:
@@ -31,7 +34,7 @@ def _new(source: str) -> bool:
     return OPEN in source and "[ARGS]" in source
 
 
-_RULES = (Rule(OPEN, _read, stops=(OPEN,)),)
+_RULES = (Rule(OPEN, _read, streams=_STREAMS, stops=(OPEN,)),)
 _MARKERS = ("[ARGS]", "[CALL_ID]", "[THINK]", "[/THINK]")
 
 FAMILY = Family(

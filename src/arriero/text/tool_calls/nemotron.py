@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from arriero.text.tool_calls.base import Envelope
 from arriero.text.tool_calls.family import Family
-from arriero.text.tool_calls.reads import json_calls
+from arriero.text.tool_calls.reads import JSON_HEAD, json_calls
 from arriero.text.tool_calls.sections import Rule
 
 OPEN = "<TOOLCALL>"
@@ -14,5 +14,5 @@ FAMILY = Family(
     name="nemotron",
     envelope=Envelope(opens=OPEN, shape="list", closes=CLOSE),
     matches=lambda source: OPEN in source,
-    rules=(Rule(OPEN, json_calls, closes=(CLOSE,)),),
+    rules=(Rule(OPEN, json_calls, streams=JSON_HEAD, closes=(CLOSE,)),),
 )

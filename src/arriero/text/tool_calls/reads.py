@@ -12,6 +12,11 @@ from arriero.text.tool_calls.repair import Repairer
 from arriero.text.tool_calls.repair.reading import RawCall
 from arriero.text.tool_calls.sections import Read
 
+# What stands before the arguments of a JSON call that is written as every family shows it.
+JSON_HEAD = re.compile(
+    r'\s*\[?\s*\{\s*"(?:name|tool_name)"\s*:\s*"(?P<name>[^"\\]{1,128})"\s*,\s*"(?:arguments|parameters)"\s*:\s*'
+)
+
 Found = Sequence[str | ToolCall] | None
 
 

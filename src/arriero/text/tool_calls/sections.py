@@ -14,6 +14,7 @@ from functools import cached_property, lru_cache
 from arriero.core.request import ToolCall
 from arriero.text.tool_calls.base import Item
 from arriero.text.tool_calls.body import BodyScanner, Ended
+from arriero.text.tool_calls.partial import PartialCall
 from arriero.text.tool_calls.repair import Repairer
 
 MAX_CALL = 256 * 1024  # characters; what is longer stays text
@@ -33,7 +34,8 @@ class Rule:
     """How a call of one notation is found. See BodyScanner for `closes`, `stops` and `quoted`.
 
     `inclusive`: the opening marker is part of the body. `at_start`: it counts only where nothing but calls came before.
-    `begins`: what the body's first characters must look like, so that other text is not held.
+    `begins`: what the body's first characters must look like, so that other text is not held. `streams`: what stands
+    before the arguments' brace, with the group `name`, where arguments may be told of before the call is whole.
     """
 
     opens: str
@@ -44,6 +46,7 @@ class Rule:
     inclusive: bool = False
     at_start: bool = False
     begins: re.Pattern[str] | None = None
+    streams: re.Pattern[str] | None = None
 
 
 class SectionParser:
@@ -78,6 +81,7 @@ class SectionParser:
         self._opener = ""
         self._scanner: BodyScanner | None = None
         self._checked = False
+        self._partial_call: PartialCall | None = None
         self._doubts = 0
 
     def feed(self, text: str) -> list[Item]:
@@ -116,6 +120,7 @@ class SectionParser:
 
     def _enter(self, rule: Rule) -> None:
         self._rule, self._opener, self._checked = rule, rule.opens, False
+        self._partial_call = None if rule.streams is None else PartialCall(rule.streams, self._repairer)
         self._scanner = BodyScanner(rule.closes, rule.stops, quoted=rule.quoted, trusting=self._doubts < MAX_DOUBTS)
 
     def _inside(self, text: str, out: list[Item]) -> str | None:
@@ -132,6 +137,8 @@ class SectionParser:
             self._checked = True
             if not begins.match(self._scanner.opening(CHECKED)):
                 return self._refuse(self._scanner.text(), out)
+        if self._partial_call is not None:
+            self._partial_call.feed(self._scanner.settled, out)
         if self._scanner.size > MAX_CALL:
             self._leave(out, self._lead + self._marker + self._scanner.text())
             return ""
@@ -155,7 +162,7 @@ class SectionParser:
             return ended.rest
         self._lead, self._wrapped, self._scanner, self._rule = "", False, None, None
         self._after_call = True
-        for one in found:
+        for one in found if self._partial_call is None else self._partial_call.whole(found):
             out.append(one)
             if isinstance(one, str):
                 self._begun, self._after_call = True, False

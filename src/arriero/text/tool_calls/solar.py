@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from arriero.core.request import ToolCall
@@ -12,7 +13,9 @@ from arriero.text.tool_calls.sections import Rule
 
 SECTION, SECTION_END = "<|tool_calls|>", "<|calls|>"
 OPEN, NAME, ARGUMENTS, CLOSE = "<|tool_call:begin|>", "<|tool_call:name|>", "<|tool_call:args|>", "<|tool_call:end|>"
-_read = named(r"[^<]{0,128}<\|tool_call:name\|>\s*(?P<name>[^<\s]{1,128})\s*(?:<\|tool_call:args\|>|\Z)")
+_HEAD = r"[^<]{0,128}<\|tool_call:name\|>\s*(?P<name>[^<\s]{1,128})\s*(?:<\|tool_call:args\|>|\Z)"
+_read = named(_HEAD)
+_STREAMS = re.compile(rf"{_HEAD}\s*")
 
 
 def _write(calls: Sequence[ToolCall]) -> str:
@@ -34,7 +37,7 @@ FAMILY = Family(
         after=SECTION_END,
     ),
     matches=lambda source: OPEN in source,
-    rules=(Rule(OPEN, _read, closes=(CLOSE,), stops=(OPEN, SECTION_END)),),
+    rules=(Rule(OPEN, _read, streams=_STREAMS, closes=(CLOSE,), stops=(OPEN, SECTION_END)),),
     before=(SECTION,),
     after=(SECTION_END,),
     skips=("<|content|>", "<|end|>", "<|begin|>assistant"),

@@ -23,7 +23,8 @@ def parse(pieces: list[str], *, cut: bool = False) -> list[str | ToolCall]:
     joined: list[str | ToolCall] = []
     for item in [item for piece in pieces for item in parser.feed(piece)] + list(parser.finish(cut=cut)):
         assert item != ""
-        assert isinstance(item, (str, ToolCall))
+        if not isinstance(item, (str, ToolCall)):
+            continue  # a call's part, before the call
         last = joined[-1] if joined else None
         if isinstance(item, str) and isinstance(last, str):
             joined[-1] = last + item

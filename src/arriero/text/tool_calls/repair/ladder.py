@@ -35,6 +35,16 @@ class Repairer:
         self.outcomes: Counter[str] = Counter()  # valid, repaired, invalid, lost, repeated
         self.failures: list[str] = []
         self._seen: set[bytes] = set()
+        self._called: set[str] = set()
+
+    @property
+    def streams(self) -> bool:
+        """Whether arguments may be told of before their call is whole: not where a call may yet be refused for them."""
+        return self.mode in ("off", "warn")
+
+    def is_new(self, name: str) -> bool:
+        """Whether a tool has this very name, and the answer no call of it yet, which this one might repeat."""
+        return name in self.tools and (not self.dedupe or name not in self._called)
 
     def offered(self, name: str) -> bool:
         """Whether a tool is meant by this name."""
@@ -210,4 +220,5 @@ class Repairer:
             self.outcomes["repeated"] += 1
             return True
         self._seen.add(key)
+        self._called.add(call.name)
         return False

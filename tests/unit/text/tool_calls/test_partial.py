@@ -1,0 +1,120 @@
+"""Arguments that are told of before their call is whole are a beginning of the whole call's, whatever breaks later."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from arriero.core.request import ToolCall, ToolSpec
+from arriero.text.tool_calls import CallPart, Repairer, hermes
+from arriero.text.tool_calls.base import json_text
+from tests.unit.text.tool_calls.corpus_tools import TOOLS
+from tests.unit.text.tool_calls.test_corpus import BY_NAME, CORPUS
+
+TOOL = ToolSpec(
+    name="write",
+    parameters={
+        "type": "object",
+        "properties": {
+            "path": {"type": "string"},
+            "lines": {"type": "integer"},
+            "text": {"type": "string"},
+            "how": {"type": "string", "enum": ["a", "w"]},
+        },
+    },
+)
+
+
+def told(pieces: list[str], tools: list[ToolSpec], family: str = "hermes", mode: str = "warn") -> list[object]:
+    parser = BY_NAME[family].parser(Repairer(tools, mode))
+    return [item for piece in pieces for item in parser.feed(piece)] + list(parser.finish())
+
+
+def check(items: list[object]) -> int:
+    """Parts of a call make up its JSON, where a call follows; returns how many there were."""
+    parts, count = "", 0
+    for item in items:
+        if isinstance(item, CallPart):
+            parts, count = parts + item.arguments, count + 1
+        elif isinstance(item, ToolCall):
+            assert parts in ("", json_text(item.arguments))
+            parts = ""
+        else:
+            parts = ""
+    return count
+
+
+BEFORE = '<tool_call>\n{"name": "write", "arguments": '
+
+
+def test_a_long_text_comes_as_it_is_written() -> None:
+    """It is as many characters behind as may be the beginning of the closing marker."""
+    items = told([BEFORE + '{"path": "a.py", "text": "one\\n', "two and three", " and four " * 3], [TOOL])
+    parts = [item.arguments for item in items if isinstance(item, CallPart)]
+    assert parts[0].startswith('{"path":"')
+    assert "".join(parts[:2]).startswith('{"path":"a.py","text":"one')
+    assert "".join(parts[:3]).startswith('{"path":"a.py","text":"one\\ntwo and three')
+
+
+def test_a_number_waits_for_the_next_member() -> None:
+    parser = hermes.FAMILY.parser(Repairer([TOOL]))
+    assert parser.feed(BEFORE + '{"lines": 12') == []
+    assert parser.feed('3, "path"              ') == []
+    assert parser.feed(': "              ') == [CallPart("write", '{"lines":123,"path":"')]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        '{"lines": "12", "path": "x"}',  # will be coerced
+        '{"how": "W", "path": "x"}',
+        '{"Path": "x", "lines": 1}',
+        '{"unknown": 1, "path": "x"}',
+        "{'path': 'x'}",
+        '[{"path": "x"}]',
+    ],
+)
+def test_what_may_change_is_not_told(arguments: str) -> None:
+    text = '<tool_call>{"name": "write", "arguments": ' + arguments + "}</tool_call>"
+    assert not any(isinstance(item, CallPart) for item in told(list(text), [TOOL]))
+
+
+@pytest.mark.parametrize("mode", ["retry", "reject"])
+def test_nothing_is_told_of_what_may_be_refused(mode: str) -> None:
+    text = '<tool_call>{"name": "write", "arguments": {"path": "x", "lines": 1}}</tool_call>'
+    assert not any(isinstance(item, CallPart) for item in told(list(text), [TOOL], mode=mode))
+
+
+def test_a_repeat_is_not_begun() -> None:
+    call = '<tool_call>{"name": "write", "arguments": {"path": "x", "lines": 1}}</tool_call>'
+    items = told(list(call + call), [TOOL])
+    assert check(items) > 1
+    assert sum(isinstance(item, ToolCall) for item in items) == 1
+
+
+def test_every_call_of_the_corpus_is_the_sum_of_its_parts() -> None:
+    count = 0
+    for case in CORPUS:
+        count += check(told(list(case["text"]), TOOLS, case["family"]))
+    assert count > 2000
+
+
+WORDS = st.text(st.sampled_from(list('ab"\\n,:{}[] \n\u00fc\U0001f600')), max_size=12)
+
+
+@settings(deadline=None, max_examples=300)
+@given(WORDS, WORDS, st.integers(-3, 10**6), st.data())
+def test_parts_make_up_the_call_however_it_is_cut_and_broken(
+    one: str, two: str, number: int, data: st.DataObject
+) -> None:
+    arguments = {"path": one, "lines": number, "text": two}
+    text = '<tool_call>{"name": "write", "arguments": ' + json.dumps(arguments, ensure_ascii=data.draw(st.booleans()))
+    text += "}</tool_call>"
+    if data.draw(st.booleans()):  # one character lost
+        at = data.draw(st.integers(0, len(text) - 1))
+        text = text[:at] + text[at + 1 :]
+    size = data.draw(st.integers(1, 9))
+    check(told([text[at : at + size] for at in range(0, len(text), size)], [TOOL]))
