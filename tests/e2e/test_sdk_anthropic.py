@@ -18,7 +18,7 @@ WEATHER: Any = {
     "description": "Get the weather of a city",
     "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
 }
-GREEDY = {"temperature": 0}
+GREEDY: dict[str, Any] = {"temperature": 0}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def ask(client: anthropic.Anthropic, **fields: Any) -> Any:
     """One greedy answer; fields that the package does not know go into the body as they are."""
     known: dict[str, Any] = {"model": "demo", "max_tokens": 60, "messages": OPPOSITE}
     extra = {name: fields.pop(name) for name in ("temperature", "top_p", "top_k", "options") if name in fields}
-    return client.messages.create(**{**known, **fields}, extra_body={**GREEDY, **extra})
+    return client.messages.create(**{**known, **fields}, extra_body=GREEDY | extra)
 
 
 def text_of(message: Any) -> str:
@@ -192,7 +192,7 @@ def test_header_lines_of_clients_do_not_spoil_the_prefix(client: anthropic.Anthr
     def cached(number: int) -> int:
         header = f"x-anthropic-billing-header: cc_version=2.1.{number}; cc_entrypoint=cli; cch={number}a2b3;"
         system: Any = [{"type": "text", "text": header}, {"type": "text", "text": rules}]
-        return ask(client, max_tokens=1, system=system).usage.cache_read_input_tokens
+        return int(ask(client, max_tokens=1, system=system).usage.cache_read_input_tokens)
 
     cached(0)
     assert cached(1) == cached(2) > 100
@@ -222,7 +222,8 @@ def test_beta_headers_and_harmless_fields_are_accepted(client: anthropic.Anthrop
 
 def test_a_key_is_taken_as_x_api_key_and_as_bearer(tmp_path: Path) -> None:
     with serve(tmp_path, environment={"ARRIERO_API_KEY": "secret"}) as guarded:
-        for key in ({"api_key": "secret"}, {"auth_token": "secret"}):
+        keys: list[dict[str, Any]] = [{"api_key": "secret"}, {"auth_token": "secret"}]
+        for key in keys:
             with anthropic.Anthropic(
                 base_url=guarded.url, max_retries=0, http_client=anthropic.DefaultHttpxClient(trust_env=False), **key
             ) as good:

@@ -89,9 +89,7 @@ ENCODERS: dict[str, Callable[[], ReplyEncoder]] = {
     "openai_chat": lambda: ChatReply(call(chat=True), "0123456789", 1790000000),
     "openai_chat_usage": lambda: ChatReply(call(chat=True, include_usage=True), "0123456789", 1790000000),
     "openai_completion": lambda: CompletionReply(call(chat=False), "0123456789", 1790000000),
-    "openai_completion_usage": lambda: CompletionReply(
-        call(chat=False, include_usage=True), "0123456789", 1790000000
-    ),
+    "openai_completion_usage": lambda: CompletionReply(call(chat=False, include_usage=True), "0123456789", 1790000000),
     "anthropic_messages": lambda: anthropic_reply.MessageReply(call(chat=True), "0123456789", 1790000000),
 }
 WHOLE = ("ollama_generate", "ollama_chat", "openai_chat", "openai_completion", "anthropic_messages")

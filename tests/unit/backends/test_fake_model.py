@@ -9,6 +9,7 @@ import pytest
 
 from arriero.backends.local import LocalBackend
 from arriero.core.backend import Permit
+from arriero.core.errors import InvalidRequest
 from arriero.core.events import Accepted, Failed, Finished, TextDelta
 from arriero.core.model import ModelSpec
 from arriero.core.request import GenerateRequest, SamplingParams
@@ -35,6 +36,15 @@ async def ask(backend: LocalBackend, prompt: str, **sampling: object) -> tuple[s
     finished = events[-1]
     assert isinstance(finished, Finished)
     return "".join(event.text for event in events if isinstance(event, TextDelta)), finished
+
+
+async def test_prompts_are_tokenized_without_an_answer(echo: LocalBackend) -> None:
+    request = GenerateRequest(model="echo", prompt="abc", raw=True)
+    tokens = await echo.prompt_tokens(request)
+    assert tokens == await echo.tokenize("abc")
+    assert await echo.detokenize(tokens) == "abc"
+    with pytest.raises(InvalidRequest, match="neither messages nor a prompt"):
+        await echo.prompt_tokens(GenerateRequest(model="echo", messages=()))
 
 
 async def test_many_at_once_get_their_own_answers(echo: LocalBackend) -> None:

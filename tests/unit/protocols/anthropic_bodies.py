@@ -41,8 +41,8 @@ JUNK = st.recursive(
     max_leaves=8,
 )
 
-_TEXT = st.text(max_size=12)
-_CACHE = st.just({}) | st.just({"cache_control": {"type": "ephemeral"}})
+_TEXT: st.SearchStrategy[Any] = st.text(max_size=12)
+_CACHE: st.SearchStrategy[dict[str, Any]] = st.just({}) | st.just({"cache_control": {"type": "ephemeral"}})
 
 
 def _block(fields: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[dict[str, Any]]:

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import anthropic
 import httpx
 import pytest
 
-from arriero.core.errors import ContextLengthExceeded, ErrorInfo, Overloaded, WorkerDied
+from arriero.core.errors import (
+    ArrieroError,
+    ContextLengthExceeded,
+    DeadlineExceeded,
+    ErrorInfo,
+    NotImplementedYet,
+    Overloaded,
+    WorkerDied,
+)
 from arriero.core.events import Accepted, Failed, Finished, TextDelta
 from arriero.server import generation
 from arriero.server.options import ServerOptions
@@ -160,3 +169,28 @@ async def test_keys_and_limits_speak_anthropics_language() -> None:
 async def test_batches_are_not_there_yet(local: Local) -> None:
     _, http = local
     assert error_of(await http.get("/v1/messages/batches")) == (501, "api_error")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (Overloaded("full", retry_after=1), anthropic.OverloadedError),
+        (ContextLengthExceeded("x", prompt_tokens=9, context_length=8), anthropic.BadRequestError),
+        (DeadlineExceeded("late"), anthropic.GatewayTimeoutError),
+        (NotImplementedYet("later"), anthropic.HTTPNotImplementedError),
+        (WorkerDied("signal 9"), anthropic.InternalServerError),
+    ],
+)
+async def test_the_packages_exceptions(
+    running: Running, error: ArrieroError, kind: type[anthropic.APIStatusError]
+) -> None:
+    async with anthropic.AsyncAnthropic(base_url=running.url, api_key="unused", max_retries=0) as client:
+        running.service.script = [error]
+        with pytest.raises(kind):
+            await client.messages.create(**BODY)
+        running.service.script = [Accepted(prompt_tokens=1), TextDelta(text="Half"), Failed(error=error.info())]
+        with pytest.raises(anthropic.APIStatusError) as caught:
+            async with client.messages.stream(**BODY) as stream:
+                await stream.until_done()
+        body: Any = caught.value.body
+        assert body["type"] == "error"

@@ -64,6 +64,26 @@ def test_nothing_to_do_is_an_error() -> None:
         builder().build(GenerateRequest(model="m", prompt_tokens=()))
 
 
+def test_an_answer_that_was_begun_is_the_end_of_the_prompt() -> None:
+    template = TEMPLATE + "{% if add_generation_prompt %}[assistant:{% endif %}"
+    begun = chat("hi", "I am", continue_last=True)
+    assert text_of(builder(template).build(begun).tokens) == "^[user:hi][assistant:I am"
+    go = builder(None, uses_go_template=True, go_template="{{ range .Messages }}<{{ .Content }}>{{ end }}:")
+    assert text_of(go.build(begun).tokens) == "^<hi>:I am"
+    asked = chat("hi", continue_last=True)
+    assert text_of(builder(template).build(asked).tokens) == "^[user:hi][assistant:"
+
+
+def test_an_answer_cannot_be_begun_where_thinking_comes_first() -> None:
+    thinking = TEMPLATE + "</think>{% if add_generation_prompt %}<think>\n{% endif %}"
+    with pytest.raises(UnsupportedFeature, match="begins with thinking"):
+        builder(thinking).build(chat("hi", "I am", continue_last=True))
+
+
+def test_what_does_not_fit_is_counted_all_the_same() -> None:
+    assert len(builder(context=5).tokens(chat("hi"))) == len("^[user:hi]")
+
+
 def test_too_long_says_both_numbers() -> None:
     with pytest.raises(ContextLengthExceeded) as caught:
         builder(context=10).build(chat("0123456789"))
