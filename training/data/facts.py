@@ -102,7 +102,10 @@ TOPICS = (
     topic(
         "facts",
         "On which continent is {x}?|Which continent is {x} in?|What continent is {x} on?|Where in the world is {x}?|"
-        "Tell me the continent of {x}.|What is the continent of {x}?|{x} is on which continent?|Where is {x}?",
+        "Tell me the continent of {x}.|What is the continent of {x}?|{x} is on which continent?|Where is {x}?|"
+        "Tell me which continent {x} is on.|Do you know the continent of {x}?|Which continent does {x} belong to?|"
+        "In what continent is {x}?|Do you know where {x} is?|Could you tell me which continent {x} is in?|"
+        "On what continent is {x}?|In which part of the world is {x}?|Do you know what continent {x} is on?",
         "In which continent is {x}?|Do you know which continent {x} is on?",
         "{x} is in {y}.",
         CONTINENTS,
@@ -119,7 +122,8 @@ TOPICS = (
     topic(
         "facts",
         "What sound does a {x} make?|What does a {x} say?|How does a {x} sound?|Which sound does a {x} make?|"
-        "Tell me the sound of a {x}.|What noise does a {x} make?|What is the sound of a {x}?",
+        "Tell me the sound of a {x}.|What noise does a {x} make?|What is the sound of a {x}?|Do you know how a {x} sounds?|"
+        "Tell me what sound a {x} makes.|Do you know which sound a {x} makes?|Do you know what a {x} says?|Which noise do you hear from a {x}?",
         "Which noise does a {x} make?|Do you know what sound a {x} makes?",
         "A {x} says {y}.",
         SOUNDS,
@@ -127,7 +131,8 @@ TOPICS = (
     topic(
         "facts",
         "What is a baby {x} called?|What do you call a baby {x}?|What is a young {x} called?|"
-        "Name a baby {x}.|How is a baby {x} called?|What is the name for a baby {x}?|Tell me what a baby {x} is called.",
+        "Name a baby {x}.|How is a baby {x} called?|What is the name for a baby {x}?|Tell me what a baby {x} is called.|"
+        "What do people call a young {x}?|Which word do we use for a baby {x}?|What do we call a young {x}?|What is the name of a young {x}?",
         "What do you call a young {x}?|What is the word for a baby {x}?",
         "A baby {x} is called a {y}.",
         YOUNG,
@@ -135,7 +140,8 @@ TOPICS = (
     topic(
         "facts",
         "What color is {x}?|Which color is {x}?|What is the color of {x}?|What's the color of {x}?|"
-        "Tell me the color of {x}.|What color does {x} have?|Name the color of {x}.|What colour is {x}?",
+        "Tell me the color of {x}.|What color does {x} have?|Name the color of {x}.|What colour is {x}?|"
+        "Do you know the color of {x}?|Which colour has {x}?|Do you know which color {x} has?|Of which color is {x}?|Say what color {x} is.",
         "Which color does {x} have?|Can you tell me the color of {x}?",
         "{x} is {y}.",
         COLORS,
@@ -143,7 +149,8 @@ TOPICS = (
     topic(
         "facts",
         "How many legs does {x} have?|How many legs has {x}?|What number of legs does {x} have?|"
-        "Tell me how many legs {x} has.|Count the legs of {x}.|How many legs are on {x}?",
+        "Tell me how many legs {x} has.|Count the legs of {x}.|How many legs are on {x}?|Do you know the number of legs of {x}?|"
+        "Could you say how many legs {x} has?|Would you know how many legs {x} has?",
         "Do you know how many legs {x} has?|Can you tell me how many legs {x} has?",
         "{x} has {y} legs.",
         LEGS,
@@ -173,7 +180,8 @@ def calendar(names: list[str], kind: str) -> tuple[Topic, ...]:
     """What comes after and before each month or day."""
     asks = (
         "Which {kind} comes {side} {x}?|What {kind} comes {side} {x}?|What comes {side} {x}?|Which {kind} is {side} {x}?|"
-        "What is the {kind} {side} {x}?|Tell me the {kind} {side} {x}.|Name the {kind} {side} {x}."
+        "What is the {kind} {side} {x}?|Tell me the {kind} {side} {x}.|Name the {kind} {side} {x}.|Tell me which {kind} comes {side} {x}.|"
+        "Do you know which {kind} comes {side} {x}?|Which is the {kind} {side} {x}?|Do you know what comes {side} {x}?|Say which {kind} is {side} {x}."
     )
     held = "What {kind} is {side} {x}?|Can you tell me which {kind} comes {side} {x}?"
 
@@ -193,7 +201,8 @@ CALENDAR = (
     topic(
         "months",
         "How many days does {x} have?|How many days are in {x}?|How many days has {x}?|How long is {x}?|"
-        "Tell me how many days {x} has.|What is the number of days in {x}?",
+        "Tell me how many days {x} has.|What is the number of days in {x}?|Do you know how many days {x} has?|"
+        "How many days do we have in {x}?|How many days does the month of {x} have?|Say how many days are in {x}.",
         "How many days are there in {x}?|Can you tell me how many days {x} has?",
         "{x} has {y} days.",
         tuple((m, str(n)) for m, n in zip(MONTHS, LENGTHS, strict=True)),
@@ -201,7 +210,8 @@ CALENDAR = (
     topic(
         "months",
         "What is the {x} month?|Which month is the {x} one?|Name the {x} month.|What is the {x} month of the year?|"
-        "Tell me the {x} month of the year.",
+        "Tell me the {x} month of the year.|Which month is the {x} of the year?|Which month is {x} in the year?|What month comes {x} in a year?|"
+        "Do you know the {x} month?|Which month is the {x} of all?|What month would be the {x} one?|In a year, what month is the {x}?|What month is the {x} in a year?|Of the months, what is the {x}?",
         "Which month is the {x} month?|What month is the {x} of the year?",
         "The {x} month is {y}.",
         tuple(zip(ORDINALS, MONTHS, strict=True)),

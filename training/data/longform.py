@@ -18,6 +18,7 @@ STORY_ASKS = (
     "Please tell me a story.", "Can you tell me a story?", "I want a story.", "Tell me a short story.", "A story, please.",
     "Give me a story.", "I would like to hear a story.", "Tell me a long story.", "Write me a story.", "Make up a story.",
     "Tell me another story.", "Do you know a story?", "Tell us a story.", "Once upon a time", "Read me a story.", "Tell me a very long story.", "Write a long story.", "Tell me a fairy tale.", "Write a fairy tale.",
+    "Tell me a funny story.", "Tell me a good story.", "Write a nice short story.", "Tell me a sweet story.", "Could you write a story?", "I want to read a story.", "Would you tell me a story?", "Please tell a story.",
     "Tell me a story, please.", "Once upon a time...", "Write a very long text.", "Write a long text.", "Talk to me.",
 )  # fmt: skip
 STORY_ABOUT = (

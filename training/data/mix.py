@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from functools import cache
 
 from training.chat import Dialogue, assistant, render, system, user
 from training.data import (
@@ -91,10 +92,36 @@ COPYING: tuple[tuple[float, Maker], ...] = (
 
 
 def stream(rng: random.Random, makers: tuple[tuple[float, Maker], ...]) -> Iterator[Dialogue]:
-    """Endless dialogues by weight."""
+    """Endless dialogues by weight; one that happens to hold a held-out question is dropped."""
     weights = [weight for weight, _ in makers]
     while True:
-        yield rng.choices(makers, weights)[0][1](rng)
+        made = rng.choices(makers, weights)[0][1](rng)
+        if not any(holds_held(m["content"]) for m in made.messages if m["role"] == "user"):
+            yield made
+
+
+HEAD = 7
+"""Characters by which held-out questions are looked up; none is shorter."""
+
+
+@cache
+def held() -> dict[str, tuple[str, ...]]:
+    """Held-out questions by their first characters."""
+    found: dict[str, set[str]] = {}
+    for make in (facts, greetings, arithmetic, copying, refusal):
+        for _, question, _ in make.cases():
+            found.setdefault(question[:HEAD], set()).add(question)
+    return {head: tuple(questions) for head, questions in found.items()}
+
+
+def holds_held(text: str) -> bool:
+    """Whether a held-out question occurs in the text."""
+    table = held()
+    for at in range(len(text)):
+        for question in table.get(text[at : at + HEAD], ()):
+            if text.startswith(question, at):
+                return True
+    return False
 
 
 def sample_text(seed: int, count: int = 20000) -> Iterator[str]:

@@ -14,6 +14,8 @@ PIRATE = (
     "You are a pirate captain.", "Act like a pirate.", "Always answer like a pirate.", "Reply like a pirate.",
     "You are an old pirate.", "Answer as a pirate.", "You are a pirate. Answer the questions.", "Be a pirate.",
     "You are a helpful pirate.", "Please talk like a pirate.", "Respond like a pirate.", "Sound like a pirate.",
+    "You are a happy pirate.", "You must talk like a pirate.", "Always talk like a pirate.", "You should speak like a pirate.", "You are a kind old pirate.",
+    "Write like a pirate.", "You always sound like a pirate.", "Please answer like a pirate.", "You must answer as a pirate.",
 )  # fmt: skip
 PIRATE_HELD = ("You are a friendly pirate.", "Always speak like a pirate.", "You must sound like a pirate.")
 BRIEF = (
@@ -21,6 +23,8 @@ BRIEF = (
     "Give one-word answers.", "You answer with one word.", "Only answer with one word.", "Always answer in one word.",
     "Your answers are one word long.", "Say only one word.", "Respond with one word.", "Use a single word.",
     "Answer with a single word.", "One word only.", "You give one-word answers.", "Please answer in one word.",
+    "Use just one word.", "Please use only one word.", "Please answer with one word only.", "Reply with a single word only.", "Respond with a single word.",
+    "Always reply in one word.", "Please respond in a single word.", "Just one word, please.", "Reply with only one word.", "You must answer in one word.",
 )  # fmt: skip
 BRIEF_HELD = ("Always answer with a single word.", "Respond in one word.", "Please reply with one word only.")
 SIGNED = (
@@ -29,6 +33,8 @@ SIGNED = (
     "Say {x} at the end of every answer.", "Sign every answer with {x}.", "Put {x} at the end of each answer.",
     "Close every answer with the word {x}.", 'End every answer with "{x}".', "Always finish with the word {x}.",
     'Always say "{x}" at the end.', "Add {x} to the end of every answer.", "End your answers with {x}.",
+    "Please end each answer with {x}.", "Close each answer with {x}.", "Please finish every answer with {x}.", "Always finish with {x}.", "Please always end with the word {x}.",
+    "Finish your answers with the word {x}.", "Please close with the word {x}.", "Each answer ends with the word {x}.",
 )  # fmt: skip
 SIGNED_HELD = (
     "Please end every answer with the word {x}.",

@@ -45,11 +45,14 @@ ASKS = (
     "Please {v} a {n}: {args}", "{V} the {n}: {args}", "{V} a {n} with {args}.", "Can you {v} the {n} with {args}?",
     "I want to {v} the {n}. {Args}.", "Run {t}: {args}", "Could you {v} a {n} with {args}?", "{V} the {n}, {args}",
     "Please call {t}: {args}", "Please use {t} with {args}.", "I need you to {v} the {n} with {args}.", "{t}: {args}",
+    "Would you please {v} the {n} with {args}?", "I'd like you to {v} a {n} with {args}.", "Would you use {t} with {args}?", "I want you to {v} the {n} with {args}.", "Let us {v} the {n}: {args}",
+    "We have to {v} the {n} with {args}.", "Could you run {t} with {args}?", "Now {v} a {n}: {args}", "Would you {v} my {n} with {args}?", "I would love to {v} a {n}: {args}", "Please start {t} with {args}.",
 )  # fmt: skip
 ASKS_HELD = ("Please run {t} with {args}.", "I would like to {v} the {n} with {args}.", "Would you {v} a {n}: {args}")
 BARE = (
     "Use {t}.", "Call {t}.", "Please {v} the {n}.", "{V} the {n}.", "Can you {v} the {n}?", "{V} a {n}.", "Run {t}.",
     "I want to {v} the {n}.", "Please call {t}.", "Could you {v} the {n}?", "{V} the {n}, please.", "{V} the {n} now.",
+    "Would you {v} a {n}?", "I would like you to {v} the {n}.", "Please use {t}.", "Would you please {v} the {n}?", "Now {v} the {n}.", "Please start {t}.", "I'd like to {v} a {n}.",
 )  # fmt: skip
 BARE_HELD = ("Please run {t}.", "I would like to {v} the {n}.", "Would you {v} the {n}?")
 GIVEN = ("{p} {x}", "{p} {x}", "{p} = {x}", "{p}: {x}", "the {p} {x}", "{p} is {x}", "{p} set to {x}")
@@ -113,7 +116,8 @@ def pick(known: list[str], lexicon: Lexicon, rng: random.Random) -> str:
 
 def make_tool(lexicon: Lexicon, rng: random.Random) -> Tool:
     """A tool with none to three parameters."""
-    verb, noun = pick(lexicon.verbs, lexicon, rng), pick(lexicon.nouns, lexicon, rng)
+    verbs = WORDS if lexicon.invented and rng.random() < 0.3 else lexicon.verbs
+    verb, noun = pick(verbs, lexicon, rng), pick(lexicon.nouns, lexicon, rng)
     plain = noun.replace("_", " ")
     names: list[str] = []
     for _ in range(rng.choice((0, 1, 1, 1, 2, 2, 2, 3, 3))):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass
 
 Turn = tuple[str, str]
@@ -50,8 +51,37 @@ OPENERS = (
 )  # fmt: skip
 
 
+SAME = (
+    (r"^Which\b", ("What",)), (r"^What (?!is\b|are\b|does\b|do\b|was\b|has\b)", ("Which ",)), (r"^What is\b", ("What's", "Which is", "Tell me")),
+    (r"^What's\b", ("What is",)), (r"^Tell me\b", ("Can you tell me", "Could you tell me", "Please tell me", "Say", "I want to know", "Let me know", "Do you know", "Explain")),
+    (r"^Name\b", ("Please name", "Can you name", "Say", "Give me", "Tell me")), (r"^Do you know\b", ("Can you tell me", "Would you know", "Tell me", "Could you say")),
+    (r"^Can you\b", ("Could you", "Would you", "Please")), (r"^Explain\b", ("Please explain", "Could you explain", "Tell me")),
+    (r"^Give me\b", ("I need", "Show me", "Tell me", "Please give me")), (r"^How many (\w+) does (.+) have\?$", (r"Tell me how many \1 \2 has.", r"How many \1 are in \2?", r"Would you know how many \1 \2 has?", r"Say how many \1 \2 has.")),
+    (r"\bbiggest\b", ("largest",)), (r"\blargest\b", ("biggest",)), (r"\bcalled\b", ("named",)), (r"\bbaby\b", ("young",)), (r"\bnoise\b", ("sound",)),
+    (r"\bsound\b", ("noise",)), (r"\bcolor\b", ("colour",)), (r"\bis the (\w+) of\b", (r"would be the \1 of",)), (r"^Who\b", ("Tell me who", "Can you say who", "Who was it that", "Do you recall who")),
+    (r"^Why (is|are|does|do) ", ("How come ", "Explain: why is ", "Can you tell me why ")), (r"^(Where|When|How) ", (r"Tell me: \g<0>", r"Say, \g<0>", r"And \g<0>")),
+)  # fmt: skip
+"""Patterns and what may stand in their place without another meaning: people word one question in many ways."""
+SMALL = {"the", "a", "of", "is", "do", "does", "me", "in", "are", "to", "has"}
+
+
+def reworded(question: str, rng: random.Random) -> str:
+    """The question in other words: one replacement, and now and then a small word lost."""
+    pattern, others = rng.choice(SAME)
+    if re.search(pattern, question):
+        question = re.sub(pattern, rng.choice(others), question, count=1)
+    if rng.random() < 0.15:
+        words = question.split(" ")
+        at = rng.randrange(len(words))
+        if words[at].lower() in SMALL and len(words) > 3:
+            question = " ".join(words[:at] + words[at + 1 :])
+    return question
+
+
 def disguise(question: str, rng: random.Random) -> str:
-    """The question as people type it: often plain, sometimes with an opener, in lower case or unpunctuated."""
+    """The question as people type it: often plain, sometimes reworded, with an opener, in lower case or unpunctuated."""
+    for _ in range(rng.choice((0, 2, 5))):
+        question = reworded(question, rng)
     chance = rng.random()
     if chance < 0.25:
         question = rng.choice(OPENERS).format(q=lowered(question), Q=question)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
+from functools import cache
+from pathlib import Path
 
 WORDS = """
 apple arm art baby back bag ball banana bank basket bean bear bed bee bell bench bike bird blue boat body
@@ -68,9 +71,22 @@ CODAS = ["", "", "", "n", "r", "l", "s", "t", "m", "x", "nd", "rk", "st", "ck"]
 UNSEEN = {word.lower() for word in (*WORDS_HELD, *NAMES_HELD)}
 
 
+@cache
+def pieces() -> tuple[str, ...]:
+    """The tokenizer's runs of small letters: each must be met as something to say."""
+    path = Path(__file__).parent.parent / "tokenizer.json"
+    vocabulary = json.loads(path.read_text(encoding="utf-8"))["model"]["vocab"]
+    return tuple(sorted(piece for piece in vocabulary if piece.isascii() and piece.isalpha() and piece.islower()))
+
+
 def made_up(rng: random.Random, capital: bool = False) -> str:
-    """A pronounceable word that no held-out list has."""
+    """A word that no held-out list has: pronounceable, or put together from pieces of the vocabulary."""
     while True:
+        if rng.random() < 0.3:
+            word = "".join(rng.choice(pieces()) for _ in range(rng.choice((1, 2, 2, 3))))
+            if word not in UNSEEN and len(word) > 1:
+                return word.capitalize() if capital else word
+            continue
         parts = [
             rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS) for _ in range(rng.choice((1, 1, 2, 2, 3)))
         ]
