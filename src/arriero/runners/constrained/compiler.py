@@ -20,8 +20,8 @@ from arriero.runners.constrained.marker import Marker
 from arriero.runners.constrained.mask import AnswerMask, Program
 from arriero.runners.constrained.vocabulary import Vocabulary
 
-MAX_GRAMMARS = 128
-MAX_GRAMMAR_CHARS = 4_000_000  # of all kept ones together
+MAX_PROGRAMS = 128
+MAX_PLAN_BYTES = 8_000_000  # of all kept ones together
 _EXCERPT = re.compile(r"\n\s*\d+ \|")
 _LIMITS = llguidance.LLParserLimits(verbose_errors=False)
 
@@ -36,10 +36,10 @@ class MaskCompiler:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._vocabulary: Vocabulary | None = None
-        self._lock = threading.Lock()  # of the vocabulary, the caches and the prototypes in them
-        self._grammars: OrderedDict[str, llguidance.LLMatcher] = OrderedDict()
+        self._lock = threading.Lock()  # of the vocabulary, the caches and the matchers in them
+        self._programs: OrderedDict[bytes, Program] = OrderedDict()  # by their plans
         self._markers: dict[str, Marker] = {}
-        self.compiled = 0  # grammars that were not in the cache
+        self.compiled = 0  # plans that were not in the cache
 
     def prepare(self) -> None:
         """Read the vocabulary, which takes the longest; any thread."""
@@ -53,22 +53,40 @@ class MaskCompiler:
             return None
         self.prepare()
         assert self._vocabulary is not None
+        program = self._kept(plan)
+        return None if program == Program() else AnswerMask(self._vocabulary, program)
+
+    def _kept(self, plan: AnswerPlan) -> Program:
+        """The plan's program, compiled if it is not kept; its matchers are the caller's own."""
+        key = msgspec.msgpack.encode(plan)
+        with self._lock:
+            known = self._programs.get(key)
+            if known is not None:
+                self._programs.move_to_end(key)
+                return known.copy()
+        made = self._made(plan)
+        with self._lock:
+            self.compiled += 1
+            self._programs[key] = made
+            while len(self._programs) > MAX_PROGRAMS or sum(map(len, self._programs)) > MAX_PLAN_BYTES:
+                self._programs.popitem(last=False)
+            return made.copy()
+
+    def _made(self, plan: AnswerPlan) -> Program:
         param = "tools" if plan.constraint is None else plan.constraint.param
         try:
             program = self._program(plan)
         except (_GrammarError, ValueError) as error:
             raise InvalidRequest(f"{param} cannot be used: {error}", param=param) from None
-        if program == Program():
-            return None
-        if plan.thinking is not None:
-            opens, closes = plan.thinking
-            program = dataclasses.replace(
-                program,
-                opens_thinking=opens.encode(),
-                closes_thinking=self._marker(closes),
-                in_thinking=plan.in_thinking,
-            )
-        return AnswerMask(self._vocabulary, program)
+        if plan.thinking is None or program == Program():
+            return program
+        opens, closes = plan.thinking
+        return dataclasses.replace(
+            program,
+            opens_thinking=opens.encode(),
+            closes_thinking=self._marker(closes),
+            in_thinking=plan.in_thinking,
+        )
 
     def _program(self, plan: AnswerPlan) -> Program:
         """Compile with closed objects; where that cannot be, with open ones; then without the tools that cannot."""
@@ -125,22 +143,12 @@ class MaskCompiler:
         return self._compiled(new.text)
 
     def _compiled(self, text: str) -> llguidance.LLMatcher:
-        """A copy of the compiled grammar, which the caller's thread owns; _GrammarError if it is none."""
+        """_GrammarError if `text` is no grammar, or not one that can be followed."""
         assert self._vocabulary is not None
-        with self._lock:
-            known = self._grammars.get(text)
-            if known is not None:
-                self._grammars.move_to_end(text)
-                return known.deep_copy()
         made = llguidance.LLMatcher(self._vocabulary.ll, text, log_level=0, limits=_LIMITS)
         if made.is_error():
             raise _GrammarError(_reason(made.get_error()))
-        with self._lock:
-            self.compiled += 1
-            self._grammars[text] = made
-            while len(self._grammars) > MAX_GRAMMARS or sum(map(len, self._grammars)) > MAX_GRAMMAR_CHARS:
-                self._grammars.popitem(last=False)
-            return made.deep_copy()
+        return made
 
     def _trigger(self, form: CallForm) -> str:
         """What the model says first of a call: its first control token, or the text up to the first white space.

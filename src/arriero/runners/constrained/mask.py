@@ -40,6 +40,14 @@ class Program:
     parallel: bool = True
     strict: bool = False
 
+    def copy(self) -> Program:
+        """The same with matchers of its own: one must not be used in two threads."""
+        return replace(self, answer=_copy(self.answer), later=_copy(self.later), call=_copy(self.call))
+
+
+def _copy(matcher: llguidance.LLMatcher | None) -> llguidance.LLMatcher | None:
+    return None if matcher is None else matcher.deep_copy()
+
 
 class _Mode(enum.Enum):
     START = enum.auto()  # thinking may begin, or the answer
@@ -57,7 +65,7 @@ class _State:
     held: bytes = b""  # START: all of the text; THINKING and FREE: what a marker could begin with
 
     def copy(self) -> _State:
-        return replace(self, matcher=None if self.matcher is None else self.matcher.deep_copy())
+        return replace(self, matcher=_copy(self.matcher))
 
 
 class AnswerMask:
