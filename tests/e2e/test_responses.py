@@ -154,6 +154,17 @@ def test_what_is_not_to_be_kept(client: openai.OpenAI) -> None:
         client.responses.retrieve(reply.id)
 
 
+def test_tokens_are_counted_as_they_are_used(client: openai.OpenAI) -> None:
+    first = ask(client, instructions="Be brief.")
+    assert first.usage is not None
+    counted = client.responses.input_tokens.count(model="demo", input="Hello!", instructions="Be brief.")
+    assert counted.input_tokens == first.usage.input_tokens
+    second = ask(client, input="And now?", previous_response_id=first.id)
+    assert second.usage is not None
+    counted = client.responses.input_tokens.count(model="demo", input="And now?", previous_response_id=first.id)
+    assert counted.input_tokens == second.usage.input_tokens
+
+
 def test_a_call_and_its_result(client: openai.OpenAI) -> None:
     """The model must call; what it is told of the result is the conversation with that call in it."""
     question = "What is the weather in Paris?"

@@ -113,6 +113,11 @@ def _usage(usage: Usage) -> dict[str, Any]:
     }
 
 
+def encode_count(tokens: int) -> bytes:
+    """Return the reply to /v1/responses/input_tokens."""
+    return _encode({"object": "response.input_tokens", "input_tokens": tokens})
+
+
 def encode_deleted(response_id: str) -> bytes:
     """Return the reply to DELETE /v1/responses/{id}."""
     return _encode({"id": response_id, "object": "response", "deleted": True})

@@ -10,7 +10,6 @@ from arriero.server.errors import api_of, error_response
 
 MISSING: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("/v1/responses/compact", ("POST",)),
-    ("/v1/responses/input_tokens", ("POST",)),
     ("/v1/conversations", ("POST",)),
     ("/v1/files", ("GET", "POST")),
     ("/v1/batches", ("GET", "POST")),

@@ -16,7 +16,7 @@ from arriero.core.errors import ArrieroError, InvalidRequest, UnsupportedFeature
 from arriero.core.events import Event, Finished
 from arriero.core.request import Choices, GenerateRequest, LoadOptions
 from arriero.core.responses import SavedResponse
-from arriero.protocols.responses_reply import ResponseReply, encode_deleted, encode_items
+from arriero.protocols.responses_reply import ResponseReply, encode_count, encode_deleted, encode_items
 from arriero.protocols.responses_request import Draft, decode_response
 from arriero.server.contract import Service
 from arriero.server.errors import error_response
@@ -49,6 +49,17 @@ class ResponsesRoutes:
         reply = ResponseReply(call, secrets.token_hex(24), int(time.time()), draft.echo, stored=keeps)
         service = _Keeping(self._service, draft, reply) if keeps else self._service
         return Generation(service, call, reply, "openai", context.metrics)
+
+    async def input_tokens(self, request: Request) -> Response:
+        """POST /v1/responses/input_tokens: how many tokens the input is; nothing is generated."""
+        body = await read_body(request, "openai")
+        if isinstance(body, Response):
+            return body
+        draft = decode_response(body, self._context.unknown_fields)
+        chain = [] if draft.previous is None else await self._service.response_chain(draft.previous)
+        call = draft.call(_items(chain), self._service.find)
+        counted = await self._service.prompt_tokens(call.request)
+        return json_response(encode_count(len(counted.tokens)))
 
     async def get(self, request: Request) -> Response:
         """GET /v1/responses/{id}."""
