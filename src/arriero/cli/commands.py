@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from arriero.cli import cp, create, prune, ps, pull, push, rm, run, serve, show, stop, verify
+from arriero.cli import completion, cp, create, prune, ps, pull, push, rm, run, serve, show, stop, verify
+from arriero.cli import eval as eval_command
 from arriero.cli import list as list_command
 from arriero.cli.version import VERSION_TEXT
 
@@ -37,6 +38,7 @@ def arriero(
 
 
 app.command("serve", help="Start a server.")(serve.serve)
+app.command("start", hidden=True)(serve.serve)
 app.command("run", help="Ask a model, or chat with it.")(run.run)
 app.command("list", help="List the models there are.")(list_command.list_models)
 app.command("ls", hidden=True)(list_command.list_models)
@@ -49,4 +51,6 @@ app.command("create", help="Make a model from a Modelfile.")(create.create)
 app.command("cp", help="Give a model a second name.")(cp.cp)
 app.command("rm", help="Remove models.")(rm.rm)
 app.command("prune", help="Remove what arriero wrote and no model needs.")(prune.prune)
+app.command("completion", help="Print what completes command lines in a shell.")(completion.completion)
+app.add_typer(eval_command.app, name="eval")
 app.command("verify", help="Hash the models' files again.")(verify.verify)

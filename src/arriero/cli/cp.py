@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
+from arriero.cli.completion import models
+
 
 def cp(
-    source: Annotated[str, typer.Argument(help="The model's name.")],
+    source: Annotated[str, typer.Argument(help="The model's name.", autocompletion=models)],
     destination: Annotated[str, typer.Argument(help="Its other name.")],
 ) -> None:
     """Copy the model; its weights are there once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -21,7 +22,13 @@ def run(arguments: Sequence[str]) -> int:
         print(VERSION_TEXT)
         return 0
     from arriero.cli.commands import app
+    from arriero.cli.completion import COMPLETE_VARIABLE
     from arriero.cli.failures import told
+
+    if COMPLETE_VARIABLE in os.environ:  # a shell asks what may follow
+        from typer._completion_classes import completion_init
+
+        completion_init()
 
     try:
         status = app(args=_spelled_out(arguments), prog_name="arriero", standalone_mode=False)

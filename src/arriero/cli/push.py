@@ -6,9 +6,16 @@ from typing import Annotated
 
 import typer
 
+from arriero.cli.completion import models as models_to_complete
+
 
 def push(
-    model: Annotated[str, typer.Argument(help="The model's name, with the registry: HOST/NAMESPACE/MODEL[:TAG].")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="The model's name, with the registry: HOST/NAMESPACE/MODEL[:TAG].", autocompletion=models_to_complete
+        ),
+    ],
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Speak plain HTTP with the registry, also on a private address.")
     ] = False,

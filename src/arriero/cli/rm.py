@@ -6,8 +6,12 @@ from typing import Annotated
 
 import typer
 
+from arriero.cli.completion import models as models_to_complete
 
-def rm(models: Annotated[list[str], typer.Argument(help="The models' names.")]) -> None:
+
+def rm(
+    models: Annotated[list[str], typer.Argument(help="The models' names.", autocompletion=models_to_complete)],
+) -> None:
     """Unload and remove the models, one after the other; the first that cannot be removed ends it."""
     import asyncio
 

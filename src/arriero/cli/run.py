@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from arriero.cli.completion import models as models_to_complete
+
 if TYPE_CHECKING:
     from arriero.cli.settings import Settings
     from arriero.client import Client
 
 
 def run(
-    model: Annotated[str, typer.Argument(help="The model's name.")],
+    model: Annotated[str, typer.Argument(help="The model's name.", autocompletion=models_to_complete)],
     prompt: Annotated[list[str] | None, typer.Argument(help="The question; without one, a chat begins.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Print times and rates after each answer.")] = False,
     keepalive: Annotated[

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from arriero.cli.completion import models as models_to_complete
+
 if TYPE_CHECKING:
     from arriero.client import Client, ShownModel
 
@@ -15,7 +17,7 @@ PARTS = ("license", "modelfile", "parameters", "template", "system")
 
 
 def show(
-    model: Annotated[str, typer.Argument(help="The model's name.")],
+    model: Annotated[str, typer.Argument(help="The model's name.", autocompletion=models_to_complete)],
     license: Annotated[bool, typer.Option("--license", help="Print only the license.")] = False,  # noqa: A002
     modelfile: Annotated[bool, typer.Option("--modelfile", help="Print only the Modelfile.")] = False,
     parameters: Annotated[bool, typer.Option("--parameters", help="Print only the parameters.")] = False,

@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
+from arriero.cli.completion import models as models_to_complete
 
-def stop(model: Annotated[str, typer.Argument(help="The model's name.")]) -> None:
+
+def stop(model: Annotated[str, typer.Argument(help="The model's name.", autocompletion=models_to_complete)]) -> None:
     """Ask the server to unload the model; its memory is free when this returns."""
     from arriero.cli.failures import CommandFailed
     from arriero.cli.server import connected
