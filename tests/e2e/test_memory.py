@@ -18,6 +18,7 @@ from tests.e2e.asking import Answer, ask, ask_all, completion, new_session
 from tests.e2e.raw import RawReply, RawRequest, send_raw
 from tests.e2e.serving import Server, serve
 
+MEBIBYTE = 2**20
 NAMES = ("one", "two", "three")
 
 
@@ -141,6 +142,26 @@ def test_a_full_queue_is_503_with_ollamas_words(tmp_path: Path) -> None:
         assert int(answer.headers["Retry-After"]) >= 1
     assert refused[0].error == "server busy, please try again.  maximum pending requests exceeded"
     assert refused[1].error["code"] == "overloaded"
+
+
+@pytest.mark.parametrize("memory", ["", "64M"])
+def test_a_model_takes_what_ps_says_and_its_prefixes(tmp_path: Path, memory: str) -> None:
+    """Whatever is asked: its process has no more than that, and what Python and the libraries are."""
+    libraries = 128 * MEBIBYTE
+    with serve(tmp_path, environment={"ARRIERO_MEMORY": memory}) as server:
+        server.load()
+        (worker,) = psutil.Process(server.process.pid).children()
+        (model,) = send_raw(server, "/api/ps", method="GET").json["models"]
+        assert worker.memory_info().rss < model["size"] + libraries
+        bodies = [completion([40 + i] * 800, 4) for i in range(4)]
+        assert [answer.status for answer in asyncio.run(ask_all(server, "/v1/completions", bodies))] == [200] * 4
+        kept = server.wait_for("arriero_running", "==", 0)["arriero_parked_bytes"]
+        assert kept > 4 * MEBIBYTE
+        assert worker.memory_info().rss < model["size"] + kept + libraries
+        if memory:
+            assert model["size"] + kept < 64 * MEBIBYTE
+        else:
+            assert model["context_length"] == 2048  # the trained one
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
