@@ -77,7 +77,7 @@ class OpenAISpeaker:
         self, model: str, texts: Sequence[str], *, dimensions: int | None = None, truncate: bool = False
     ) -> Embeddings:
         """POST /v1/embeddings; `truncate` is arriero's, and sent only where it is asked for."""
-        asked = {"model": model, "input": list(texts), "encoding_format": "float"}
+        asked: dict[str, Any] = {"model": model, "input": list(texts), "encoding_format": "float"}
         extra = {"dimensions": dimensions, "truncate": truncate or None}
         asked |= {name: value for name, value in extra.items() if value is not None}
         body = await self._http.json("POST", "/v1/embeddings", asked)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from arriero.runners.llama_cpp.model import Model
 from arriero.runners.llama_cpp.options import LlamaCppOptions
 from arriero.runners.llama_cpp.vocab import Vocab
-from arriero.runners.llama_cpp.wordpiece import segments
+from arriero.runners.llama_cpp.wordpiece import LONGEST_WORD, segments
 from tests.unit.runners.llama_cpp.tiny_bert import vocabulary, write_bert
 
 IDS = {text: index for index, text in enumerate(vocabulary())}
@@ -59,3 +62,15 @@ def test_tokens_are_berts(vocab: Vocab) -> None:
     assert encode(long) == [CLS, IDS["▁a"], UNK, IDS["▁b"], SEP]
     assert encode(long, add_special=False) == [IDS["▁a"], UNK, IDS["▁b"]]
     assert encode("x" * 100)[1:-1] == [IDS["▁x"], *[IDS["x"]] * 99]
+
+
+@given(text=st.text(st.sampled_from("ab é한京.- \n\u0301\u200b"), max_size=400), strip=st.booleans())
+def test_only_long_words_are_left_out(text: str, strip: bool) -> None:
+    found = segments(text, strip_accents=strip)
+    whole = unicodedata.normalize("NFD", text) if strip else text
+    position = 0
+    for segment in found:
+        position = whole.index(segment, position) + len(segment)
+    longest = max((len(word) for word in whole.split()), default=0)
+    assert len(found) == 1 or longest > LONGEST_WORD
+    assert len(found) > 1 or found == [whole]
