@@ -55,6 +55,10 @@ def main() -> int:
     except OSError as error:
         print(f"cannot write the converted model: {error.strerror or error}", file=sys.stderr)
         return 1
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        # Configurations may hold anything anywhere; what nobody expected there is still the files' fault.
+        print(f"the files do not fit together ({type(error).__name__}: {error})", file=sys.stderr)
+        return 2
     return 0
 
 

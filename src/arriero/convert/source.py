@@ -49,12 +49,12 @@ class Source:
 
     def object(self, name: str) -> dict[str, Any]:
         """The JSON object in a file."""
-        try:
-            found = msgspec.json.decode(self.bytes(name))
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            raise InvalidRequest(f"{name} is not JSON: {error}") from None
-        if not isinstance(found, dict):
-            raise InvalidRequest(f"{name} holds no JSON object")
+        found: dict[str, Any] = self._json(name, dict[str, Any], "object")
+        return found
+
+    def list(self, name: str) -> list[dict[str, Any]]:
+        """The JSON list of objects in a file."""
+        found: list[dict[str, Any]] = self._json(name, list[dict[str, Any]], "list of objects")
         return found
 
     def optional(self, name: str) -> dict[str, Any]:
@@ -67,3 +67,11 @@ class Source:
         if not other or other.startswith("/") or "\\" in other or "\0" in other or any(p in ("", "..") for p in parts):
             raise InvalidRequest(f"{name} names a file outside the model's folder: {other!r}")
         return str(PurePosixPath(name).parent / other)
+
+    def _json(self, name: str, kind: Any, called: str) -> Any:
+        try:
+            return msgspec.json.decode(self.bytes(name), type=kind)
+        except msgspec.ValidationError:
+            raise InvalidRequest(f"{name} holds no JSON {called}") from None
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            raise InvalidRequest(f"{name} is not JSON: {error}") from None

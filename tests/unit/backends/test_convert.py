@@ -44,6 +44,31 @@ def test_progress_and_reasons(folder: Path, tmp_path: Path) -> None:
         convert(conversion(folder, tmp_path / "out.gguf"), lambda done, total: None)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("config.json", '{"architectures": ["Qwen2ForCausalLM"], "num_hidden_layers": 3}', "hidden_size is missing"),
+        ("tokenizer.json", '{"model": {"vocab": {"a": 0}, "merges": [1]}, "added_tokens": 7}', "do not fit together"),
+        (
+            "tokenizer.json",
+            '{"model": {"byte_fallback": true, "vocab": {"a": 0}, "merges": ["a b c"]}}',
+            "'a b c' is no merge of two tokens",
+        ),
+        ("tokenizer.json", '{"model": {"vocab": {"a": -1}, "merges": ["a a"]}}', "a token with the id -1"),
+        ("tokenizer_config.json", '{"added_tokens_decoder": {"x": {"content": "x"}}}', "has no id or content"),
+        ("special_tokens_map.json", "[]", "holds no JSON object"),
+        ("tokenizer.json", "{" * 100_000, "is not JSON"),
+    ],
+)
+def test_files_that_hold_odd_things(name: str, text: str, reason: str, folder: Path, tmp_path: Path) -> None:
+    """They are the files' fault, never a failure of the server."""
+    (folder / name).write_text(text)
+    with pytest.raises(InvalidRequest) as raised:
+        convert(conversion(folder, tmp_path / "out.gguf"), lambda done, total: None)
+    assert reason in raised.value.message
+    assert not (tmp_path / "out.gguf").exists()
+
+
 def test_a_target_that_cannot_be_written(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="No such file or directory"):
         convert(conversion(folder, tmp_path / "nowhere" / "out.gguf"), lambda done, total: None)

@@ -42,7 +42,12 @@ def tokenizer(pattern: str = LLAMA3_PATTERN) -> dict[str, Any]:
             "type": "Sequence",
             "pretokenizers": [split, {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}],
         },
-        "model": {"type": "BPE", "vocab": {text: at for at, text in enumerate(TOKENS[:first])}, "merges": MERGES},
+        "model": {
+            "type": "BPE",
+            "ignore_merges": pattern == LLAMA3_PATTERN,
+            "vocab": {text: at for at, text in enumerate(TOKENS[:first])},
+            "merges": MERGES,
+        },
     }
 
 

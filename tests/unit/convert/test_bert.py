@@ -166,3 +166,23 @@ def test_what_is_not_understood_is_said(change: dict[str, Any], text: str, folde
         convert(files_in(folder), folder.parent / "out.gguf", lambda done, total: None)
     assert raised.value.message == text
     assert not (folder.parent / "out.gguf").exists()
+
+
+def test_modules_behind_the_network_are_not_left_out(folder: Path) -> None:
+    modules = [
+        {"path": "", "type": "a.Transformer"},
+        {"path": "p", "type": "a.Pooling"},
+        {"path": "d", "type": "a.Dense"},
+    ]
+    write_json(folder, "modules.json", modules)
+    with pytest.raises(InvalidRequest, match=r"^modules\.json: Dense is not supported after the network$"):
+        convert(files_in(folder), folder.parent / "out.gguf", lambda done, total: None)
+    write_json(folder, "modules.json", modules[:2])
+    with pytest.raises(InvalidRequest, match=r"^p/config\.json is missing"):
+        convert(files_in(folder), folder.parent / "out.gguf", lambda done, total: None)
+    write_json(folder, "p/config.json", {"pooling_mode_mean_tokens": True, "pooling_mode_max_tokens": True})
+    with pytest.raises(InvalidRequest, match="pooling_mode_mean_tokens with pooling_mode_max_tokens is not supported"):
+        convert(files_in(folder), folder.parent / "out.gguf", lambda done, total: None)
+    write_json(folder, "modules.json", {})
+    with pytest.raises(InvalidRequest, match=r"^modules\.json holds no JSON list of objects$"):
+        convert(files_in(folder), folder.parent / "out.gguf", lambda done, total: None)

@@ -210,3 +210,29 @@ def test_unknown_ways_of_cutting_text_are_refused(tmp_path: Path) -> None:
     write_json(tmp_path / "model", "tokenizer.json", {"model": {"type": "Unigram", "vocab": []}})
     with pytest.raises(InvalidRequest, match="of type Unigram; only BPE"):
         convert(files_in(tmp_path / "model"), tmp_path / "out.gguf", lambda done, total: None)
+
+
+def test_a_word_that_is_a_token(tmp_path: Path) -> None:
+    """Llama 3 takes it as it is; others with the same cuts make it by merges, and llama.cpp has a name for each."""
+    FAMILIES["llama"](tmp_path / "model")
+    made = tokenizer()
+    made["model"]["ignore_merges"] = False
+    write_json(tmp_path / "model", "tokenizer.json", made)
+    convert(files_in(tmp_path / "model"), tmp_path / "out.gguf", lambda done, total: None)
+    with loaded(tmp_path / "out.gguf") as model:
+        assert model.metadata("tokenizer.ggml.pre") == "dbrx"
+    made["normalizer"] = {"type": "Lowercase"}
+    write_json(tmp_path / "model", "tokenizer.json", made)
+    with pytest.raises(InvalidRequest, match="a normalizer of type Lowercase cannot be converted"):
+        convert(files_in(tmp_path / "model"), tmp_path / "out.gguf", lambda done, total: None)
+
+
+def test_tokens_without_a_row(tmp_path: Path) -> None:
+    """Gemma 3's smallest model has a token for images, and no row for it."""
+    FAMILIES["llama"](tmp_path / "model")
+    made = tokenizer()
+    made["added_tokens"].append({"id": int(CONFIG["vocab_size"]), "content": "<image>", "special": True})
+    write_json(tmp_path / "model", "tokenizer.json", made)
+    convert(files_in(tmp_path / "model"), tmp_path / "out.gguf", lambda done, total: None)
+    with loaded(tmp_path / "out.gguf") as model:
+        assert model.n_vocab == CONFIG["vocab_size"]

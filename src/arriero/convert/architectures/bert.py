@@ -10,6 +10,7 @@ from arriero.convert.vocabulary import wordpiece
 from arriero.core.errors import InvalidRequest
 
 _DROPPED = ("pooler.", "cls.", "embeddings.position_ids")
+_WORDS = "embeddings.word_embeddings.weight"
 _OLD_NAMES = {".gamma": ".weight", ".beta": ".bias"}
 
 
@@ -38,7 +39,10 @@ class Bert(Family):
 
     def vocabulary(self) -> None:
         """Write the tokenizer's keys."""
-        wordpiece.write(self.source, self.out, self.config.values)
+        rows = next((one.shape[0] for one in self.weights if self.rename(one.name) == _WORDS and one.shape), None)
+        if rows is None:
+            raise InvalidRequest(f"tensor {_WORDS} is missing")
+        wordpiece.write(self.source, self.out, {**self.config.values, "vocab_size": rows})
 
     def rename(self, name: str) -> str | None:
         """Without the prefix that the task classes give, with today's names of the norms."""
@@ -53,11 +57,11 @@ def pooling(source: Source) -> gguf.PoolingType:
     """How the tokens' vectors become one: what sentence-transformers' folder says, else their mean."""
     folder = "1_Pooling"
     if "modules.json" in source:
-        import msgspec
-
-        modules = msgspec.json.decode(source.bytes("modules.json"))
-        named = [str(one.get("path")) for one in modules if str(one.get("type")).endswith("Pooling")]
-        folder = named[0] if named else ""
+        modules = source.list("modules.json")
+        kinds = {str(one.get("type")).rpartition(".")[2]: str(one.get("path")) for one in modules}
+        if unknown := kinds.keys() - {"Transformer", "Pooling", "Normalize"}:
+            raise InvalidRequest(f"modules.json: {sorted(unknown)[0]} is not supported after the network")
+        folder = kinds.get("Pooling", "")
     said = source.optional(f"{folder}/config.json") if folder else {}
     if folder and not said and "modules.json" in source:
         raise InvalidRequest(f"{folder}/config.json is missing: it says how the tokens' vectors are pooled")

@@ -18,6 +18,9 @@ def write(source: Source, out: Output, config: dict[str, Any]) -> None:
     """Write the vocabulary, its merges and its special tokens."""
     tokenizer = source.object("tokenizer.json")
     model = tokenizer["model"]
+    normalizer = (tokenizer.get("normalizer") or {}).get("type", "NFC")
+    if normalizer != "NFC":  # which llama.cpp leaves out, as texts have it already
+        raise InvalidRequest(f"tokenizer.json: a normalizer of type {normalizer} cannot be converted")
     tokens = Tokens()
     for text, at in model["vocab"].items():
         tokens.put(at, text)

@@ -44,7 +44,10 @@ def name_of(tokenizer: dict[str, Any]) -> str:
     patterns = tuple(_patterns(tokenizer.get("pre_tokenizer")))
     if patterns not in _NAMES:
         raise InvalidRequest(f"tokenizer.json cuts text in a way that llama.cpp does not know: {list(patterns)}")
-    return _NAMES[patterns]
+    name = _NAMES[patterns]
+    if name == "llama-bpe" and not (tokenizer.get("model") or {}).get("ignore_merges"):
+        return "dbrx"  # the same cuts; a word that is a token is still made by merges
+    return name
 
 
 def _patterns(step: Any) -> list[str]:

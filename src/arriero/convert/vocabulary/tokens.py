@@ -61,26 +61,11 @@ def token_text(value: Any) -> str | None:
 
 
 def size_of(config: dict[str, Any], tokens: Tokens) -> None:
-    """Bring the list to the model's vocab_size; InvalidRequest if it has fewer rows than there are tokens."""
-    size = config.get("vocab_size")
-    if isinstance(size, int) and not isinstance(size, bool):
-        if size > MAX_TOKENS:
-            raise InvalidRequest(f"vocab_size is {size}")
-        tokens.grow(size)
-
-
-def added(tokenizer: dict[str, Any]) -> list[tuple[int, str, bool]]:
-    """Id, text and whether it is a control token, of tokenizer.json's added tokens."""
-    found = []
-    for entry in tokenizer.get("added_tokens") or []:
-        if (
-            not isinstance(entry, dict)
-            or not isinstance(entry.get("id"), int)
-            or not isinstance(entry.get("content"), str)
-        ):
-            raise InvalidRequest("tokenizer.json: an added token has no id or content")
-        found.append((entry["id"], entry["content"], bool(entry.get("special"))))
-    return found
+    """Bring the list to the embedding's rows (`vocab_size`): tokens that have none are no input of this model."""
+    size = int(config["vocab_size"])
+    tokens.grow(size)
+    for each in (tokens.texts, tokens.types, tokens.scores):
+        del each[size:]
 
 
 def chat_template(source: Source) -> str | None:

@@ -6,7 +6,8 @@ from typing import Any
 
 from arriero.convert.output import Output
 from arriero.convert.source import Source
-from arriero.convert.vocabulary.tokens import Tokens, Type, added, size_of, token_text
+from arriero.convert.vocabulary.special import added_tokens
+from arriero.convert.vocabulary.tokens import Tokens, Type, size_of, token_text
 from arriero.core.errors import InvalidRequest
 
 SPECIAL = {"cls": "[CLS]", "sep": "[SEP]", "unk": "[UNK]", "pad": "[PAD]", "mask": "[MASK]"}
@@ -20,8 +21,7 @@ def write(source: Source, out: Output, config: dict[str, Any]) -> None:
     special = {kind: token_text(texts.get(f"{kind}_token")) or text for kind, text in SPECIAL.items()}
     normalizer: dict[str, Any] = {}
     if "tokenizer.json" in source:
-        tokenizer = source.object("tokenizer.json")
-        vocab, controls, normalizer = _from_json(tokenizer)
+        vocab, controls, normalizer = _from_json(source)
     elif "vocab.txt" in source:
         lines = source.text("vocab.txt").split("\n")
         vocab, controls = {line: at for at, line in enumerate(lines) if line or at < len(lines) - 1}, set()
@@ -49,7 +49,8 @@ def write(source: Source, out: Output, config: dict[str, Any]) -> None:
     out.keys.add_bool("tokenizer.ggml.normalizer.strip_accents", bool(lower if strip is None else strip))
 
 
-def _from_json(tokenizer: dict[str, Any]) -> tuple[dict[str, int], set[str], dict[str, Any]]:
+def _from_json(source: Source) -> tuple[dict[str, int], set[str], dict[str, Any]]:
+    tokenizer = source.object("tokenizer.json")
     model = tokenizer.get("model") or {}
     if model.get("type", "WordPiece") != "WordPiece" or not isinstance(model.get("vocab"), dict):
         raise InvalidRequest(f"tokenizer.json holds a {model.get('type')} tokenizer, where WordPiece is expected")
@@ -60,8 +61,8 @@ def _from_json(tokenizer: dict[str, Any]) -> tuple[dict[str, int], set[str], dic
         raise InvalidRequest(f"tokenizer.json: a normalizer of type {normalizer['type']} cannot be converted")
     vocab: dict[str, int] = dict(model["vocab"])
     controls = set()
-    for at, text, special in added(tokenizer):
+    for at, (text, control) in added_tokens(source).items():
         vocab[text] = at
-        if special:
+        if control:
             controls.add(text)
     return vocab, controls, normalizer

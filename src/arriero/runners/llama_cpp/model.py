@@ -40,6 +40,7 @@ class Model:
         if not self.layers_total:
             self.layers_total = lib.llama_model_n_layer(self.handle) + 1
         self.vocab = Vocab(self.handle)
+        self._adapter_bytes = 0
         self._adapters = [self._adapter(Path(adapter)) for adapter in options.adapters]
 
     @property
@@ -70,7 +71,7 @@ class Model:
             n_vocab=self.vocab.n_vocab,
             n_head=lib.llama_model_n_head(self.handle),
             kv_bytes_per_token=self._kv_bytes_per_token(),
-            weights=self.size,
+            weights=self.size + self._adapter_bytes,
             free_memory=psutil.virtual_memory().available,
             threads=default_threads(),
             gpu=self.layers_gpu > 0,
@@ -111,6 +112,7 @@ class Model:
             reason = log_tail.errors() or "llama.cpp gives no reason"
             self.close()
             raise ModelLoadError(f"the adapter cannot be loaded: {reason}")
+        self._adapter_bytes += path.stat().st_size
         return handle
 
     def _kv_bytes_per_token(self) -> int:
