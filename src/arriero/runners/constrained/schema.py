@@ -12,7 +12,11 @@ _LISTS = frozenset({"allOf", "anyOf", "oneOf", "prefixItems", "items"})
 _MAPS = frozenset({"$defs", "definitions", "dependentSchemas", "patternProperties", "properties"})
 # An object that another schema has a say in must stay open.
 _OPENERS = frozenset({"$ref", "additionalProperties", "allOf", "anyOf", "if", "oneOf", "patternProperties"})
+# An integer that is bounded already on a side, or by more than its size.
+_BOUNDERS = frozenset({"$ref", "allOf", "anyOf", "const", "enum", "exclusiveMaximum", "exclusiveMinimum", "maximum"})
+_BOUNDERS |= {"minimum", "multipleOf", "oneOf"}
 _SMALL = 1e-9
+_HUGE = 10**18  # fits into 64 bits, and is exact as a double, which llguidance keeps bounds as
 _REFERENCES = 16  # followed one behind the other at most
 
 Visit = Callable[[dict[str, Any]], dict[str, Any]]
@@ -36,13 +40,15 @@ def plain(schema: Any) -> Any:
 
 
 def closed(schema: Any) -> Any:
-    """Have objects with `properties` hold no others, where nothing is said about those.
+    """Have objects with `properties` hold no others, where nothing is said about those, and integers fit into 64 bits.
 
-    A model that may write any further key writes some. What matches the closed schema matches the client's, too; the
-    reverse is not so, and a closed schema may be one that nothing matches.
+    A model that may write any further key writes some, and a small one may write digits for ever. What matches the
+    closed schema matches the client's, too; the reverse is not so, and a closed schema may be one that nothing matches.
     """
 
     def visit(one: dict[str, Any]) -> dict[str, Any]:
+        if one.get("type") == "integer":
+            return one if _BOUNDERS.intersection(one) else {"minimum": -_HUGE, "maximum": _HUGE, **one}
         properties, required = one.get("properties"), one.get("required", [])
         if not isinstance(properties, dict) or not properties or not _OPENERS.isdisjoint(one):
             return one

@@ -81,8 +81,15 @@ def test_references_are_followed() -> None:
         ({"properties": {}}, False),
     ],
 )
-def test_closed(schema: dict[str, Any], shut: bool) -> None:
+def test_closed_objects(schema: dict[str, Any], shut: bool) -> None:
     assert (closed(schema).get("additionalProperties") is False) is shut
     assert closed({"items": schema})["items"] == closed(schema)
     assert closed({"const": schema}) == {"const": schema}
     assert closed({"properties": {"properties": schema}})["properties"]["properties"] == closed(schema)
+
+
+def test_closed_integers() -> None:
+    bounded = {"type": "integer", "minimum": -(10**18), "maximum": 10**18}
+    assert closed({"items": {"type": "integer"}}) == {"items": bounded}
+    for schema in ({"type": "integer", "minimum": 0}, {"type": "integer", "enum": [2**70]}, {"type": "number"}):
+        assert closed(schema) == schema
