@@ -1,0 +1,110 @@
+"""`arriero eval tools`: how well a served model calls tools, on any server with OpenAI's chat route."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from arriero.client.tool_scores import Case, Said, Score, Summary
+
+app = typer.Typer(help="Score served models.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def evaluate() -> None:
+    """Score served models."""
+
+
+@app.command("tools", help="Score a model's tool calls.")
+def tools(
+    model: Annotated[str, typer.Argument(help="The model's name.")],
+    url: Annotated[str, typer.Option("--url", help="Another server than OLLAMA_HOST's, without /v1.")] = "",
+    kind: Annotated[str, typer.Option("--kind", help="Only cases of this kind.")] = "",
+    least: Annotated[float, typer.Option("--least", help="Fail below this share of right answers, 0 to 1.")] = 0.0,
+    temperature: Annotated[float, typer.Option("--temperature", help="How tokens are drawn.")] = 0.0,
+    seed: Annotated[int, typer.Option("--seed", help="The seed of every case.")] = 0,
+    max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Tokens of one answer.")] = 1024,
+    concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="Cases at a time.")] = 4,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print every case that is not right.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
+) -> None:
+    """Ask the model every case and print how many calls were valid, right, repaired and lost."""
+    import asyncio
+
+    import msgspec
+
+    from arriero.cli.failures import CommandFailed
+    from arriero.cli.server import connected
+    from arriero.client.address import key_from_environment, parse
+    from arriero.client.http import Http
+    from arriero.client.tool_eval import evaluate as ask
+    from arriero.client.tool_scores import load_cases, summaries
+    from arriero.config import Address
+
+    cases = load_cases()
+    chosen = [case for case in cases.cases if kind in ("", case.kind)]
+    if not chosen:
+        kinds = ", ".join(dict.fromkeys(case.kind for case in cases.cases))
+        raise CommandFailed(f"there are no cases of the kind {kind!r}; there are: {kinds}")
+
+    async def work(address: Address) -> list[Score]:
+        http = Http(address, api_key=key_from_environment())
+        try:
+            return await ask(
+                http,
+                model,
+                cases,
+                chosen,
+                temperature=temperature,
+                seed=seed,
+                max_tokens=max_tokens,
+                concurrency=concurrency,
+                on_score=_tell if verbose else _keep_quiet,
+            )
+        finally:
+            await http.close()
+
+    if url:
+        scores = asyncio.run(work(parse(url)))
+    else:
+        with connected() as client:
+            scores = asyncio.run(work(client.address))
+    told = summaries(scores)
+    if as_json:
+        print(msgspec.json.encode({"model": model, "summary": told, "cases": scores}).decode())
+    else:
+        sys.stdout.write(shown(told))
+    whole = told[-1]
+    if whole.failed:
+        reason = next(one.error for one in scores if one.error)
+        raise CommandFailed(f"{whole.failed} of {whole.cases} requests failed, the first with: {reason}")
+    if whole.right < least * whole.cases:
+        raise CommandFailed(f"{whole.right} of {whole.cases} answers are right, less than {least:g} of them")
+
+
+def shown(told: list[Summary]) -> str:
+    """The summaries as a table."""
+    from arriero.cli.tables import table
+
+    rows: list[tuple[str, ...]] = [("KIND", "CASES", "VALID", "RIGHT TOOL", "RIGHT", "REPAIRED", "LOST")]
+    rows += [
+        (one.kind, *(str(count) for count in (one.cases, one.valid, one.tool, one.right, one.repaired, one.lost)))
+        for one in told
+    ]
+    return table(rows)
+
+
+def _tell(case: Case, said: Said, score: Score) -> None:
+    if not score.right:
+        said_calls = " ".join(f"{name}({arguments})" for name, arguments in said.calls)
+        wanted = " ".join(f"{call.name}({call.arguments})" for call in case.calls) or "no call"
+        print(
+            f"{case.id}: {case.question}\n  wanted {wanted}\n  got    {said_calls or said.error or said.text[:200]!r}"
+        )
+
+
+def _keep_quiet(case: Case, said: Said, score: Score) -> None:
+    """Nothing is told of single cases."""
