@@ -47,9 +47,9 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _spelled_out(arguments: Sequence[str]) -> list[str]:
-    """Give `--think` its value where it stands alone, as Ollama allows: no option parser has optional values."""
+    """Give these options their value where they stand alone, as Ollama allows: no option parser has optional values."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     return [
-        "--think=true" if argument == "--think" and place < end else argument
+        f"{argument}=true" if argument in ("--think", "--truncate") and place < end else argument
         for place, argument in enumerate(arguments)
     ]

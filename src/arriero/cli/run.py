@@ -29,12 +29,22 @@ def run(
     hidethinking: Annotated[bool, typer.Option("--hidethinking", help="Do not print the thinking.")] = False,
     system: Annotated[str | None, typer.Option("--system", help="The system prompt.")] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Pull over plain HTTP, if pulled.")] = False,
+    truncate: Annotated[
+        str | None, typer.Option("--truncate", metavar="[BOOL]", help="Embedding models: cut a text that is too long.")
+    ] = None,
+    dimensions: Annotated[
+        int | None, typer.Option("--dimensions", help="Embedding models: print the first so many numbers.")
+    ] = None,
 ) -> None:
-    """Answer PROMPT, after what is piped in; without either, chat in the terminal. Pulls a model that is not there."""
+    """Answer PROMPT, after what is piped in; without either, chat in the terminal. Pulls a model that is not there.
+
+    Of an embedding model it prints the text's vector.
+    """
     from arriero.cli.server import connected
     from arriero.cli.settings import Settings, read_think
     from arriero.cli.transfer import pull_absent
-    from arriero.core.errors import ModelNotFound
+    from arriero.cli.vectors import embeds, needs_text, print_vector, read_truncate
+    from arriero.core.errors import InvalidRequest, ModelNotFound
 
     settings = Settings(
         model=model,
@@ -46,25 +56,38 @@ def run(
         word_wrap=not nowordwrap,
         hide_thinking=hidethinking,
     )
+    cut = read_truncate(truncate)
     question = " ".join(prompt or ())
     piped = "" if sys.stdin.isatty() else sys.stdin.read()
     if piped.strip():
         question = f"{piped.rstrip()}\n\n{question}" if question else piped.rstrip()
     with connected() as client:
-        if question:
+
+        def answer() -> None:
             try:
                 _once(client, settings, question)
-            except ModelNotFound:  # then nothing was printed
+            except InvalidRequest:  # then nothing was printed
+                if not embeds(client, model):
+                    raise
+                print_vector(client, model, question, truncate=cut, dimensions=dimensions)
+
+        if question:
+            try:
+                answer()
+            except ModelNotFound:
                 if not pull_absent(client, model, insecure=insecure):
                     raise
-                _once(client, settings, question)
+                answer()
         elif sys.stdin.isatty():
             from arriero.cli.chat import chat
 
             try:
-                client.show(model)
+                for_vectors = embeds(client, model)
             except ModelNotFound:
                 pull_absent(client, model, insecure=insecure)
+                for_vectors = embeds(client, model)
+            if for_vectors:
+                raise needs_text(model)
             chat(client, settings)
         else:
             from arriero.cli.failures import CommandFailed

@@ -144,3 +144,34 @@ def test_a_chat_pulls_an_unknown_model_first(arriero: Arriero, ollama: Ollama) -
     assert ran.status == 1
     assert failure in ran.err
     assert [one.path for one in server.asked][-2:] == ["/api/show", "/api/pull"]
+
+
+EMBEDDER = {
+    "/api/generate": document({"error": '"e" does not support generate'}, 400),
+    "/api/show": document({"capabilities": ["embedding"]}),
+    "/api/embed": document({"model": "e", "embeddings": [[0.5, -1.0]]}),
+}
+
+
+def test_an_embedding_model_prints_a_vector(arriero: Arriero, ollama: Ollama) -> None:
+    server = ollama(EMBEDDER)
+    assert arriero("run", "e", "Hi", "there") == (0, "[0.5,-1.0]\n", "")
+    assert server.asked[-1].body == {"model": "e", "input": ["Hi there"], "truncate": True}
+    arriero("run", "e", "--truncate=false", "--dimensions", "2", stdin="piped\n")
+    assert server.asked[-1].body == {"model": "e", "input": ["piped"], "truncate": False, "dimensions": 2}
+    arriero("run", "e", "--truncate", "Hi")
+    assert server.asked[-1].body["truncate"] is True
+    ran = arriero("run", "e", "--truncate=maybe", "Hi")
+    assert ran == (1, "", "Error: truncate must be true or false, not 'maybe'\n")
+
+
+def test_an_embedding_model_needs_a_text(arriero: Arriero, ollama: Ollama) -> None:
+    ollama(EMBEDDER)
+    told = 'Error: embedding models require input text. Usage: arriero run e "your text here"\n'
+    assert arriero("run", "e") == (1, "", told)
+
+
+def test_another_refusal_stays_what_it_is(arriero: Arriero, ollama: Ollama) -> None:
+    refused = document({"error": '"m" does not support thinking'}, 400)
+    ollama({"/api/generate": refused, "/api/show": document({"capabilities": ["completion"]})})
+    assert arriero("run", "m", "Hi") == (1, "", 'Error: "m" does not support thinking\n')
