@@ -14,7 +14,8 @@ from starlette.types import ASGIApp
 from arriero.config import Config
 from arriero.observe.logs import set_up_logging
 from arriero.observe.metrics import Metrics
-from arriero.server.asgi import create_app
+from arriero.server.asgi import create_app, inner_app
+from arriero.server.in_process import caller
 from arriero.server.run import run_server
 from arriero.service.service import Service
 from arriero.service.templates import choose_template
@@ -40,6 +41,7 @@ def build(config: Config) -> tuple[ASGIApp, Service]:
     others: list[InPlace] = [*map(HuggingFaceCache, config.huggingface), *map(LmStudioFolder, config.lmstudio)]
     catalog = Catalog(config.models, config.folders, stores.folders, refine, others)
     service = Service(catalog, config.service, metrics, stores)
+    service.batches.connect(caller(inner_app(service, config.server, metrics)))
     return create_app(service, config.server, metrics), service
 
 
@@ -69,6 +71,7 @@ async def serve(config: Config, listener: socket.socket) -> None:
     app, service = build(config)
     host, port = listener.getsockname()[:2]
     log.info("listening on http://%s:%s", f"[{host}]" if ":" in host else host, port)
+    await service.batches.resume()
     try:
         await run_server(app, config.server, listener, service.close)
     finally:

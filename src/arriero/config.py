@@ -309,6 +309,7 @@ def load_config(
             registry=_registry(environ),
             tool_repair=_tool_repair(environ),
             tool_dedupe=truthy(environ, "ARRIERO_TOOL_DEDUPE", True),
+            batches=home / "batches",
             responses=home / "responses.sqlite" if truthy(environ, "ARRIERO_STORE_RESPONSES", True) else None,
         ),
         models=_models(models, content.get("models", {}), path.parent),

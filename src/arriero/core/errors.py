@@ -10,6 +10,7 @@ ArrieroError                internal           a bug, or nothing better is known
 │  └─ PreviousResponseNotFound previous_response_not_found  the response to go on from is not kept (any more)
 ├─ NotImplementedYet        not_implemented    a known field or route that arriero does not have yet
 ├─ ModelNotFound            model_not_found
+├─ StoredNotFound     stored_not_found   no uploaded file or batch of that id is here
 ├─ ResponseNotFound   response_not_found no response of that id is kept
 ├─ BlobNotFound             blob_not_found     no blob of that digest is in the store
 ├─ StoreError               store_failed       the store cannot be read or written: full disk, no rights, wrong bytes
@@ -104,6 +105,12 @@ class ModelNotFound(ArrieroError):
     """No model of that name is known; details: `model`."""
 
     code = "model_not_found"
+
+
+class StoredNotFound(ArrieroError):
+    """No uploaded file or batch of that id is here."""
+
+    code = "stored_not_found"
 
 
 class ResponseNotFound(ArrieroError):

@@ -18,7 +18,7 @@ DONE = b"data: [DONE]\n\n"
 _INVALID = frozenset(
     [
         *("invalid_request", "invalid_option", "context_length_exceeded", "unsupported", "template_error"),
-        *("unauthorized", "previous_response_not_found", "response_not_found"),
+        *("unauthorized", "previous_response_not_found", "response_not_found", "stored_not_found"),
     ]
 )
 

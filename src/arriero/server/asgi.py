@@ -18,6 +18,7 @@ from arriero.server.middleware.request_id import RequestId
 from arriero.server.options import ServerOptions
 from arriero.server.routes import Context
 from arriero.server.routes_anthropic import AnthropicRoutes, by_header
+from arriero.server.routes_batches import BatchRoutes
 from arriero.server.routes_embed import EmbedRoutes
 from arriero.server.routes_health import HealthRoutes
 from arriero.server.routes_library import LibraryRoutes
@@ -35,7 +36,7 @@ def routes(context: Context) -> list[Route]:
     ollama, openai, health = OllamaRoutes(context), OpenAIRoutes(context), HealthRoutes(context)
     library, transfer = LibraryRoutes(context), TransferRoutes(context)
     embed, rank = EmbedRoutes(context), RankRoutes(context)
-    responses = ResponsesRoutes(context)
+    responses, batches = ResponsesRoutes(context), BatchRoutes(context)
     anthropic, tokens = AnthropicRoutes(context), TokenRoutes(context)
     return [
         Route("/", ollama.root, methods=["GET"]),
@@ -65,6 +66,15 @@ def routes(context: Context) -> list[Route]:
         Route("/v1/responses/{id}", responses.delete, methods=["DELETE"]),
         Route("/v1/responses/{id}/cancel", responses.cancel, methods=["POST"]),
         Route("/v1/responses/{id}/input_items", responses.input_items, methods=["GET"]),
+        Route("/v1/files", batches.upload, methods=["POST"]),
+        Route("/v1/files", batches.files, methods=["GET"]),
+        Route("/v1/files/{id}", batches.file, methods=["GET"]),
+        Route("/v1/files/{id}", batches.delete, methods=["DELETE"]),
+        Route("/v1/files/{id}/content", batches.content, methods=["GET"]),
+        Route("/v1/batches", batches.create, methods=["POST"]),
+        Route("/v1/batches", batches.batches, methods=["GET"]),
+        Route("/v1/batches/{id}", batches.batch, methods=["GET"]),
+        Route("/v1/batches/{id}/cancel", batches.cancel, methods=["POST"]),
         Route("/v1/messages", anthropic.messages, methods=["POST"]),
         Route("/v1/messages/count_tokens", anthropic.count_tokens, methods=["POST"]),
         Route("/v1/embeddings", embed.openai, methods=["POST"]),
@@ -80,10 +90,19 @@ def routes(context: Context) -> list[Route]:
     ]
 
 
+def _router(service: Service, options: ServerOptions, metrics: HttpMetrics | None) -> ASGIApp:
+    context = Context(service, __version__, metrics, options.unknown_fields, options.strip_client_headers)
+    return Router(routes(context), redirect_slashes=False, default=_not_found)
+
+
+def inner_app(service: Service, options: ServerOptions, metrics: HttpMetrics | None = None) -> ASGIApp:
+    """Return the application for requests of the server's own: no key, no origin, no log of theirs."""
+    return CatchAll(_router(service, options, metrics), metrics)
+
+
 def create_app(service: Service, options: ServerOptions, metrics: HttpMetrics | None = None) -> ASGIApp:
     """Return the application. `metrics` counts HTTP requests; the service renders what it counted."""
-    context = Context(service, __version__, metrics, options.unknown_fields, options.strip_client_headers)
-    app: ASGIApp = Router(routes(context), redirect_slashes=False, default=_not_found)
+    app = _router(service, options, metrics)
     # From the inside out: what comes later sees a request earlier.
     app = BodyLimit(app, options.max_body)
     app = Auth(app, options.api_keys)

@@ -13,6 +13,7 @@ from arriero.core.ranking import Ranked, RankRequest
 from arriero.core.request import Choices, GenerateRequest, LoadOptions
 from arriero.core.responses import SavedResponse
 from arriero.core.tokenizer import Tokenized
+from arriero.service.batches import Batches
 
 
 class Answering(Protocol):
@@ -48,6 +49,10 @@ class Service(Answering, Protocol):
 
     async def detokenize(self, request: GenerateRequest) -> str:
         """The text of a request's `prompt_tokens`."""
+
+    @property
+    def batches(self) -> Batches:
+        """Uploaded files, and batches of requests."""
 
     def models(self) -> list[ModelSpec]:
         """All known models, newest first."""

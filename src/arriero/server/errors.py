@@ -26,6 +26,7 @@ STATUS: Mapping[str, int] = {
     "model_not_found": 404,
     "blob_not_found": 404,
     "response_not_found": 404,
+    "stored_not_found": 404,
     "cancelled": 499,  # nginx's "client closed request", which Ollama answers too
     "internal": 500,
     "model_load_failed": 500,

@@ -11,8 +11,6 @@ from arriero.server.errors import api_of, error_response
 MISSING: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("/v1/responses/compact", ("POST",)),
     ("/v1/conversations", ("POST",)),
-    ("/v1/files", ("GET", "POST")),
-    ("/v1/batches", ("GET", "POST")),
     ("/v1/audio/transcriptions", ("POST",)),
     ("/v1/messages/batches", ("GET", "POST")),
 )

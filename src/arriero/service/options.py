@@ -30,6 +30,7 @@ class ServiceOptions:
     tool_repair: what is done with broken tool calls: off, warn, retry or reject.
     tool_dedupe: whether a call that an answer has made already is left out.
     responses: the file that keeps responses of OpenAI's Responses API; None keeps none (ARRIERO_STORE_RESPONSES).
+    batches: the folder of uploaded files and batches; None refuses them.
     max_responses: how many of them are kept; the least recently used go first.
     max_responses_bytes: bytes that they may have in all.
     """
@@ -47,5 +48,6 @@ class ServiceOptions:
     tool_repair: str = "warn"
     tool_dedupe: bool = True
     responses: Path | None = None
+    batches: Path | None = None
     max_responses: int = 10_000
     max_responses_bytes: int = 256 * 1024 * 1024

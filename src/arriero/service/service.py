@@ -19,6 +19,7 @@ from arriero.core.responses import SavedResponse
 from arriero.core.tokenizer import Tokenized
 from arriero.observe.metrics import Metrics
 from arriero.service.admission import Admission
+from arriero.service.batches import Batches
 from arriero.service.choices import run_choices
 from arriero.service.embed import Embeddings
 from arriero.service.generate import Generator
@@ -29,6 +30,7 @@ from arriero.service.options import ServiceOptions
 from arriero.service.responses import Responses
 from arriero.service.templates import check_template
 from arriero.service.tokens import Tokens
+from arriero.store.batches import BatchStore
 from arriero.store.catalog import Catalog
 from arriero.store.describe import shown
 from arriero.store.names import parse_name
@@ -65,6 +67,7 @@ class Service:
             catalog, self._stores, self._lifecycle.unload, check_template, lambda model: self.pull(model, False)
         )
         self._responses = Responses(options.responses, options.max_responses, options.max_responses_bytes)
+        self.batches = Batches(BatchStore(options.batches))
         self._transfers: Transfers | None = None
         self._closed = False
 
@@ -193,6 +196,7 @@ class Service:
     async def close(self) -> None:
         """End every worker."""
         self._closed = True
+        await self.batches.close()
         if self._transfers is not None:
             await self._transfers.close()
         await self._lifecycle.close()

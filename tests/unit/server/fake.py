@@ -13,7 +13,9 @@ from arriero.core.model import ModelDetails, ModelSpec, RunningModel, ShownModel
 from arriero.core.request import Choices, GenerateRequest, LoadOptions
 from arriero.core.responses import SavedResponse
 from arriero.core.tokenizer import Tokenized
+from arriero.service.batches import Batches
 from arriero.service.choices import run_choices
+from arriero.store.batches import BatchStore
 from arriero.store.blobs import parse_digest
 
 USAGE = Usage(prompt_tokens=12, cached_tokens=4, completion_tokens=2, total_ns=100, prefill_ns=30, decode_ns=40)
@@ -53,6 +55,7 @@ class FakeService:
         self.closed = asyncio.Event()
         self.endings: list[str] = []
         self.is_ready = True
+        self.batches = Batches(BatchStore(None))
         self.responses: dict[str, SavedResponse] = {}
         self.reports: Sequence[Progress | BaseException] = (Progress(status="success"),)
         self.created: list[CreateRequest] = []

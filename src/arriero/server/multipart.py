@@ -1,0 +1,45 @@
+"""Forms with files in them (multipart/form-data, RFC 7578), read from a whole body. Small, and strict."""
+
+from __future__ import annotations
+
+import re
+from email.message import Message
+
+from arriero.core.errors import InvalidRequest
+
+_MOST_PARTS = 16
+_LONGEST_HEAD = 4096
+_PARAMETER = re.compile(r';\s*(name|filename)="((?:[^"\\]|\\.)*)"')
+
+
+def read_form(content_type: str, body: bytes) -> dict[str, tuple[str | None, bytes]]:
+    """Return each part's file name (None for a plain value) and content, by the part's name. InvalidRequest."""
+    header = Message()
+    header["content-type"] = content_type
+    boundary = header.get_boundary()
+    if header.get_content_type() != "multipart/form-data" or not boundary or len(boundary) > 200:
+        raise InvalidRequest("the body must be multipart/form-data")
+    mark = b"\r\n--" + boundary.encode("latin-1", "replace")
+    pieces = (b"\r\n" + body).split(mark)
+    if len(pieces) < 2 or not pieces[-1].startswith(b"--") or pieces[0].strip():
+        raise InvalidRequest("the form is not whole")
+    if len(pieces) - 2 > _MOST_PARTS:
+        raise InvalidRequest(f"a form has at most {_MOST_PARTS} parts")
+    parts: dict[str, tuple[str | None, bytes]] = {}
+    for piece in pieces[1:-1]:
+        head, gap, content = piece.partition(b"\r\n\r\n")
+        if not gap or len(head) > _LONGEST_HEAD:
+            raise InvalidRequest("a part of the form has no head")
+        name, filename = _disposition(head)
+        parts[name] = (filename, content)
+    return parts
+
+
+def _disposition(head: bytes) -> tuple[str, str | None]:
+    for line in head.decode("utf-8", "replace").split("\r\n"):
+        name, _, value = line.partition(":")
+        if name.strip().lower() == "content-disposition":
+            found = {key: re.sub(r"\\(.)", r"\1", text) for key, text in _PARAMETER.findall(value)}
+            if "name" in found:
+                return found["name"], found.get("filename")
+    raise InvalidRequest("a part of the form has no name")

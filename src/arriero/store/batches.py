@@ -1,0 +1,162 @@
+"""Uploaded files, batches and what they have written so far, in one private folder. Blocking.
+
+A result is a line appended to the batch's own file, so that a batch that was broken off goes on behind its last whole
+line; when the batch ends, the file is published under an id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from arriero.core.batches import Batch, StoredFile
+from arriero.core.errors import StoreError
+from arriero.store.durable import told
+
+Results = Literal["output", "error"]
+_ID = re.compile(r"(file|batch)-[0-9a-f]{24}\Z")
+_T = TypeVar("_T")
+
+
+class BatchStore:
+    """Everything below `folder`, mode 0700; made when it is first written to. StoreError when the disk fails.
+
+    Without a folder nothing is here, and nothing can be kept.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+
+    def add_file(self, data: bytes, filename: str, purpose: str) -> StoredFile:
+        """Keep a file."""
+        with told("store the file"):
+            file_id = _new("file")
+            temporary = self._path(f"{file_id}.new")
+            _write(temporary, data)
+            return self._publish(temporary, file_id, filename, purpose)
+
+    def files(self) -> list[StoredFile]:
+        """All files, the newest first."""
+        return self._all("file", StoredFile)
+
+    def file(self, file_id: str) -> StoredFile | None:
+        """The file of that id."""
+        return self._one(file_id, "file", StoredFile)
+
+    def read(self, file_id: str) -> bytes | None:
+        """A file's content."""
+        if self.file(file_id) is None:
+            return None
+        with told("read the file"), contextlib.suppress(FileNotFoundError):
+            return self._path(file_id).read_bytes()
+        return None
+
+    def delete_file(self, file_id: str) -> bool:
+        """Remove a file; False if it was not here."""
+        if self.file(file_id) is None:
+            return False
+        with told("remove the file"):
+            self._path(f"{file_id}.json").unlink(missing_ok=True)
+            self._path(file_id).unlink(missing_ok=True)
+        return True
+
+    def new_batch_id(self) -> str:
+        """Return an id that no batch has."""
+        return _new("batch")
+
+    def batches(self) -> list[Batch]:
+        """All batches, the newest first."""
+        return self._all("batch", Batch)
+
+    def batch(self, batch_id: str) -> Batch | None:
+        """The batch of that id."""
+        return self._one(batch_id, "batch", Batch)
+
+    def put(self, batch: Batch) -> None:
+        """Keep how far a batch is."""
+        with told("store the batch"):
+            temporary = self._path(f"{batch.id}.new")
+            _write(temporary, msgspec.json.encode(batch))
+            os.replace(temporary, self._path(f"{batch.id}.json"))
+
+    def append(self, batch_id: str, kind: Results, line: bytes) -> None:
+        """Add a result."""
+        with told("store a result"):
+            _write(self._path(f"{batch_id}.{kind}"), line + b"\n", more=True)
+
+    def results(self, batch_id: str, kind: Results) -> list[dict[str, Any]]:
+        """The results so far; a last line that was broken off is cut away."""
+        path = self._path(f"{batch_id}.{kind}")
+        with told("read results"):
+            data = path.read_bytes() if path.exists() else b""
+            whole = data[: data.rfind(b"\n") + 1]
+            if len(whole) < len(data):
+                os.truncate(path, len(whole))
+        return [msgspec.json.decode(line) for line in whole.splitlines()]
+
+    def new_file_id(self, batch_id: str, kind: Results) -> str | None:
+        """Return an id for the file of a batch's results; None where there are none."""
+        return _new("file") if self._path(f"{batch_id}.{kind}").exists() else None
+
+    def publish(self, batch_id: str, kind: Results, file_id: str) -> None:
+        """Make the file `file_id` of a batch's results, unless that was done before."""
+        path = self._path(f"{batch_id}.{kind}")
+        with told("store the results"):
+            if path.exists():
+                self._publish(path, file_id, f"{batch_id}_{kind}.jsonl", "batch_output")
+
+    def _publish(self, path: Path, file_id: str, filename: str, purpose: str) -> StoredFile:
+        stored = StoredFile(
+            id=file_id,
+            filename=filename,
+            purpose=purpose,
+            size=path.stat().st_size,
+            created_at=int(time.time()),
+        )
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        _write(self._path(f"{stored.id}.json"), msgspec.json.encode(stored))
+        os.replace(path, self._path(stored.id))
+        return stored
+
+    def _path(self, name: str) -> Path:
+        if self._folder is None:
+            raise StoreError("this server has no folder for files and batches")
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self._folder / name
+
+    def _one(self, name: str, kind: str, type_: type[_T]) -> _T | None:
+        if self._folder is None or not _ID.match(name) or not name.startswith(f"{kind}-"):
+            return None
+        with told(f"read the {kind}"), contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
+            return msgspec.json.decode((self._folder / f"{name}.json").read_bytes(), type=type_)
+        return None
+
+    def _all(self, kind: str, type_: type[_T]) -> list[_T]:
+        with told(f"list the {kind}s"):
+            found = [self._one(name, kind, type_) for name in self._names(kind)]
+        kept = [one for one in found if one is not None]
+        return sorted(kept, key=lambda one: (-one.created_at, one.id))  # type: ignore[attr-defined]
+
+    def _names(self, kind: str) -> Iterator[str]:
+        if self._folder is not None and self._folder.is_dir():
+            for path in self._folder.glob(f"{kind}-*.json"):
+                yield path.stem
+
+
+def _new(kind: str) -> str:
+    return f"{kind}-{secrets.token_hex(12)}"
+
+
+def _write(path: Path, data: bytes, *, more: bool = False) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if more else os.O_TRUNC)
+    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+        file.write(data)

@@ -1,0 +1,110 @@
+"""Batches over a scripted answer: busy servers, ends that are reached twice, work that is broken off."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from arriero.core.batches import Batch
+from arriero.service import batches as module
+from arriero.service.batches import Batches, read_lines
+from arriero.store.batches import BatchStore
+
+URL = "/v1/embeddings"
+
+
+def rows(count: int) -> bytes:
+    lines = [{"custom_id": str(number), "method": "POST", "url": URL, "body": {"n": number}} for number in range(count)]
+    return b"\n".join(json.dumps(line).encode() for line in lines)
+
+
+async def until(batches: Batches, batch: Batch, status: str) -> Batch:
+    async with asyncio.timeout(20):
+        while batch.status != status:
+            await asyncio.sleep(0.005)
+            batch = await batches.batch(batch.id)
+    return batch
+
+
+async def begin(batches: Batches, count: int) -> Batch:
+    stored = await batches.add_file(rows(count), "in.jsonl", "batch")
+    return await batches.create(URL, stored.id, None)
+
+
+async def test_a_busy_server_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PAUSE", 0.001)
+    asked: list[int] = []
+
+    async def answer(path: str, body: bytes) -> tuple[int, bytes]:
+        asked.append(msgspec.json.decode(body)["n"])
+        return (503, b"{}") if asked.count(1) == 1 and asked[-1] == 1 else (200, body)
+
+    batches = Batches(BatchStore(tmp_path))
+    batches.connect(answer)
+    done = await until(batches, await begin(batches, 3), "completed")
+    assert (done.completed, done.failed, sorted(asked)) == (3, 0, [0, 1, 1, 2])
+
+
+async def test_only_a_few_run_at_once_and_what_was_broken_off_goes_on(tmp_path: Path) -> None:
+    go, inside, most = asyncio.Event(), 0, 0
+    asked: list[int] = []
+
+    async def answer(path: str, body: bytes) -> tuple[int, bytes]:
+        nonlocal inside, most
+        number = msgspec.json.decode(body)["n"]
+        inside += 1
+        most = max(most, inside)
+        try:
+            if number >= 5:
+                await go.wait()
+        finally:
+            inside -= 1
+        asked.append(number)
+        return 200, body
+
+    first = Batches(BatchStore(tmp_path))
+    first.connect(answer)
+    batch = await begin(first, 20)
+    async with asyncio.timeout(20):
+        while len(asked) < 5 or inside < module.AT_ONCE:
+            await asyncio.sleep(0.005)
+    await first.close()
+    assert (inside, most, asked) == (0, module.AT_ONCE, [0, 1, 2, 3, 4])
+    go.set()
+    second = Batches(BatchStore(tmp_path))
+    second.connect(answer)
+    await second.resume()
+    done = await until(second, batch, "completed")
+    assert (done.total, done.completed, sorted(asked)) == (20, 20, list(range(20)))
+    assert done.output_file is not None
+    assert len((await second.content(done.output_file)).splitlines()) == 20
+
+
+@pytest.mark.parametrize("status", ["finalizing", "cancelling"])
+async def test_an_end_that_was_not_written_down_is_reached_again(tmp_path: Path, status: str) -> None:
+    store = BatchStore(tmp_path)
+    batch = Batch(id=store.new_batch_id(), endpoint=URL, input_file="file-gone", created_at=1, status=status)
+    store.append(batch.id, "output", b"{}")
+    file_id = store.new_file_id(batch.id, "output")
+    assert file_id is not None
+    store.put(msgspec.structs.replace(batch, output_file=file_id))
+    store.publish(batch.id, "output", file_id)  # and then the power went
+
+    async def answer(path: str, body: bytes) -> tuple[int, bytes]:
+        raise AssertionError("nothing is left to ask")
+
+    batches = Batches(store)
+    batches.connect(answer)
+    await batches.resume()
+    done = await until(batches, batch, "completed" if status == "finalizing" else "cancelled")
+    assert await batches.content(str(done.output_file)) == b"{}\n"
+
+
+def test_lines() -> None:
+    assert [line.custom_id for line in read_lines(rows(3) + b"\n\n", URL)[0]] == ["0", "1", "2"]
+    for data in (None, b"", b"\n \n"):
+        assert len(read_lines(data, URL)[1]) == 1

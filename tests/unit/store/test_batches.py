@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from arriero.core.batches import Batch
+from arriero.core.errors import StoreError
+from arriero.store.batches import BatchStore
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> BatchStore:
+    return BatchStore(tmp_path / "batches")
+
+
+def batch(store: BatchStore, created_at: int = 5) -> Batch:
+    new = Batch(id=store.new_batch_id(), endpoint="/v1/x", input_file="file-1", created_at=created_at)
+    store.put(new)
+    return new
+
+
+def test_files(store: BatchStore, tmp_path: Path) -> None:
+    stored = store.add_file(b"abc", "a.jsonl", "batch")
+    assert (store.file(stored.id), store.read(stored.id), store.files()) == (stored, b"abc", [stored])
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "batches").iterdir()} == {0o600}
+    assert (tmp_path / "batches").stat().st_mode & 0o777 == 0o700
+    assert store.delete_file(stored.id)
+    assert not store.delete_file(stored.id)
+    assert (store.read(stored.id), store.files(), list((tmp_path / "batches").iterdir())) == (None, [], [])
+
+
+@pytest.mark.parametrize(
+    "name", ["", "..", "file-", "file-../x", "file-" + "g" * 24, "batch-" + "0" * 24, "/etc/passwd"]
+)
+def test_names_that_are_none(store: BatchStore, name: str) -> None:
+    store.add_file(b"abc", "a.jsonl", "batch")
+    assert (store.file(name), store.read(name), store.delete_file(name)) == (None, None, False)
+
+
+def test_batches(store: BatchStore) -> None:
+    old, new = batch(store, 5), batch(store, 6)
+    assert store.batches() == [new, old]
+    moved = msgspec.structs.replace(old, status="completed")
+    store.put(moved)
+    assert store.batch(old.id) == moved
+    assert store.batch(store.new_batch_id()) is None
+
+
+def test_results_go_on_behind_the_last_whole_line(store: BatchStore, tmp_path: Path) -> None:
+    one = batch(store)
+    assert store.results(one.id, "output") == []
+    assert store.new_file_id(one.id, "output") is None
+    store.append(one.id, "output", b'{"n": 1}')
+    path = tmp_path / "batches" / f"{one.id}.output"
+    path.write_bytes(path.read_bytes() + b'{"n": 2')
+    assert store.results(one.id, "output") == [{"n": 1}]
+    store.append(one.id, "output", b'{"n": 3}')
+    assert store.results(one.id, "output") == [{"n": 1}, {"n": 3}]
+
+
+def test_publishing_twice_is_publishing_once(store: BatchStore) -> None:
+    one = batch(store)
+    store.append(one.id, "error", b"{}")
+    file_id = store.new_file_id(one.id, "error")
+    assert file_id is not None
+    for _ in range(2):
+        store.publish(one.id, "error", file_id)
+    (stored,) = store.files()
+    assert (stored.id, stored.purpose, store.read(file_id)) == (file_id, "batch_output", b"{}\n")
+
+
+def test_without_a_folder() -> None:
+    store = BatchStore(None)
+    assert (store.files(), store.batches(), store.file("file-" + "0" * 24)) == ([], [], None)
+    with pytest.raises(StoreError, match="no folder"):
+        store.add_file(b"", "a", "batch")
