@@ -37,6 +37,8 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     for name, context in BOASTS.items():
         path = write_gguf(folder / f"{name}.gguf", Shape(ctx=context))
         arguments += ["--model", f"{name}={path}"]
+        path = write_gguf(folder / f"{name}-vectors.gguf", Shape(ctx=context), pooling="mean")
+        arguments += ["--model", f"{name}-vectors={path}"]
     with serve(tmp_path_factory.mktemp("hostile"), *arguments) as server:
         yield server
 
@@ -78,6 +80,17 @@ def test_a_header_that_boasts_takes_no_memory(hostile: Server, name: str) -> Non
     workers = psutil.Process(hostile.process.pid).children()
     assert max(worker.memory_info().rss for worker in workers) < GIBIBYTE
     assert send_raw(hostile, "/api/generate", {"model": name, "keep_alive": 0}).status == 200
+
+
+@pytest.mark.parametrize("name", BOASTS)
+def test_an_embedding_models_header_that_boasts_takes_no_memory(hostile: Server, name: str) -> None:
+    reply = send_raw(hostile, "/api/embed", {"model": f"{name}-vectors", "input": "the hello", "keep_alive": 0})
+    if name in ("negative", "none"):
+        assert reply.status == 500
+        assert "tokens cannot hold a text" in reply.json["error"]
+    else:
+        assert reply.status == 200
+        assert len(reply.json["embeddings"][0]) == 64
 
 
 @pytest.mark.parametrize("name", ["most", "harmless"])

@@ -21,6 +21,7 @@ from arriero.runners.llama_cpp.bindings import lib, log_tail
 from arriero.runners.llama_cpp.context import REASONS
 from arriero.runners.llama_cpp.model import Model
 from arriero.runners.llama_cpp.options import LlamaCppOptions
+from arriero.runners.llama_cpp.plan import longest_text
 from arriero.runners.vectors import unit_vector
 
 BATCH_TOKENS = 512
@@ -45,13 +46,13 @@ class LlamaCppEmbedder:
         """Make the context; the embedder owns `model` from here on. ModelLoadError if that fails."""
         self.model = model
         facts = model.facts()
-        # A position beyond those that were trained reads past the end of a table; Ollama bounds it the same way.
-        longest = min(options.num_ctx or facts.n_ctx_train, facts.n_ctx_train)
+        longest = longest_text(options, facts)
         if longest < LEAST_CONTEXT:
             raise ModelLoadError(f"a context of {longest} tokens cannot hold a text")
         total = options.memory_bytes if options.memory_bytes is not None else int(facts.free_memory * 0.8)
-        packed = min(options.num_batch or BATCH_TOKENS, max(facts.n_ctx_train, MOST_BATCH_TOKENS))
-        batch = max(longest, packed)
+        packed = min(options.num_batch or BATCH_TOKENS, max(longest, MOST_BATCH_TOKENS))
+        # llama.cpp plans for calls that all sequences share evenly, and aborts the process where the rest is left over.
+        batch = -(-max(longest, packed) // BATCH_TEXTS) * BATCH_TEXTS
         params = lib.llama_context_default_params()
         params.n_ctx = params.n_batch = params.n_ubatch = batch
         params.n_seq_max = BATCH_TEXTS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from arriero.core.errors import ModelLoadError
@@ -133,6 +134,33 @@ def make_plan(options: LlamaCppOptions, facts: Facts) -> Plan:
         parked_bytes=parked,
         deterministic=options.deterministic,
     )
+
+
+def longest_text(options: LlamaCppOptions, facts: Facts) -> int:
+    """Return the most tokens of a text that is computed in one call, as embedding does.
+
+    That is the trained context: a position beyond it reads past the end of a table. Less where a quarter of the free
+    memory would not hold the call's attention mask. ModelLoadError where four fifths do not hold what was asked for.
+    """
+    total = options.memory_bytes if options.memory_bytes is not None else int(facts.free_memory * MEMORY_SHARE)
+    spare = max(0, total - facts.weights)
+    stored = facts.kv_bytes_per_token + CELL_BYTES
+
+    def fitting(room: int) -> int:
+        """The greatest n with n × stored + n² × MASK_BYTES ≤ room."""
+        return (math.isqrt(stored * stored + 4 * MASK_BYTES * room) - stored) // (2 * MASK_BYTES)
+
+    if options.num_ctx is not None:
+        wanted, most = min(options.num_ctx, facts.n_ctx_train), fitting(spare)
+        if wanted > most:
+            needed = wanted * stored + wanted * wanted * MASK_BYTES
+            raise ModelLoadError(
+                f"texts of {wanted} tokens need {needed >> 20} MiB beside {facts.weights >> 20} MiB of weights, "
+                f"{total >> 20} MiB are there: ask for a smaller num_ctx, at most {most}"
+            )
+        return wanted
+    room = spare if options.memory_bytes is not None else min(spare, int(facts.free_memory * DEFAULT_SHARE))
+    return min(facts.n_ctx_train, fitting(room))
 
 
 def _flash_attention(options: LlamaCppOptions, facts: Facts, batch: int, reach: int, total: int) -> bool | None:

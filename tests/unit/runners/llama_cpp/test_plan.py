@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from arriero.core.errors import ModelLoadError
 from arriero.runners.llama_cpp.options import LlamaCppOptions
-from arriero.runners.llama_cpp.plan import CELL_ALIGN, Facts, Plan, make_plan
+from arriero.runners.llama_cpp.plan import CELL_ALIGN, Facts, Plan, longest_text, make_plan
 
 GIB = 1 << 30
 
@@ -89,6 +89,22 @@ def test_no_more_than_is_useful() -> None:
     roomy = replace(tiny, free_memory=256 * GIB)
     assert plan(roomy, num_ctx=2**20).cells == 4 * 2**20
     assert plan(replace(tiny, n_ctx_train=-1)).num_ctx == 256
+
+
+def test_a_text_that_is_embedded_in_one_call_is_as_long_as_its_mask_allows() -> None:
+    def longest(made: Facts, **options: Any) -> int:
+        return longest_text(LlamaCppOptions(path="x.gguf", **options), made)
+
+    small = facts(kv_bytes_per_token=0, weights=GIB // 10, n_ctx_train=512)
+    assert (longest(small), longest(small, num_ctx=100), longest(small, num_ctx=10_000)) == (512, 100, 512)
+    boasting = replace(small, n_ctx_train=2**31 - 1)
+    found = longest(boasting)
+    assert 0.99 * 4 * GIB < found * found * 6 <= 4 * GIB  # a quarter of 16 GiB
+    with pytest.raises(ModelLoadError, match=r"texts of 1000000 tokens need \d+ MiB .* at most \d+$") as told:
+        longest(boasting, num_ctx=1_000_000)
+    most = int(told.value.message.split()[-1])
+    assert most > found
+    assert longest(boasting, num_ctx=most) == most
 
 
 def test_cached_prefixes_have_their_own_share() -> None:
