@@ -5,6 +5,7 @@ It knows no tokenizer: whether the text already begins with the BOS token is the
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import re
@@ -115,17 +116,18 @@ class ChatTemplate:
                 return self._run(rendered, {**variables, "tools": []})
 
         def run() -> str:
+            led = _leading(messages)
+            ways = [messages] if led or self._keeps_later_system else []
+            ways += [] if led else [_said_by_user(messages)]
+            # Gemma and others know no system role: its text then opens the first user turn.
+            ways += filter(None, [_without_system(ways[-1])])
+            for turns in ways[:-1]:
+                with contextlib.suppress(TemplateRefusal):
+                    return attempt(turns)
             try:
-                return attempt(messages)
+                return attempt(ways[-1])
             except TemplateRefusal:
-                merged = _without_system(messages)
-                if merged is None:
-                    raise
-                try:  # Gemma and others know no system role: its text then opens the first user turn
-                    return attempt(merged)
-                except TemplateRefusal:
-                    pass
-                raise
+                return attempt(messages)  # to say what the template says of what was asked
 
         return _guarded(run, deadline_s)
 
@@ -185,6 +187,21 @@ class ChatTemplate:
             return re.search(rf"""(\.|['"]){key}\b""", self.source) is not None
 
         return tuple(key for key in _THINKING_KEYS if read(key))
+
+    @cached_property
+    def _keeps_later_system(self) -> bool:
+        """Whether the template writes a system turn in the middle where it stands. Many leave it out without a word."""
+        roles = ("system", "user", "assistant", "user", "system", "user")
+        said = [f"{_PROBE}_{number}" for number in range(len(roles))]
+        turns = [Message(role=role, content=content) for role, content in zip(roles, said, strict=True)]
+        try:
+            shown = self._run([self._turn(turn, _CALL_STYLES[0]) for turn in turns], self._variables((), True))
+        except LimitExceeded:
+            raise
+        except Exception:
+            return False
+        places = [shown.find(content) for content in said[-4:]]
+        return -1 not in places and places == sorted(places)
 
     @cached_property
     def _call_style(self) -> _CallStyle:
@@ -250,6 +267,28 @@ def _call(call: ToolCall, arguments_as_text: bool) -> dict[str, Any]:
     if arguments_as_text:
         arguments = json.dumps(call.arguments, ensure_ascii=False)
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
+
+
+def _leading(messages: Sequence[Message]) -> bool:
+    """Whether system turns stand at the beginning alone."""
+    roles = [turn.role for turn in messages]
+    return "system" not in roles[next((at for at, role in enumerate(roles) if role != "system"), len(roles)) :]
+
+
+def _said_by_user(messages: Sequence[Message]) -> list[Message]:
+    """Return the messages with later system turns as the user's, one turn with the user's own beside them."""
+    turns: list[Message] = []
+    begun = made = False  # the leading turns are over; the last turn is the user's by us
+    for turn in messages:
+        begun = begun or turn.role != "system"
+        moved = begun and turn.role == "system"
+        now = Message(role="user", content=turn.content) if moved else turn
+        if turns and now.role == turns[-1].role == "user" and (moved or made):
+            turns[-1] = Message(role="user", content=f"{turns[-1].content}\n\n{now.content}")
+        else:
+            turns.append(now)
+        made = moved
+    return turns
 
 
 def _without_system(messages: Sequence[Message]) -> list[Message] | None:

@@ -123,6 +123,38 @@ def test_a_template_without_a_system_role_gets_it_in_the_first_user_turn() -> No
     assert ChatTemplate(NO_SYSTEM).render([SYSTEM, USER]) == "[user]Be brief.\n\nHi"
 
 
+LATER = Message(role="system", content="Be loud.")
+ANSWER = Message(role="assistant", content="Hello")
+
+
+@pytest.mark.parametrize(
+    ("source", "prompt"),
+    [
+        ("{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}", None),
+        (
+            (
+                "{% for m in messages %}{% if m.role != 'system' or loop.first %}[{{ m.role }}]{{ m.content }}"
+                "{% endif %}{% endfor %}"
+            ),
+            "[system]Be brief.[user]Hi\n\nBe loud.[assistant]Hello[user]Be loud.\n\nHi",
+        ),
+        (
+            (
+                "{% for m in messages if m.role == 'system' %}{{ m.content }}{% endfor %}"
+                "{% for m in messages if m.role != 'system' %}[{{ m.role }}]{{ m.content }}{% endfor %}"
+            ),
+            "Be brief.[user]Hi\n\nBe loud.[assistant]Hello[user]Be loud.\n\nHi",
+        ),
+    ],
+    ids=["in place", "lost", "moved"],
+)
+def test_a_later_system_turn_stays_where_it_was_said(source: str, prompt: str | None) -> None:
+    turns = [SYSTEM, USER, LATER, ANSWER, LATER, USER]
+    in_place = "".join(f"[{turn.role}]{turn.content}" for turn in turns)
+    assert ChatTemplate(source).render(turns) == (prompt or in_place)
+    assert ChatTemplate(source).render([SYSTEM, USER]).endswith("Be brief.[user]Hi")
+
+
 def test_a_refusal_is_told_in_the_templates_words() -> None:
     with pytest.raises(TemplateError, match="refuses these messages: System role not supported"):
         ChatTemplate(NO_SYSTEM).render([SYSTEM])
