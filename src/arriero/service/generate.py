@@ -22,6 +22,7 @@ from arriero.core.request import GenerateRequest
 from arriero.observe.metrics import Metrics
 from arriero.service.admission import Admission
 from arriero.service.answering import Answering
+from arriero.service.first_call import FirstCall
 from arriero.service.lifecycle import Lifecycle, with_defaults
 from arriero.service.model_turns import with_model_turns
 from arriero.store.catalog import Catalog
@@ -87,6 +88,7 @@ class Generator:
             load = with_defaults(request.load, self._context_length)
             async with self._lifecycle.lease(spec, load, request.keep_alive) as backend:
                 load_ns = int((time.monotonic() - started) * 1e9)
+                first_call = None if request.parallel_tool_calls else FirstCall()
                 held: list[Event] = []  # of an answer that is shown as a whole
                 until = None if request.deadline is None else started + request.deadline
                 generate = partial(_events, backend, permit=permit, until=until)
@@ -104,7 +106,8 @@ class Generator:
                             else:
                                 self._metrics.next_token(spec.name, now - last_text)
                             last_text = now
-                        for part in parts:
+                        cut = None if first_call is None else first_call.cut(event, parts)
+                        for part in parts if cut is None else cut:
                             if isinstance(part, Finished):
                                 outcome = part.reason
                                 self._metrics.tool_calls(spec.name, answering.outcomes, answering.repairs)
@@ -112,10 +115,12 @@ class Generator:
                             else:
                                 outcome = part.error.code if isinstance(part, Failed) else outcome
                                 held.append(part)
-                        if not request.whole or isinstance(event, (Accepted, Finished, Failed)):
+                        if not request.whole or cut is not None or isinstance(event, (Accepted, Finished, Failed)):
                             for part in held:
                                 yield part
                             held = []
+                        if cut is not None:
+                            break
         except ArrieroError as error:
             outcome = error.code
             raise
