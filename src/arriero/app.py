@@ -67,6 +67,8 @@ def run(config: Config, listener: socket.socket) -> None:
 async def serve(config: Config, listener: socket.socket) -> None:
     """Serve on `listener` until SIGINT or SIGTERM; then end the workers."""
     set_up_logging(config.log_level)
+    for note in config.notes:
+        log.warning("%s", note)
     make_home(config.home)
     app, service = build(config)
     host, port = listener.getsockname()[:2]

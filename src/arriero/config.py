@@ -20,6 +20,7 @@ from arriero.protocols.go_duration import parse_duration
 from arriero.protocols.ollama_models import OLLAMA_VERSION
 from arriero.protocols.openai_fields import Unknown
 from arriero.server.options import ServerOptions
+from arriero.service.ollama_variables import unhonoured
 from arriero.service.options import TOOL_REPAIR, ServiceOptions
 from arriero.store.registry.options import RegistryOptions, user_agent
 
@@ -72,6 +73,7 @@ class Config:
     huggingface: tuple[Path, ...] = ()
     lmstudio: tuple[Path, ...] = ()
     log_level: str = "info"
+    notes: tuple[str, ...] = ()  # what is set and has no effect
 
 
 def parse_address(text: str) -> Address:
@@ -318,4 +320,5 @@ def load_config(
         huggingface=_huggingface(environ) if "huggingface" in others else (),
         lmstudio=_lmstudio(environ) if "lmstudio" in others else (),
         log_level=environ.get("ARRIERO_LOG") or ("debug" if debug and truthy(environ, "OLLAMA_DEBUG") else "info"),
+        notes=unhonoured(environ),
     )

@@ -93,3 +93,14 @@ def test_a_chat(terminal: Terminal, server: Server, tmp_path: Path) -> None:
     assert "+Hello!\n" in history.read_text()
     assert stat.S_IMODE(history.stat().st_mode) == 0o600
     assert not (tmp_path / ".ollama").exists()
+
+
+def test_no_history_is_kept_when_that_is_set(server: Server, tmp_path: Path) -> None:
+    environment = {"OLLAMA_HOST": server.url, "TERM": "xterm", "OLLAMA_NOHISTORY": "1"}
+    opened = Terminal(clean_environment(tmp_path, environment))
+    opened.wait_for(">>> .*Send a message")
+    opened.press("/set quiet\r")
+    opened.wait_for("Set 'quiet' mode.*>>> ")
+    opened.press("/bye\r")
+    assert opened.status() == 0
+    assert not (tmp_path / "arriero" / "history").exists()

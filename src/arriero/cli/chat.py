@@ -15,7 +15,7 @@ from arriero.cli.settings import Settings
 from arriero.cli.slash import Left, obey
 from arriero.cli.waiting import spinner, until_first
 from arriero.client import ArrieroError, Client, Message
-from arriero.config import home_folder
+from arriero.config import home_folder, truthy
 
 QUOTES = '"""'
 Ask = Callable[[str], str]
@@ -116,9 +116,11 @@ def history_file() -> Path:
 def _terminal() -> Ask:
     from prompt_toolkit import PromptSession
     from prompt_toolkit.formatted_text import HTML
-    from prompt_toolkit.history import FileHistory
+    from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
-    session: PromptSession[str] = PromptSession(history=FileHistory(str(history_file())), reserve_space_for_menu=0)
+    kept = not truthy(os.environ, "OLLAMA_NOHISTORY")
+    history: History = FileHistory(str(history_file())) if kept else InMemoryHistory()
+    session: PromptSession[str] = PromptSession(history=history, reserve_space_for_menu=0)
     hint = HTML("<ansibrightblack>Send a message (/? for help)</ansibrightblack>")
 
     def ask(prompt: str) -> str:
