@@ -23,7 +23,7 @@ from arriero.text.answer_tags import answer_tags
 from arriero.text.go_template.parser import parse
 from arriero.text.template_traits import tool_call_tag
 from arriero.text.thinking import ThinkingSplitter
-from arriero.text.tool_calls import CallPart, Item, Repairer, Thought, ToolCallParser, choose
+from arriero.text.tool_calls import CallPart, Family, Item, Repairer, Thought, ToolCallParser, choose
 from arriero.text.tool_calls.tagged import RepairedTagged
 
 
@@ -32,11 +32,14 @@ def new_call_id() -> str:
     return f"call_{secrets.token_hex(12)}"
 
 
-def _call_parser(spec: ModelSpec, request: GenerateRequest, repairer: Repairer) -> ToolCallParser | None:
+def _call_parser(
+    spec: ModelSpec, request: GenerateRequest, repairer: Repairer, family: Family | None
+) -> ToolCallParser | None:
     """What finds the calls in the answer, by the template that asked for them."""
     if request.raw or request.prompt_tokens is not None:
         return None
-    family = choose((spec.go_template if spec.uses_go_template else spec.chat_template) or "")
+    if family is None:
+        family = choose((spec.go_template if spec.uses_go_template else spec.chat_template) or "")
     if family.splits_thinking:
         return family.parser(repairer)
     if not request.tools:
@@ -50,14 +53,23 @@ class Splitter:
     """One answer's splitter. The parsers are chosen from the model's template, not by a flag.
 
     Raw completions pass unchanged. Token counts and log probabilities of text that is held travel with the next
-    event that is let out. `repairer` has the account of what was mended in calls.
+    event that is let out. `repairer` has the account of what was mended in calls. `family`, if given, wins
+    over the template.
     """
 
-    def __init__(self, spec: ModelSpec, request: GenerateRequest, *, mode: str = "warn", dedupe: bool = True) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        request: GenerateRequest,
+        *,
+        mode: str = "warn",
+        dedupe: bool = True,
+        family: Family | None = None,
+    ) -> None:
         self.repairer = Repairer(request.tools, mode, dedupe=dedupe)
         self._tags = answer_tags(spec, request)
         self._thinking = self._new_thinking(False) if self._tags else None
-        self._calls = _call_parser(spec, request, self.repairer)
+        self._calls = _call_parser(spec, request, self.repairer, family)
         self._call_parts = request.call_parts
         self._open_id = ""  # of the call that parts were told of
         self._broken = 0  # calls that were begun, and are none

@@ -71,7 +71,9 @@ class SectionParser:
         self._at_start = {rule.opens: rule for rule in rules if rule.at_start}
         self._before, self._after, self._skips = before, after, frozenset(skips)
         self._first_skips = first_skips
-        self._search = _alternatives((*self._anywhere, *before, *skips))
+        marks = (*self._anywhere, *before, *skips)
+        self._search = _alternatives(marks)
+        self._begins, self._beginnings = _beginnings(marks)
         self._held = ""  # outside of calls: what could be the beginning of a marker
         self._lead = ""  # white space and `before` markers, given back if no call follows
         self._wrapped = False  # `_lead` has such a marker
@@ -300,18 +302,29 @@ class SectionParser:
 
     def _partial(self, text: str, at: int) -> int:
         """How many of the last characters could be the beginning of a marker."""
-        for length in range(min(self._longest - 1, len(text) - at), 0, -1):
-            tail = text[len(text) - length :]
-            if any(mark.startswith(tail) for mark in (*self._anywhere, *self._before, *self._skips)):
-                return length
+        start = max(at, len(text) - self._longest + 1)
+        while (begin := self._begins.search(text, start)) is not None:
+            if text[begin.start() :] in self._beginnings:
+                return len(text) - begin.start()
+            start = begin.end()
         return 0
 
 
 def _pieces(text: str) -> list[str]:
     """Pieces of a bounded size, the first one last: what is cut out of a piece costs no more than the piece."""
+    if len(text) <= PIECE:
+        return [text]
     return [text[at : at + PIECE] for at in range(0, len(text), PIECE)][::-1]
 
 
 @lru_cache(maxsize=256)
 def _alternatives(marks: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(re.escape(mark) for mark in sorted(marks, key=len, reverse=True)) or r"(?!)")
+
+
+@lru_cache(maxsize=256)
+def _beginnings(marks: tuple[str, ...]) -> tuple[re.Pattern[str], frozenset[str]]:
+    """What a marker's first character can be, and all texts that a marker begins with and that are not all of it."""
+    firsts = "".join(re.escape(first) for first in sorted({mark[0] for mark in marks}))
+    begins = frozenset(mark[:length] for mark in marks for length in range(1, len(mark)))
+    return re.compile(f"[{firsts}]" if firsts else r"(?!)"), begins

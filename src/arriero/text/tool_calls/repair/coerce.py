@@ -29,10 +29,12 @@ class Coercion:
         self._root = root
         self._budget = rules.Budget()
         self.repairs: list[str] = []
+        self.fitted = False  # the arguments that were given needed nothing
 
     def arguments(self, value: dict[str, Any]) -> dict[str, Any]:
         """The arguments, brought to the schema; the very same object where nothing had to be done."""
         if not self._wrong(value, self._root):
+            self.fitted = True
             return value
         made = self._value(value, self._root, 0)
         return made if isinstance(made, dict) else value

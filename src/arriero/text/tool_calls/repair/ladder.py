@@ -34,6 +34,7 @@ class Repairer:
         self.repairs: Counter[str] = Counter()
         self.outcomes: Counter[str] = Counter()  # valid, repaired, invalid, lost, repeated
         self.failures: list[str] = []
+        self._fitted = False  # the last call's arguments fit their schema as they were
         self._seen: set[bytes] = set()
         self._called: set[str] = set()
 
@@ -108,7 +109,7 @@ class Repairer:
             if isinstance(call, str):
                 self.lose(call, text)
                 return None
-            wrong = self._wrong(call)
+            wrong = "" if self._fitted else self._wrong(call)
             if wrong and self.mode in ("retry", "reject"):
                 self.lose(wrong, text)
                 return None
@@ -159,6 +160,7 @@ class Repairer:
             coercion = Coercion(parameters)
             arguments = coercion.arguments(arguments)
             mended.update(coercion.repairs)
+            self._fitted = coercion.fitted
         return ToolCall(name=name, arguments=arguments)
 
     def properties(self, name: str) -> Mapping[str, Any]:
