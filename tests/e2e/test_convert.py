@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -193,11 +194,28 @@ def test_a_model_in_parts(
     assert made.returncode == 0, made.stderr
     assert "merging GGUF files" in made.stderr
     assert answered(client, "merged") == greedy(network)
-    pulled = arriero("cp", "parts", "copied")
-    assert pulled.returncode == 0, pulled.stderr
+    copied = arriero("cp", "parts", "copied")
+    assert copied.returncode == 0, copied.stderr
     assert answered(client, "copied") == greedy(network)
     client.create("parts8", from_="parts", quantize="q8_0")
     assert client.show("parts8").details.quantization_level == "Q8_0"  # type: ignore[union-attr]
+
+
+def test_parts_are_pulled_from_a_path(
+    arriero: Callable[..., subprocess.CompletedProcess[str]], client: ollama.Client, network: Network, parts: list[Path]
+) -> None:
+    elsewhere = parts[0].parent.with_name("elsewhere")
+    elsewhere.mkdir()
+    named = [Path(shutil.copy(path, elsewhere / path.name.replace("parts", "pulled"))) for path in parts]
+    pulled = arriero("pull", str(named[0]))
+    assert pulled.returncode == 0, pulled.stderr
+    assert answered(client, "pulled") == greedy(network)
+    named[1].unlink()
+    pulled = arriero("pull", str(named[0]))
+    assert (pulled.returncode, pulled.stderr) == (
+        1,
+        f"Error: {named[0].name} is one of {len(parts)} parts, and {named[1].name} is not there\n",
+    )
 
 
 def test_an_embedding_model(client: ollama.Client, home: Path) -> None:

@@ -73,7 +73,7 @@ def convert_adapter(
 
 
 def _family(base: BaseModel, source: Source, out: Output) -> Family:
-    for place in dict.fromkeys(FAMILIES.values()):
+    for place in reversed(dict.fromkeys(FAMILIES.values())):  # of two, the one that knows more names
         family = family_of(place)
         if gguf.MODEL_ARCH_NAMES[family.architecture] == base.architecture:
             numbers = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import gguf
@@ -89,11 +90,12 @@ class Decoder(Family):
             keys.add_rope_scaling_factor(_number(rope, "factor"))
             original = rope.get("original_max_position_embeddings") or self.config.integer("max_position_embeddings")
             keys.add_rope_scaling_orig_ctx_len(int(original))
-            for name in ("beta_fast", "beta_slow"):
-                if rope.get(name) is not None:
-                    getattr(keys, f"add_rope_scaling_yarn_{name}")(_number(rope, name))
-            if rope.get("attention_factor") is not None:
-                keys.add_rope_scaling_yarn_attn_factor(_number(rope, "attention_factor"))
+            for name, fixed in (("beta_fast", 32), ("beta_slow", 1), ("mscale", 1), ("mscale_all_dim", 0)):
+                if rope.get(name) not in (None, fixed):  # llama.cpp reads these for other architectures only
+                    raise InvalidRequest(f"rope scaling of type yarn with {name} {rope[name]} is not supported")
+            if rope.get("attention_factor") is not None:  # llama.cpp multiplies what it scales by itself
+                own = 0.1 * math.log(_number(rope, "factor")) + 1
+                keys.add_rope_scaling_attn_factors(_number(rope, "attention_factor") / own)
         elif kind not in ("default", "llama3", *self.own_rope()):
             raise InvalidRequest(f"rope scaling of type {kind} is not supported")
 
