@@ -56,10 +56,6 @@ class PromptBuilder:
         """The prompt's token ids with nothing left out, whether they fit or not."""
         return self._whole(request)[0].tokens
 
-    def tokens(self, request: GenerateRequest) -> list[int]:
-        """The prompt's token ids with nothing left out, whether they fit or not."""
-        return self._whole(request)[0].tokens
-
     def render(self, request: GenerateRequest) -> str:
         """The text that the model would see, cut as `build` would cut it; what is too long for it is no error."""
         prompt, messages = self._whole(request)
