@@ -25,8 +25,9 @@ from arriero.runners.llama_cpp.plan import longest_text
 from arriero.runners.vectors import unit_vector
 
 BATCH_TOKENS = 512
-"""Tokens that are packed into one call. All of them attend to all, the others masked: beyond this a call's attention
-costs more than the calls that it saves."""
+"""Tokens that are packed into one call. All of them attend to all, the others masked, so that more is not better.
+Measured (all-MiniLM-L6-v2 in F16, texts of 20 tokens, one thread, CPU time a text): calls of 64 tokens 9.9 ms, 128 7.8,
+256 7.7, 512 8.2, 1,024 9.0 with fused attention; without it 10.0, 11.5, 12.9, 22 and 38."""
 MOST_BATCH_TOKENS = 4096
 BATCH_TEXTS = 128
 LEAST_CONTEXT = 4
