@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -240,3 +241,18 @@ def test_a_key_is_taken_as_x_api_key_and_as_bearer(tmp_path: Path) -> None:
             bad.models.list()
     body: Any = caught.value.body
     assert body["error"]["type"] == "authentication_error"
+
+
+async def test_a_full_queue_is_an_overload(tmp_path: Path) -> None:
+    plain = anthropic.DefaultAsyncHttpxClient(trust_env=False)
+    with serve(tmp_path, environment={"OLLAMA_MAX_QUEUE": "1"}) as small:
+        small.load()
+        async with anthropic.AsyncAnthropic(
+            base_url=small.url, api_key="unused", max_retries=0, http_client=plain
+        ) as client:
+            asked = (client.messages.create(model="demo", max_tokens=200, messages=OPPOSITE) for _ in range(12))
+            replies = await asyncio.gather(*asked, return_exceptions=True)
+    refused = [reply for reply in replies if isinstance(reply, anthropic.OverloadedError)]
+    assert refused
+    assert all(int(error.response.headers["retry-after"]) >= 1 for error in refused)
+    assert len(refused) + sum(isinstance(reply, anthropic.types.Message) for reply in replies) == len(replies)
