@@ -52,12 +52,16 @@ class HeldTool(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CallRules(msgspec.Struct, frozen=True, kw_only=True):
-    """Which calls the answer may hold. `required`: it is nothing but calls; `parallel`: it may be more than one."""
+    """Which calls the answer may hold. `required`: it is nothing but calls; `parallel`: it may be more than one.
+
+    `demanded`: where calls of this form cannot be held, the request is refused.
+    """
 
     form: CallForm
     tools: tuple[HeldTool, ...]
     required: bool = False
     parallel: bool = True
+    demanded: bool = False
 
 
 class AnswerPlan(msgspec.Struct, frozen=True, kw_only=True):

@@ -84,7 +84,13 @@ class Plans:
                 param=param,
             )
         held = tuple(HeldTool(name=tool.name, parameters=tool.parameters, strict=tool.strict) for tool in tools)
-        return CallRules(form=self._form, tools=held, required=request.must_call, parallel=request.parallel_tool_calls)
+        return CallRules(
+            form=self._form,
+            tools=held,
+            required=request.must_call,
+            parallel=request.parallel_tool_calls,
+            demanded=param is not None,
+        )
 
     @staticmethod
     def _demand(request: GenerateRequest) -> str | None:

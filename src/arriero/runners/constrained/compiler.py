@@ -112,6 +112,8 @@ class MaskCompiler:
         if calls is not None and constraint is None and not calls.required:
             trigger = self._trigger(calls.form)
             if not trigger:
+                if calls.demanded:
+                    raise _GrammarError("this model's calls have no mark that tells them from text while they begin")
                 return Program()
             grammar = self._grammar("SPACE calls", lambda new: new.add_calls(calls, trigger), close)
             strict = any(tool.strict for tool in calls.tools)

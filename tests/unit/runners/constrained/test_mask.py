@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from arriero.core.constraint import AnswerPlan, CallForm, CallRules, Constraint, HeldTool, TokenMask
+from arriero.core.errors import InvalidRequest
 from arriero.runners.constrained.compiler import MaskCompiler
 from tests.unit.runners.constrained.words import CONTROLS, END, N_VOCAB, WordTokenizer, allowed, say, wander, word
 
@@ -178,6 +179,8 @@ def test_a_list_of_calls(compiler: MaskCompiler) -> None:
 def test_calls_without_a_mark_are_not_held(compiler: MaskCompiler) -> None:
     form = CallForm(body='{"name": NAME, "parameters": ARGUMENTS}')
     assert compiler.compile(AnswerPlan(calls=calls(form=form))) is None
+    with pytest.raises(InvalidRequest, match="no mark"):
+        compiler.compile(AnswerPlan(calls=calls(form=form, demanded=True)))
     assert say(
         make(compiler, calls=calls(form=form, required=True, parallel=False)), b'{"name":"look","parameters":{}}'
     )
