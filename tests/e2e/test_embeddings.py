@@ -7,6 +7,8 @@ import json
 import math
 import socket
 import struct
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -22,7 +24,7 @@ from pydantic import SecretStr
 
 import arriero
 from arriero.core import errors
-from tests.e2e.serving import Server, serve
+from tests.e2e.serving import Server, clean_environment, serve
 from tests.unit.runners.llama_cpp.tiny_bert import write_bert
 
 MODEL = "tiny-embed"
@@ -217,6 +219,16 @@ def test_langchain(embedding: Server, client: ollama.Client) -> None:
         http_client=httpx.Client(trust_env=False),
     )
     assert by_openai.embed_documents(texts) == expected
+
+
+def test_the_llm_command(embedding: Server, client: ollama.Client, tmp_path: Path) -> None:
+    environment = clean_environment(tmp_path, {"LLM_USER_PATH": str(tmp_path / "llm"), "OLLAMA_HOST": embedding.url})
+    command = [str(Path(sys.executable).with_name("llm")), "embed", "-m", f"ollama/{MODEL}:latest", "-c", "the cat sat"]
+    ran = subprocess.run(
+        command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert cosine(json.loads(ran.stdout), client.embed(MODEL, "the cat sat").embeddings[0]) > 0.99999
 
 
 @pytest.mark.parametrize("way", ["ollama api", "openai api", "engine"])
