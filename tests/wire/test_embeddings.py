@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import pytest
@@ -13,10 +13,11 @@ from arriero.core.events import Usage
 from arriero.core.model import ModelDetails, ModelSpec
 from arriero.protocols import ollama_embed, openai_embed
 from arriero.protocols.call import Find
-from arriero.protocols.embed_call import EmbedCall
+from arriero.protocols.embed_call import EmbedCall, vector_json
 from tests.wire.conftest import HERE, Golden
 from tests.wire.test_requests import _changed
 
+Encode = Callable[[EmbedCall, Sequence[msgspec.Raw], Usage], bytes]
 DECODERS: dict[str, Callable[[bytes, Find], EmbedCall]] = {
     "ollama_embed": ollama_embed.decode_embed,
     "ollama_embeddings": ollama_embed.decode_embeddings,
@@ -67,10 +68,11 @@ def test_request(path: object, golden: Golden) -> None:
 )
 def test_reply(
     name: str,
-    encode: Callable[[EmbedCall, Embedded], bytes],
+    encode: Encode,
     as_base64: bool,
     embedded: Embedded,
     golden: Golden,
 ) -> None:
     call = EmbedCall(request=EmbedRequest(model="m:latest", inputs=()), model="m", base64=as_base64)
-    golden(f"embeddings/{name}.reply", encode(call, embedded))
+    pieces = [vector_json(vector, as_base64=as_base64) for vector in embedded.vectors]
+    golden(f"embeddings/{name}.reply", encode(call, pieces, embedded.usage))

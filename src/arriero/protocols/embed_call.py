@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import sys
 from array import array
 
 import msgspec
 
 from arriero.core.embedding import EmbedRequest
+
+_encode = msgspec.json.Encoder().encode
 
 
 class EmbedCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,6 +24,14 @@ class EmbedCall(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     base64: bool = False
     ignored: tuple[str, ...] = ()
+
+
+def vector_json(vector: bytes, *, as_base64: bool) -> msgspec.Raw:
+    """Return a vector as a piece of JSON, for an encoder to put into its reply.
+
+    Apart from the reply, because a large one takes long: whoever makes it can do something else in between.
+    """
+    return msgspec.Raw(_encode(base64.b64encode(vector).decode() if as_base64 else numbers(vector)))
 
 
 def numbers(vector: bytes) -> list[float]:

@@ -5,17 +5,19 @@ Source: docs/api.md, api/types.go and server/routes.go of Ollama 0.33.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
-from arriero.core.embedding import Embedded, EmbedRequest
+from arriero.core.embedding import EmbedRequest
 from arriero.core.errors import ArrieroError, ContextLengthExceeded, InvalidRequest, ModelNotFound, NotImplementedYet
+from arriero.core.events import Usage
 from arriero.core.model import ModelSpec
 from arriero.core.request import LoadOptions
 from arriero.protocols.body import decode_object, lower_keys
 from arriero.protocols.call import Find
-from arriero.protocols.embed_call import EmbedCall, numbers
+from arriero.protocols.embed_call import EmbedCall
 from arriero.protocols.ollama_options import read_options
 from arriero.protocols.ollama_request import read_keep_alive
 
@@ -91,21 +93,20 @@ def decode_embeddings(body: bytes, find: Find) -> EmbedCall:
     return EmbedCall(request=request, model=wire.model, ignored=ignored)
 
 
-def encode_embed(call: EmbedCall, embedded: Embedded) -> bytes:
+def encode_embed(call: EmbedCall, vectors: Sequence[msgspec.Raw], usage: Usage) -> bytes:
     """Return /api/embed's JSON; durations in nanoseconds, zeros left out."""
-    usage = embedded.usage
     counts = {
         "total_duration": usage.total_ns,
         "load_duration": usage.load_ns,
         "prompt_eval_count": usage.prompt_tokens,
     }
-    out: dict[str, Any] = {"model": call.model, "embeddings": [numbers(vector) for vector in embedded.vectors]}
+    out: dict[str, Any] = {"model": call.model, "embeddings": vectors}
     return _encode(out | {name: value for name, value in counts.items() if value})
 
 
-def encode_embeddings(call: EmbedCall, embedded: Embedded) -> bytes:
+def encode_embeddings(call: EmbedCall, vectors: Sequence[msgspec.Raw], usage: Usage) -> bytes:
     """Return /api/embeddings' JSON: one vector, empty where the prompt was."""
-    return _encode({"embedding": numbers(embedded.vectors[0]) if embedded.vectors else []})
+    return _encode({"embedding": vectors[0] if vectors else []})
 
 
 def refusal(error: ArrieroError) -> ArrieroError:

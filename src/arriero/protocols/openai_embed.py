@@ -5,16 +5,17 @@ Extensions: truncate (cut what is too long, as Ollama does), keep_alive, options
 
 from __future__ import annotations
 
-import base64
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
 
-from arriero.core.embedding import Embedded, EmbedRequest
+from arriero.core.embedding import EmbedRequest
 from arriero.core.errors import InvalidRequest
+from arriero.core.events import Usage
 from arriero.protocols.body import decode_object
 from arriero.protocols.call import Find
-from arriero.protocols.embed_call import EmbedCall, numbers
+from arriero.protocols.embed_call import EmbedCall
 from arriero.protocols.nearest import did_you_mean
 from arriero.protocols.ollama_request import read_keep_alive
 from arriero.protocols.openai_fields import HARMLESS, Unknown, read_sampling
@@ -68,24 +69,11 @@ def decode_embeddings(body: bytes, find: Find, unknown: Unknown = "refuse") -> E
     return EmbedCall(request=request, model=wire.model, base64=as_base64, ignored=(*strange, *read.ignored))
 
 
-def encode_embeddings(call: EmbedCall, embedded: Embedded) -> bytes:
+def encode_embeddings(call: EmbedCall, vectors: Sequence[msgspec.Raw], usage: Usage) -> bytes:
     """Return the list of vectors: numbers, or base64 of little-endian float32."""
-    used = embedded.usage.prompt_tokens
-    return _encode(
-        {
-            "object": "list",
-            "data": [
-                {
-                    "object": "embedding",
-                    "embedding": base64.b64encode(vector).decode() if call.base64 else numbers(vector),
-                    "index": index,
-                }
-                for index, vector in enumerate(embedded.vectors)
-            ],
-            "model": call.model,
-            "usage": {"prompt_tokens": used, "total_tokens": used},
-        }
-    )
+    data = [{"object": "embedding", "embedding": vector, "index": index} for index, vector in enumerate(vectors)]
+    used = {"prompt_tokens": usage.prompt_tokens, "total_tokens": usage.prompt_tokens}
+    return _encode({"object": "list", "data": data, "model": call.model, "usage": used})
 
 
 def _check_names(fields: dict[str, Any], unknown: Unknown) -> tuple[str, ...]:

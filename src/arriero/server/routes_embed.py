@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from arriero.core.embedding import Embedded
 from arriero.core.errors import ArrieroError
+from arriero.core.events import Usage
 from arriero.protocols import ollama_embed, openai_embed
 from arriero.protocols.call import Find
-from arriero.protocols.embed_call import EmbedCall
+from arriero.protocols.embed_call import EmbedCall, vector_json
 from arriero.server.disconnect import while_connected
 from arriero.server.errors import api_of
 from arriero.server.ignored import header_value
@@ -22,7 +25,9 @@ from arriero.server.routes import Context, json_response, read_body
 log = logging.getLogger(__name__)
 
 Decode = Callable[[bytes, Find], EmbedCall]
-Encode = Callable[[EmbedCall, Embedded], bytes]
+Encode = Callable[[EmbedCall, Sequence[msgspec.Raw], Usage], bytes]
+AT_ONCE = 64
+"""Vectors that are written without a look at others' streams: a few milliseconds."""
 
 
 class EmbedRoutes:
@@ -57,10 +62,20 @@ class EmbedRoutes:
         call = decode(body, self._service.find)
         self._context.ignored.note(call.ignored, request.url.path)
         embedded = await while_connected(request.receive, self._service.embed(call.request))
-        response = json_response(encode(call, embedded))
+        response = json_response(encode(call, await _pieces(call, embedded), embedded.usage))
         if call.ignored:
             response.headers["X-Arriero-Ignored"] = header_value(call.ignored)
         if embedded.truncated:
             response.headers["X-Arriero-Truncated"] = str(len(embedded.truncated))
             log.info("%d inputs cut to fit the context of %s", len(embedded.truncated), call.request.model)
         return response
+
+
+async def _pieces(call: EmbedCall, embedded: Embedded) -> list[msgspec.Raw]:
+    """Write the vectors; a thousand large ones must not stall everybody's streams for a tenth of a second."""
+    pieces = []
+    for index, vector in enumerate(embedded.vectors, 1):
+        pieces.append(vector_json(vector, as_base64=call.base64))
+        if index % AT_ONCE == 0:
+            await asyncio.sleep(0)
+    return pieces
