@@ -59,6 +59,21 @@ def test_n_answers_streamed(client: openai.OpenAI) -> None:
     assert chunks[-1].usage.completion_tokens == whole.usage.completion_tokens
 
 
+def test_a_client_that_goes_away_ends_all_its_answers(client: openai.OpenAI, server: Server) -> None:
+    ended = server.metrics()["arriero_aborts_total"]
+    with chat(client, n=4, stream=True, extra_body={"ignore_eos": True}) as stream:
+        seen = {choice.index for _, chunk in zip(range(12), stream, strict=False) for choice in chunk.choices}
+        assert seen == {0, 1, 2, 3}
+    server.wait_for("arriero_running", "==", 0)
+    assert server.metrics()["arriero_aborts_total"] == ended + 4
+
+
+def test_a_failure_of_one_is_everybodys(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        complete(client, prompt=[[40], [41] * 5000])
+    assert caught.value.code == "context_length_exceeded"
+
+
 def test_the_best_of_several(client: openai.OpenAI) -> None:
     hot = {"temperature": 2.0, "seed": 13, "max_tokens": 12, "prompt": "Once upon a time"}
     drawn = complete(client, n=5, logprobs=0, **hot)

@@ -71,7 +71,8 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
             call = chat_call(self.chat, find, messages, self.ignored)
         except InvalidRequest as error:
             raise type(error)(error.message, **{**error.details, "param": _own_name(error)}) from None
-        request = msgspec.structs.replace(call.request, truncate=self.truncate)
+        # An item that a client was told of cannot be taken back, and half a call may turn out to be text.
+        request = msgspec.structs.replace(call.request, truncate=self.truncate, call_parts=False)
         return msgspec.structs.replace(call, request=request)
 
 
