@@ -34,4 +34,5 @@ def jinja_thinking_tags(source: str) -> ThinkingTags:
 
 def thinks_in_channels(source: str) -> bool:
     """Whether the template asks for harmony's channels, in which thinking and calls are one notation."""
-    return "<|channel|>" in source and "<|message|>" in source and "analysis" in source
+    addressed = "<|message|>" in source and ("<|channel|>" in source or "to=self" in source)
+    return addressed and ("analysis" in source or "to=self" in source)

@@ -26,7 +26,9 @@ from arriero.text.tool_calls import (
     minicpm5,
     minimax,
     minimax_m1,
+    minimax_m3,
     mistral,
+    muse,
     nemotron,
     qwen3_coder,
     seed_oss,
@@ -51,6 +53,7 @@ __all__ = [
 # Asked in this order: the more a notation is a family's own, the earlier.
 FAMILIES: tuple[Family, ...] = (
     harmony.FAMILY,
+    muse.FAMILY,
     kimi_k2.FAMILY,
     kimi_k3.FAMILY,
     deepseek_dsml.FAMILY,
@@ -58,6 +61,7 @@ FAMILIES: tuple[Family, ...] = (
     deepseek.FAMILY,
     mistral.FAMILY,
     mistral.LIST_FAMILY,
+    minimax_m3.FAMILY,
     minimax.FAMILY,
     hunyuan.FAMILY,
     glm.FAMILY,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 from arriero.core.request import ToolCall
 from arriero.text.markers import held_back
@@ -16,19 +18,37 @@ from arriero.text.tool_calls.sections import MAX_CALL, PIECE
 START, CHANNEL, MESSAGE = "<|start|>", "<|channel|>", "<|message|>"
 END, CALL, RETURN = "<|end|>", "<|call|>", "<|return|>"
 MAX_HEADER = 512  # characters; what is longer is text
-_STOPS = (START, CHANNEL, END, CALL, RETURN)
-_STOP = re.compile("|".join(re.escape(mark) for mark in _STOPS))
 _BEGINNINGS = (START, CHANNEL, " to=", "to=")
-_HEADER_END = re.compile("|".join(re.escape(mark) for mark in (MESSAGE, END, CALL, RETURN)))
 _RECIPIENT = re.compile(r"\bto=([^\s<]{1,200})")
+_BARE = re.compile(r"<\|(?:start|channel|message|end|eom|eot|call|return)\|>|assistant|analysis|commentary|final|\s")
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)")
+
+
+@dataclass(frozen=True)
+class Notation:
+    """What differs between models that address their turns: which marks end a message, and who reads a call's body."""
+
+    ends: tuple[str, ...]
+    stops: tuple[str, ...]
+    read: Callable[[Repairer, str, str, bool, str], Sequence[str | ToolCall] | None]
+    partial: bool = True  # the body is the arguments' JSON
+
+    @cached_property
+    def stop(self) -> re.Pattern[str]:
+        """Finds what ends a message."""
+        return re.compile("|".join(re.escape(mark) for mark in (*self.ends, *self.stops)))
+
+    @cached_property
+    def header_end(self) -> re.Pattern[str]:
+        """Finds what ends a header."""
+        return re.compile("|".join(re.escape(mark) for mark in (MESSAGE, *self.ends)))
 
 
 class Parser:
     """Implements ToolCallParser for one answer, which begins behind `<|start|>assistant`. Linear in its length."""
 
-    def __init__(self, repairer: Repairer) -> None:
-        self._repairer = repairer
+    def __init__(self, repairer: Repairer, notation: Notation) -> None:
+        self._repairer, self._notation = repairer, notation
         self._state = "start"  # start, header, thinking, call, text
         self._held = ""
         self._header = ""
@@ -61,7 +81,7 @@ class Parser:
 
     def _shows_header(self) -> bool:
         """Whether a header without its message is worth showing: not the bare beginning of a turn."""
-        return bool(_RECIPIENT.search(self._header + self._held))
+        return bool(_BARE.sub("", self._header + self._held))
 
     def _step(self, out: list[Item]) -> bool:
         """Do one move; False when more text is needed."""
@@ -81,7 +101,7 @@ class Parser:
         return True
 
     def _read_header(self, out: list[Item]) -> bool:
-        found = _HEADER_END.search(self._held)
+        found = self._notation.header_end.search(self._held)
         if found is None or found.start() > MAX_HEADER:
             if len(self._held) <= MAX_HEADER + len(MESSAGE):
                 return False
@@ -95,19 +115,26 @@ class Parser:
             self._state, self._header = "start", ""
             return True
         recipient, channel = _RECIPIENT.search(self._header), _CHANNEL.search(self._header)
-        if recipient is not None and recipient.group(1) not in ("assistant", "user", "all"):
+        if recipient is not None and recipient.group(1) not in ("assistant", "user", "all", "self"):
             self._state, self._tool = "call", recipient.group(1)
             self._pieces, self._size = [], 0
             name = self._tool.removeprefix("functions.")
-            told = self._repairer.streams and self._repairer.is_new(name)
+            told = self._notation.partial and self._repairer.streams and self._repairer.is_new(name)
             self._partial = PartialArguments(self._repairer.tools[name].parameters) if told else None
         else:
-            self._state = "thinking" if channel is not None and channel.group(1) == "analysis" else "text"
+            thinks = channel is not None and channel.group(1) == "analysis"
+            thinks = thinks or (recipient is not None and recipient.group(1) == "self")
+            self._state = "thinking" if thinks else "text"
         return True
 
     def _read_body(self, out: list[Item]) -> bool:
-        found = _STOP.search(self._held)
-        end = found.start() if found else len(self._held) - max(held_back(self._held, mark) for mark in _STOPS)
+        found = self._notation.stop.search(self._held)
+        end = (
+            found.start()
+            if found
+            else len(self._held)
+            - max(held_back(self._held, mark) for mark in (*self._notation.ends, *self._notation.stops))
+        )
         text, rest = self._held[:end], self._held[end:]
         if self._state == "call":
             self._pieces.append(text)
@@ -123,7 +150,7 @@ class Parser:
         if found is None:
             self._held = rest
             return False
-        ends = found.group() in (END, CALL, RETURN)
+        ends = found.group() in self._notation.ends
         if self._state == "call":
             self._end_call(out, found.group() if ends else "", cut=False)
         self._held = rest[len(found.group()) :] if ends else rest
@@ -133,13 +160,17 @@ class Parser:
     def _end_call(self, out: list[Item], mark: str, *, cut: bool) -> None:
         body = "".join(self._pieces)
         name = self._tool.removeprefix("functions.")
-        calls = self._repairer.named(name, body, cut=cut, whole=self._header + body)
+        calls = self._notation.read(self._repairer, name, body, cut, self._header + body)
         for call in [self._header + body + mark] if calls is None else calls:
             if isinstance(call, ToolCall) and self._partial is not None and self._partial.sent:
                 call, rest = self._partial.rest(call)
                 out += [CallPart(name, rest)] if rest else []
                 self._partial = None
             out.append(call)
+
+
+def _read(repairer: Repairer, name: str, body: str, cut: bool, whole: str) -> Sequence[str | ToolCall] | None:
+    return repairer.named(name, body, cut=cut, whole=whole)
 
 
 def _write(calls: Sequence[ToolCall]) -> str:
@@ -149,6 +180,7 @@ def _write(calls: Sequence[ToolCall]) -> str:
     )
 
 
+NOTATION = Notation(ends=(END, CALL, RETURN), stops=(START, CHANNEL), read=_read)
 FAMILY = Family(
     name="harmony",
     envelope=Envelope(
@@ -159,7 +191,7 @@ FAMILY = Family(
         separator=f"{START}assistant",
     ),
     matches=lambda source: CHANNEL in source and MESSAGE in source and "commentary" in source,
-    make=Parser,
+    make=lambda repairer: Parser(repairer, NOTATION),
     writes=_write,
     more_markers=(START, CHANNEL, MESSAGE, END, CALL, RETURN, "<|constrain|>"),
     splits_thinking=True,

@@ -168,6 +168,10 @@ class Repairer:
         found = self._parameters(nearest(name, self.tools) or "").get("properties")
         return found if isinstance(found, dict) else {}
 
+    def parameters(self, name: str) -> dict[str, Any]:
+        """The schema of the tool meant by `name`; empty if none is."""
+        return self._parameters(nearest(name, self.tools) or "")
+
     def _parameters(self, name: str) -> dict[str, Any]:
         tool = self.tools.get(name)
         return tool.parameters if tool is not None and isinstance(tool.parameters, dict) else {}
