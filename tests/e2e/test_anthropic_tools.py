@@ -91,6 +91,20 @@ def test_a_streamed_call_is_the_same(client: anthropic.Anthropic) -> None:
     assert final.stop_reason == "tool_use"
 
 
+def test_input_is_streamed_while_it_is_written(client: anthropic.Anthropic) -> None:
+    eager = WEATHER | {"eager_input_streaming": True}
+    with client.messages.stream(
+        model="known", max_tokens=90, messages=ASKED, tools=[eager], extra_body=GREEDY
+    ) as stream:
+        deltas = [event.delta for event in stream if event.type == "content_block_delta"]
+        final = stream.get_final_message()
+    parts = [delta.partial_json for delta in deltas if delta.type == "input_json_delta"]
+    assert len(parts) > 1
+    assert json.loads("".join(parts)) == {"city": "Paris"}
+    assert [(call.name, call.input) for call in calls_of(final)] == [("get_weather", {"city": "Paris"})]
+    assert final.stop_reason == "tool_use"
+
+
 def test_the_packages_own_loop_of_tools(client: anthropic.Anthropic) -> None:
     asked: list[str] = []
 

@@ -11,7 +11,17 @@ from typing import Any
 import msgspec
 
 from arriero.core.errors import ErrorInfo
-from arriero.core.events import Accepted, Event, Failed, Finished, TextDelta, ThinkingDelta, ToolCallDelta, Usage
+from arriero.core.events import (
+    Accepted,
+    Event,
+    Failed,
+    Finished,
+    TextDelta,
+    ThinkingDelta,
+    ToolCallDelta,
+    ToolCallPart,
+    Usage,
+)
 from arriero.core.request import ToolCall
 from arriero.protocols.call import Call
 from arriero.protocols.thinking_signature import sign
@@ -82,8 +92,10 @@ class MessageReply:
             return self._delta("text", event.text)
         if isinstance(event, ThinkingDelta):
             return self._delta("thinking", event.text)
+        if isinstance(event, ToolCallPart):
+            return self._input(event)
         if isinstance(event, ToolCallDelta):
-            return self._tool_use(event.call)
+            return self._tool_use(event)
         if isinstance(event, Finished):
             delta = self._ending(event)
             usage = _usage(event.usage)
@@ -140,11 +152,23 @@ class MessageReply:
                 return out
         return out + (self._block_delta({"type": f"{kind}_delta", kind: text}) if text else b"")
 
-    def _tool_use(self, call: ToolCall) -> bytes:
-        out = self._close() + self._open_block("tool_use", self._call_block(call) | {"input": {}})
+    def _tool_use(self, event: ToolCallDelta) -> bytes:
+        call = event.call
+        begun = self._open == "tool_use"  # its input has been told of in parts
+        out = b""
+        if not begun:
+            out = self._close() + self._open_block("tool_use", self._call_block(call) | {"input": {}})
+            out += self._block_delta({"type": "input_json_delta", "partial_json": _encode(call.arguments).decode()})
         self._calls += 1
-        out += self._block_delta({"type": "input_json_delta", "partial_json": _encode(call.arguments).decode()})
         return out + self._close()
+
+    def _input(self, part: ToolCallPart) -> bytes:
+        """More of a call's input; the whole call ends its block, and anything else does where it broke off."""
+        out = b""
+        if self._open != "tool_use":
+            call = ToolCall(name=part.name, arguments={}, id=part.id)
+            out = self._close() + self._open_block("tool_use", self._call_block(call) | {"input": {}})
+        return out + self._block_delta({"type": "input_json_delta", "partial_json": part.arguments})
 
     def _open_block(self, kind: str, block: dict[str, Any]) -> bytes:
         self._index, self._open = self._index + 1, kind

@@ -126,6 +126,7 @@ def _prompt(
         continue_last=continues,
         tools=tools.tools,
         parallel_tool_calls=tools.parallel,
+        call_parts=tools.eager and fields.get("stream") is True,
         must_call=tools.must_call,
         callable_tools=tools.names,
         constraint=_format(fields),

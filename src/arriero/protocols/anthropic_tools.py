@@ -14,19 +14,20 @@ FIELDS = (
     *("name", "type", "description", "input_schema", "input_examples", "strict"),
     *("allowed_callers", "defer_loading", "cache_control", "eager_input_streaming"),
 )
-"""What is read of a tool; the last two cannot change the answer."""
+"""What is read of a tool."""
 
 
 class Tools(NamedTuple):
     """The tools that the model is told of, whether several calls may come at once, whether it must call, and which.
 
-    `ignored` names fields that nobody knows.
+    `eager`: a call's input is told of while it is written. `ignored` names fields that nobody knows.
     """
 
     tools: tuple[ToolSpec, ...] = ()
     parallel: bool = True
     must_call: bool = False
     names: tuple[str, ...] | None = None
+    eager: bool = False
     ignored: tuple[str, ...] = ()
 
 
@@ -44,7 +45,8 @@ def read_tools(wire: Any, choice: Any, spec: ModelSpec, model: str) -> Tools:
     if tools and "tools" not in spec.capabilities:
         raise unsupported("tools", f'"{model}" does not support tools')
     names = (choice["name"],) if kind == "tool" else None
-    return Tools(tools, parallel, kind in ("any", "tool"), names, ignored)
+    eager = any(item.get("eager_input_streaming") is True for item in wire)
+    return Tools(tools, parallel, kind in ("any", "tool"), names, eager, ignored)
 
 
 def _tool(item: Any, at: str) -> ToolSpec:

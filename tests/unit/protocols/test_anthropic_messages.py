@@ -164,6 +164,11 @@ def test_tools_and_their_choice() -> None:
     assert (named.must_call, named.names) == (True, ("f",))
 
 
+def test_input_is_streamed_where_that_is_asked_for() -> None:
+    eager = TOOL | {"name": "g", "eager_input_streaming": True}
+    assert [tools([TOOL, one]).eager for one in (eager, eager | {"eager_input_streaming": False})] == [True, False]
+
+
 def test_examples_of_input_are_told_to_the_model() -> None:
     (tool,) = tools([TOOL | {"input_examples": [{"a": 1}]}]).tools
     assert tool.description == 'does\nExample: {"a":1}'

@@ -6,7 +6,17 @@ import msgspec
 import pytest
 
 from arriero.core.errors import ErrorInfo
-from arriero.core.events import Accepted, Event, Failed, Finished, TextDelta, ThinkingDelta, ToolCallDelta, Usage
+from arriero.core.events import (
+    Accepted,
+    Event,
+    Failed,
+    Finished,
+    TextDelta,
+    ThinkingDelta,
+    ToolCallDelta,
+    ToolCallPart,
+    Usage,
+)
 from arriero.core.request import GenerateRequest, SamplingParams, ToolCall
 from arriero.protocols.anthropic_reply import MessageReply, encode_error
 from arriero.protocols.call import Call
@@ -52,10 +62,11 @@ def gathered(events: list[dict[str, Any]]) -> dict[str, Any]:
             kind = delta.pop("type")
             if kind == "input_json_delta":
                 pieces += delta["partial_json"]
-                blocks[-1]["input"] = msgspec.json.decode(pieces)
             else:
                 for name, value in delta.items():
                     blocks[-1][name] += value
+        elif event["type"] == "content_block_stop" and blocks[-1]["type"] == "tool_use":
+            blocks[-1]["input"] = msgspec.json.decode(pieces)
         elif event["type"] == "message_delta":
             message |= event["delta"] | {"usage": event["usage"]}
     return message | {"content": blocks}
@@ -74,6 +85,14 @@ SCRIPTS: dict[str, tuple[Event, ...]] = {
     ),
     "calls": (TextDelta(text="See:"), ToolCallDelta(index=0, call=CALL), ToolCallDelta(index=1, call=CALL), FINISHED),
     "white space": (TextDelta(text=" \n"), ToolCallDelta(index=0, call=CALL), TextDelta(text="\n"), FINISHED),
+    "parts": (
+        TextDelta(text="See:"),
+        ToolCallPart(index=0, id="call_x", name="add", arguments='{"a":[1,'),
+        ToolCallPart(index=0, id="call_x", name="add", arguments='"é"]}'),
+        ToolCallDelta(index=0, call=CALL),
+        ToolCallDelta(index=1, call=CALL),
+        FINISHED,
+    ),
     "nothing": (FINISHED,),
     "again": (Accepted(prompt_tokens=10, cached_tokens=4), TextDelta(text="Hi"), FINISHED),
 }
@@ -131,6 +150,17 @@ def test_calls_have_ids_of_their_own_and_end_the_turn() -> None:
     assert first == {"type": "tool_use", "id": "toolu_x", "name": "add", "input": {"a": [1, "é"]}}
     assert second["id"].startswith("toolu_")
     assert second["id"] != first["id"]
+
+
+def test_a_call_that_breaks_off_is_none() -> None:
+    part = ToolCallPart(index=0, id="call_x", name="add", arguments='{"a":')
+    ending = (TextDelta(text='<tool_call>{"a":'), Finished(reason="length", usage=USAGE))
+    events = stream(Accepted(prompt_tokens=1), part, *ending)
+    assert [event["type"] for event in events[2:6]] == [
+        *("content_block_start", "content_block_delta", "content_block_stop", "content_block_start")
+    ]
+    assert events[-2]["delta"]["stop_reason"] == "max_tokens"
+    assert [block["type"] for block in whole(part, *ending)["content"]] == ["text"]
 
 
 def test_omitted_thinking_is_in_its_signature_alone() -> None:
