@@ -17,6 +17,10 @@ from arriero.core.errors import InvalidRequest
 FAMILIES = {
     "BertModel": "bert:Bert",
     "BertForMaskedLM": "bert:Bert",
+    "RobertaModel": "roberta:Roberta",
+    "RobertaForMaskedLM": "roberta:Roberta",
+    "XLMRobertaModel": "roberta:Roberta",
+    "XLMRobertaForMaskedLM": "roberta:Roberta",
     "LlamaForCausalLM": "llama:Llama",
     "LLaMAForCausalLM": "llama:Llama",
     "MistralForCausalLM": "llama:Llama",

@@ -40,6 +40,13 @@ class Tensor:
         """Number of elements."""
         return math.prod(self.shape)
 
+    def after(self, rows: int) -> Tensor:
+        """The tensor without its first rows."""
+        if not self.shape or self.shape[0] <= rows:
+            raise InvalidRequest(f"tensor {self.name} has no more than {rows} rows")
+        first = rows * len(self._data) // self.shape[0]
+        return Tensor(self.name, self.kind, (self.shape[0] - rows, *self.shape[1:]), self._data[first:])
+
     def raw(self) -> NDArray[Any]:
         """The bytes as they lie in the file, BF16 as 16 bit integers; no copy."""
         dtype = "<u2" if self.kind == "BF16" else _FLOATS.get(self.kind)

@@ -28,7 +28,7 @@ class Bert(Family):
         if config.get("hidden_act", "gelu") != "gelu":
             raise InvalidRequest(f"hidden_act {config.get('hidden_act')} is not supported")
         keys.add_block_count(self.layers)
-        keys.add_context_length(config.integer("max_position_embeddings"))
+        keys.add_context_length(self.context())
         keys.add_embedding_length(config.integer("hidden_size"))
         keys.add_feed_forward_length(config.integer("intermediate_size"))
         keys.add_head_count(config.integer("num_attention_heads"))
@@ -37,12 +37,40 @@ class Bert(Family):
         keys.add_pooling_type(pooling(self.source))
         keys.add_token_type_count(config.integer("type_vocab_size", default=2))
 
+    def context(self) -> int:
+        """The tokens of the longest text."""
+        return self.config.integer("max_position_embeddings")
+
+    def rows(self) -> int:
+        """Rows of the embedding: the vocabulary's size, padding included."""
+        for tensor in self.weights:
+            if self.rename(tensor.name) == _WORDS and tensor.shape:
+                return tensor.shape[0]
+        raise InvalidRequest(f"tensor {_WORDS} is missing")
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Tensors that must be there."""
+        hidden, inner = self.config.integer("hidden_size"), self.config.integer("intermediate_size")
+        found: dict[str, tuple[int, ...]] = {
+            "token_embd.weight": (self.rows(), hidden),
+            "position_embd.weight": (self.context(), hidden),
+            "token_types.weight": (self.config.integer("type_vocab_size", default=2), hidden),
+            "token_embd_norm.weight": (hidden,),
+            "token_embd_norm.bias": (hidden,),
+            "blk.{}.ffn_up.weight": (inner, hidden),
+            "blk.{}.ffn_up.bias": (inner,),
+            "blk.{}.ffn_down.weight": (hidden, inner),
+            "blk.{}.ffn_down.bias": (hidden,),
+        }
+        for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
+            found |= {f"blk.{{}}.{name}.weight": (hidden, hidden), f"blk.{{}}.{name}.bias": (hidden,)}
+        for name in ("attn_output_norm", "layer_output_norm"):
+            found |= {f"blk.{{}}.{name}.weight": (hidden,), f"blk.{{}}.{name}.bias": (hidden,)}
+        return found
+
     def vocabulary(self) -> None:
         """Write the tokenizer's keys."""
-        rows = next((one.shape[0] for one in self.weights if self.rename(one.name) == _WORDS and one.shape), None)
-        if rows is None:
-            raise InvalidRequest(f"tensor {_WORDS} is missing")
-        wordpiece.write(self.source, self.out, {**self.config.values, "vocab_size": rows})
+        wordpiece.write(self.source, self.out, {**self.config.values, "vocab_size": self.rows()})
 
     def rename(self, name: str) -> str | None:
         """Without the prefix that the task classes give, with today's names of the norms."""

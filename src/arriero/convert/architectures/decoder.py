@@ -158,19 +158,10 @@ class Decoder(Family):
         }
 
     def convert(self) -> None:
-        """Announce everything; InvalidRequest if a tensor is missing or of another shape than config.json says."""
+        """Announce everything; InvalidRequest also if there is no output and the embedding is not tied to it."""
         super().convert()
         if self.config.get("tie_word_embeddings", self.tied) is False and "output.weight" not in self.out.shapes:
             raise InvalidRequest("tensor lm_head.weight is missing, and the embedding is not tied to it")
-        for pattern, shape in self.shapes().items():
-            for layer in range(self.layers) if "{}" in pattern else [0]:
-                found = self.out.shapes.get(name := pattern.format(layer))
-                if found is None:
-                    raise InvalidRequest(f"the weights have nothing for {name}")
-                if found != shape:
-                    raise InvalidRequest(
-                        f"{name} has the shape {list(found)}, where config.json makes it {list(shape)}"
-                    )
 
 
 def llama3_factors(rope: dict[str, Any], base: float, dims: int) -> Floats:

@@ -80,8 +80,16 @@ class Family:
     def extra(self) -> None:
         """Announce tensors that the files do not hold."""
 
+    def cut(self, tensor: Tensor) -> Tensor:
+        """The part of the tensor that is used."""
+        return tensor
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Tensors that must be there, by GGUF's name: {} is a layer's number."""
+        return {}
+
     def convert(self) -> None:
-        """Announce everything."""
+        """Announce everything; InvalidRequest if a tensor is missing or of another shape than config.json says."""
         self.out.keys.add_type(gguf.GGUFType.MODEL)
         self.keys()
         self.vocabulary()
@@ -97,7 +105,16 @@ class Family:
                 raise InvalidRequest(f"tensor {tensor.name} is there twice, as {mapped}")
             if any(size == 0 for size in tensor.shape):
                 raise InvalidRequest(f"tensor {tensor.name} is empty")
-            self.out.tensor(mapped, tensor, self.change(mapped, tensor), exact=mapped.startswith(self.exact))
+            used = self.cut(tensor)
+            self.out.tensor(mapped, used, self.change(mapped, used), exact=mapped.startswith(self.exact))
+        for pattern, shape in self.shapes().items():
+            for layer in range(self.layers) if "{}" in pattern else [0]:
+                found = self.out.shapes.get(name := pattern.format(layer))
+                if found is None:
+                    raise InvalidRequest(f"the weights have nothing for {name}")
+                if found != shape:
+                    said = f"where config.json makes it {list(shape)}"
+                    raise InvalidRequest(f"{name} has the shape {list(found)}, {said}")
 
 
 def layer_of(name: str) -> int | None:

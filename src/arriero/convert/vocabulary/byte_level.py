@@ -14,8 +14,8 @@ from arriero.core.errors import InvalidRequest
 _SPACE = chr(ord(" ") + 256)  # as llama.cpp reads it
 
 
-def write(source: Source, out: Output, config: dict[str, Any]) -> None:
-    """Write the vocabulary, its merges and its special tokens."""
+def write(source: Source, out: Output, config: dict[str, Any], pre: str = "") -> None:
+    """Write the vocabulary, its merges and its special tokens; `pre` is another name for GPT-2's way of cutting."""
     tokenizer = source.object("tokenizer.json")
     model = tokenizer["model"]
     normalizer = (tokenizer.get("normalizer") or {}).get("type", "NFC")
@@ -27,7 +27,10 @@ def write(source: Source, out: Output, config: dict[str, Any]) -> None:
     for at, (text, control) in special.added_tokens(source).items():
         tokens.put(at, text, Type.CONTROL if control else Type.USER_DEFINED)
     size_of(config, tokens)
-    tokens.write(out, "gpt2", name_of(tokenizer))
+    name = name_of(tokenizer)
+    if pre and name != "gpt-2":
+        raise InvalidRequest(f"tokenizer.json cuts text as {name}, where GPT-2's way is expected")
+    tokens.write(out, "gpt2", pre or name)
     out.keys.add_token_merges(merges(model))
     special.write(source, out, config, tokens)
 

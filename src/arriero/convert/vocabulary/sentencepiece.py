@@ -48,15 +48,16 @@ def _from_json(tokenizer: dict[str, Any]) -> tuple[Tokens, bool]:
     for text, at in model["vocab"].items():
         kind = Type.BYTE if _BYTE.fullmatch(text) else Type.UNKNOWN if text == model.get("unk_token") else Type.NORMAL
         tokens.put(at, text, kind, -float(ranks.get(text, len(ranks))))
-    return tokens, _adds_prefix(tokenizer)
+    return tokens, adds_prefix(tokenizer)
 
 
-def _adds_prefix(tokenizer: dict[str, Any]) -> bool:
+def adds_prefix(tokenizer: dict[str, Any]) -> bool:
     """Whether a space is put before a text: by a normalizer of old, by a pre-tokenizer of today."""
     normalizer = tokenizer.get("normalizer") or {}
     steps = normalizer.get("normalizers") or [normalizer]
-    metaspace = tokenizer.get("pre_tokenizer") or {}
-    if metaspace.get("type") == "Metaspace":
+    cuts = tokenizer.get("pre_tokenizer") or {}
+    metaspaces = [step for step in cuts.get("pretokenizers") or [cuts] if step.get("type") == "Metaspace"]
+    for metaspace in metaspaces:
         return bool(
             metaspace.get("prepend_scheme", "always" if metaspace.get("add_prefix_space", True) else "")
             in (

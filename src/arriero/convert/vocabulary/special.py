@@ -61,7 +61,7 @@ def write(source: Source, out: Output, config: dict[str, Any], tokens: Tokens) -
             out.keys.add_eot_token_id(at)  # llama.cpp finds further ones by their texts
             break
     template = source.optional("tokenizer.json").get("post_processor")
-    for role, adds in _added(template, {tokens_at: role for role, tokens_at in roles.items()}, ids).items():
+    for role, adds in _added(template, roles, ids).items():
         value = stated.get(f"add_{role}_token")
         adds = value if isinstance(value, bool) else adds
         if adds is not None:
@@ -76,20 +76,22 @@ def _first(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _added(processor: Any, roles: dict[int, str], ids: dict[str, int]) -> dict[str, bool | None]:
+def _added(processor: Any, roles: dict[str, int], ids: dict[str, int]) -> dict[str, bool | None]:
     """Whether bos and eos are added, as the post-processor's template for one text says; None if there is none."""
     if not isinstance(processor, dict):
         return {"bos": None, "eos": None}
     steps = processor.get("processors") if processor.get("type") == "Sequence" else [processor]
     found: dict[str, bool | None] = {"bos": False, "eos": False}
     for step in steps or []:
+        if isinstance(step, dict) and step.get("type") == "RobertaProcessing":
+            found = {"bos": True, "eos": True}
         single = step.get("single") if isinstance(step, dict) and step.get("type") == "TemplateProcessing" else None
         if not isinstance(single, list) or len(single) < 2:
             continue
         for role, piece in (("bos", single[0]), ("eos", single[-1])):
             special = piece.get("SpecialToken") if isinstance(piece, dict) else None
             if isinstance(special, dict):
-                if roles.get(ids.get(str(special.get("id")), -1)) != role:
+                if roles.get(role) != ids.get(str(special.get("id")), -1):
                     raise InvalidRequest(
                         f"tokenizer.json adds {special.get('id')!r} to a text, which is no {role} token"
                     )
