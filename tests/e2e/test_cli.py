@@ -11,10 +11,12 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
+from tests.e2e.automaton import SAYS
 from tests.e2e.serving import Server, clean_environment, free_port
 
 ARRIERO = [sys.executable, "-m", "arriero"]
@@ -155,3 +157,34 @@ def test_a_cut_off_list_is_no_error(shell: Shell) -> None:
 
 def test_nothing_is_left_in_ollamas_folder(shell: Shell) -> None:
     assert not os.path.lexists(shell.home / ".ollama")
+
+
+def test_every_command_that_tells_something_has_json(known_server: Server, tmp_path: Path) -> None:
+    """A document, or one for each report, on standard output; nothing else there."""
+    environment = clean_environment(tmp_path, {"OLLAMA_HOST": known_server.url})
+    (tmp_path / "Modelfile").write_text("FROM demo\n")
+
+    def told(*arguments: str) -> list[Any]:
+        done = subprocess.run(
+            [sys.executable, "-m", "arriero", *arguments, "--json"],
+            env=environment,
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    (answer,) = told("run", "known", "Hello!")
+    assert (answer["text"], answer["finish_reason"]) == (SAYS, "stop")
+    assert answer["usage"]["completion_tokens"] > 1
+    assert told("create", "by-json")[-1]["status"] == "success"
+    assert told("cp", "by-json", "copied") == [{"copied": "by-json", "to": "copied"}]
+    assert told("rm", "by-json", "copied") == [{"deleted": "by-json"}, {"deleted": "copied"}]
+    assert told("show", "known")[0]["capabilities"] == ["completion", "tools"]
+    assert "known:latest" in [model["name"] for model in told("list")[0]]
+    assert "known:latest" in [model["name"] for model in told("ps")[0]]
+    assert told("stop", "known") == [{"stopped": "known"}]
+    known_server.load("known")

@@ -24,7 +24,7 @@ HELLO = [{"role": "user", "content": "Hello!"}]
 TOOL = {"type": "function", "function": {"name": "f", "description": "", "parameters": {"type": "object"}}}
 NOTHING = f"sha256:{'0' * 64}"
 THINK = '(must be "high", "medium", "low", "max", true, or false)'
-POSTS = ("generate", "chat", "show", "pull", "push", "create", "copy")
+POSTS = ("generate", "chat", "embed", "embeddings", "show", "pull", "push", "create", "copy")
 
 
 def spelled(data: bytes) -> str:
@@ -136,6 +136,29 @@ ROWS: dict[str, tuple[str, dict[str, Any], int, str]] = {
     "model missing: push": ("push", {}, 400, "model is required"),
     "model missing: delete": ("delete", {}, 400, "model is required"),
     "model missing: pull": ("pull", {}, 400, "invalid model name"),
+    "model missing: embed": ("embed", {"input": "x"}, 404, "model '' not found"),
+    "model missing: embeddings": ("embeddings", {"prompt": "x"}, 400, "model is required"),
+    "malformed: embed": ("embed", {"model": "a b", "input": "x"}, 400, "invalid model name"),
+    "unknown: embed": ("embed", {"model": "x", "input": "x"}, 404, 'model "x" not found, try pulling it first'),
+    "unknown: embeddings": (
+        "embeddings",
+        {"model": "x", "prompt": "x"},
+        404,
+        'model "x" not found, try pulling it first',
+    ),
+    "embed: input": ("embed", {"model": "demo", "input": 5}, 400, "invalid input type"),
+    "embed: a chat model": (
+        "embed",
+        {"model": "demo", "input": "x"},
+        501,
+        "This server does not support embeddings. Start it with `--embeddings`",
+    ),
+    "embeddings: a chat model": (
+        "embeddings",
+        {"model": "demo", "prompt": "x"},
+        500,
+        "This server does not support embeddings. Start it with `--embeddings`",
+    ),
     "malformed: generate": ("generate", {"model": "a b", "prompt": "x"}, 400, "invalid model name"),
     "malformed: chat": ("chat", {"model": "a b", "messages": HELLO}, 400, "invalid model name"),
     "malformed: show": ("show", {"model": "a b"}, 400, "invalid model name"),

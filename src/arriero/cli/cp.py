@@ -12,6 +12,7 @@ from arriero.cli.completion import models
 def cp(
     source: Annotated[str, typer.Argument(help="The model's name.", autocompletion=models)],
     destination: Annotated[str, typer.Argument(help="Its other name.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
 ) -> None:
     """Copy the model; its weights are there once."""
     import asyncio
@@ -27,4 +28,9 @@ def cp(
                 await library.copy(source, destination)
 
         asyncio.run(work())
-    print(f"copied '{source}' to '{destination}'")
+    if as_json:
+        import json
+
+        print(json.dumps({"copied": source, "to": destination}))
+    else:
+        print(f"copied '{source}' to '{destination}'")

@@ -20,9 +20,12 @@ def create(
     model: Annotated[str, typer.Argument(help="The new model's name.")],
     file: Annotated[str, typer.Option("--file", "-f", help='The Modelfile; "-" is standard input.')] = "",
     quantize: Annotated[str, typer.Option("--quantize", "-q", help="Quantize to this type.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print each report as a line of JSON.")] = False,
 ) -> None:
     """Make the model; without a Modelfile, of the files in this folder."""
     import asyncio
+
+    import msgspec
 
     from arriero.cli.failures import CommandFailed
     from arriero.cli.progress import ProgressDisplay
@@ -53,7 +56,10 @@ def create(
                 body = await gathered(modelfile, folder, library, display)
                 body |= {"model": model} | ({"quantize": quantize} if quantize else {})
                 async for report in library.progress("/api/create", body):
-                    display.update(report)
+                    if as_json:
+                        print(msgspec.json.encode(report).decode(), flush=True)
+                    else:
+                        display.update(report)
 
         asyncio.run(work())
 

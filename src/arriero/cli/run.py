@@ -35,6 +35,7 @@ def run(
     dimensions: Annotated[
         int | None, typer.Option("--dimensions", help="Embedding models: print the first so many numbers.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer as a JSON object.")] = False,
 ) -> None:
     """Answer PROMPT, after what is piped in; without either, chat in the terminal. Pulls a model that is not there.
 
@@ -65,7 +66,7 @@ def run(
 
         def answer() -> None:
             try:
-                _once(client, settings, question)
+                _once(client, settings, question, as_json=as_json)
             except InvalidRequest:  # then nothing was printed
                 if not embeds(client, model):
                     raise
@@ -95,10 +96,15 @@ def run(
             raise CommandFailed(f'nothing was asked. Give a prompt: arriero run {model} "Hello"')
 
 
-def _once(client: Client, settings: Settings, question: str) -> None:
+def _once(client: Client, settings: Settings, question: str, *, as_json: bool) -> None:
     from arriero.cli.printing import figures
     from arriero.cli.waiting import until_first
 
+    if as_json:
+        import msgspec
+
+        print(msgspec.json.encode(client.generate(question, **settings.call())).decode())
+        return
     printer = settings.printer(sys.stdout)
     with client.stream(question, **settings.call()) as stream:
         for chunk in until_first(stream):
