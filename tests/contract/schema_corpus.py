@@ -219,6 +219,10 @@ def with_definitions(rng: random.Random) -> Any:
     return {**properties(**fields), "$defs": definitions}
 
 
+def _deep(levels: int) -> Any:
+    return {"type": "array", "items": _deep(levels - 1)} if levels else {}
+
+
 UNSUPPORTED: dict[str, Any] = {
     "maxProperties": {"type": "object", "properties": {"a": STRING, "b": STRING, "c": STRING}, "maxProperties": 2},
     "uniqueItems": {"type": "array", "uniqueItems": True},
@@ -242,5 +246,9 @@ UNSUPPORTED: dict[str, Any] = {
     "minimum (5) is greater than maximum (2)": {"type": "integer", "minimum": 5, "maximum": 2},
     "strin": {"type": "strin"},
     "schema is false": False,
+    "multipleOf": {"type": "integer", "multipleOf": 999_983},
+    "2000 properties": {"properties": {f"p{index}": {} for index in range(2001)}},
+    "nothing can match it": {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}},
+    "recursion limit": {"const": 1, "$defs": {"deep": _deep(400)}},
 }
 """What the error must name → a schema that cannot be held."""

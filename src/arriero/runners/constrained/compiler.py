@@ -23,7 +23,7 @@ from arriero.runners.constrained.vocabulary import Vocabulary
 MAX_PROGRAMS = 128
 MAX_PLAN_BYTES = 8_000_000  # of all kept ones together
 _EXCERPT = re.compile(r"\n\s*\d+ \|")
-_LIMITS = llguidance.LLParserLimits(verbose_errors=False)
+_LIMITS = llguidance.LLParserLimits(max_grammar_size=100_000, verbose_errors=False)
 
 
 class _GrammarError(Exception):
@@ -150,6 +150,9 @@ class MaskCompiler:
         made = llguidance.LLMatcher(self._vocabulary.ll, text, log_level=0, limits=_LIMITS)
         if made.is_error():
             raise _GrammarError(_reason(made.get_error()))
+        made.compute_bitmask()  # the first mask takes the longest, and shows grammars that nothing matches
+        if made.is_error():
+            raise _GrammarError("nothing can match it")
         return made
 
     def _trigger(self, form: CallForm) -> str:

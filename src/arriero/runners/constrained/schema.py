@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 _ONE = frozenset({"additionalProperties", "additionalItems", "contains", "else", "if", "items", "not", "then"})
@@ -15,6 +17,8 @@ _OPENERS = frozenset({"$ref", "additionalProperties", "allOf", "anyOf", "if", "o
 # An integer that is bounded already on a side, or by more than its size.
 _BOUNDERS = frozenset({"$ref", "allOf", "anyOf", "const", "enum", "exclusiveMaximum", "exclusiveMinimum", "maximum"})
 _BOUNDERS |= {"minimum", "multipleOf", "oneOf"}
+_MOST_STATES = 20_000
+_MOST_PROPERTIES = 2_000  # optional ones cost by their square
 _SMALL = 1e-9
 _HUGE = 10**18  # fits into 64 bits, and is exact as a double, which llguidance keeps bounds as
 _REFERENCES = 16  # followed one behind the other at most
@@ -23,7 +27,7 @@ Visit = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def plain(schema: Any) -> Any:
-    """Return a schema that llguidance reads as the client meant it.
+    """Return a schema that llguidance reads as the client meant it; ValueError for one that would cost too much.
 
     `uniqueItems: false` says nothing, but is refused. `oneOf` of objects that one property tells apart is an `anyOf`.
     An exclusive bound of 0 is read as inclusive where the other one lies between −1 and 1 (llguidance 1.9).
@@ -34,6 +38,9 @@ def plain(schema: Any) -> Any:
         branches = found.get("oneOf")
         if isinstance(branches, list) and "anyOf" not in found and _told_apart(branches, schema):
             found["anyOf"] = found.pop("oneOf")
+        _check_multiple(found.get("multipleOf"))
+        if len(found.get("properties") or ()) > _MOST_PROPERTIES:
+            raise ValueError(f"an object has more than {_MOST_PROPERTIES} properties")
         return _without_exclusive_zero(found)
 
     return _each(schema, visit)
@@ -126,6 +133,14 @@ def _without_exclusive_zero(one: dict[str, Any]) -> dict[str, Any]:
         if most < 0:
             one = {**{key: value for key, value in one.items() if key != "exclusiveMaximum"}, "maximum": most}
     return one
+
+
+def _check_multiple(value: Any) -> None:
+    """Remainders are states of an automaton, one for each unit of the last digit."""
+    if _is_number(value) and math.isfinite(value) and value > 0:
+        digits = int("".join(map(str, Decimal(str(value)).normalize().as_tuple().digits)))
+        if digits > _MOST_STATES:
+            raise ValueError(f"multipleOf {value} has more than {_MOST_STATES} remainders")
 
 
 def _is_number(value: Any) -> bool:
