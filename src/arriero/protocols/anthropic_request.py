@@ -188,7 +188,7 @@ def _effort(fields: dict[str, Any]) -> tuple[str | None, tuple[str, ...]]:
     if not isinstance(config, dict):
         raise bad("output_config", "must be an object")
     effort = config.get("effort")
-    if effort is not None and effort not in _EFFORTS:
+    if effort is not None and (not isinstance(effort, str) or effort not in _EFFORTS):
         raise bad("output_config.effort", f"must be one of {', '.join(_EFFORTS)}")
     unknown = tuple(f"output_config.{name}" for name in config if name not in ("effort", "format"))
     return (None if effort is None else _EFFORTS[effort]), unknown

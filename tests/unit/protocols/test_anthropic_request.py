@@ -127,6 +127,7 @@ def test_what_cannot_change_the_answer_is_accepted(field: dict[str, Any]) -> Non
         ({"thinking": THINK, "model": "plain"}, "unsupported", "thinking"),
         ({"output_config": 3}, "invalid_request", "output_config"),
         ({"output_config": {"effort": "much"}}, "invalid_request", "output_config.effort"),
+        ({"output_config": {"effort": []}}, "invalid_request", "output_config.effort"),
         ({"output_config": {"format": {"type": "text!"}}}, "invalid_request", "output_config.format"),
         ({"thinking": THINK, "messages": [USER, {"role": "assistant", "content": "I"}]}, "unsupported", "messages"),
     ],
