@@ -33,7 +33,18 @@ OLLAMA = [
     "show",
     "version",
 ]
-OPENAI = ["chat", "completions", "embeddings", "errors", "models", "runner", "stream"]
+OPENAI = [
+    "batches",
+    "chat",
+    "choices",
+    "completions",
+    "embeddings",
+    "errors",
+    "models",
+    "responses",
+    "runner",
+    "stream",
+]
 
 
 @pytest.fixture(scope="module")

@@ -51,6 +51,39 @@ const checks = {
     assert.equal(reply.data[1].embedding.length, 64)
     assert.ok(reply.usage.prompt_tokens > 0)
   },
+  async choices() {
+    const reply = await client.chat.completions.create({ ...asked, n: 3, temperature: 2, seed: 1, max_tokens: 8 })
+    assert.deepEqual(reply.choices.map((choice) => choice.index), [0, 1, 2])
+    assert.equal(reply.usage.completion_tokens_details.reasoning_tokens, 0)
+  },
+  async responses() {
+    const first = await client.responses.create({ model: 'demo', input: 'Hello!', temperature: 0 })
+    assert.equal(first.status, 'completed')
+    assert.ok(first.output_text.length > 0)
+    const stream = client.responses.stream({ model: 'demo', input: 'Hello!', temperature: 0 })
+    let text = ''
+    stream.on('response.output_text.delta', (event) => (text += event.delta))
+    assert.equal((await stream.finalResponse()).output_text, text)
+    assert.equal(text, first.output_text)
+    const second = await client.responses.create({ model: 'demo', input: 'And?', previous_response_id: first.id })
+    assert.ok(second.usage.input_tokens > first.usage.input_tokens)
+    assert.equal((await client.responses.retrieve(first.id)).output_text, text)
+    await client.responses.delete(first.id)
+    await assert.rejects(client.responses.retrieve(first.id), OpenAI.NotFoundError)
+  },
+  async batches() {
+    const body = { ...asked, max_tokens: 4 }
+    const line = JSON.stringify({ custom_id: 'a', method: 'POST', url: '/v1/chat/completions', body })
+    const file = await client.files.create({ file: new File([line], 'in.jsonl'), purpose: 'batch' })
+    const wanted = { input_file_id: file.id, endpoint: '/v1/chat/completions', completion_window: '24h' }
+    let batch = await client.batches.create(wanted)
+    while (!['completed', 'failed'].includes(batch.status)) {
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      batch = await client.batches.retrieve(batch.id)
+    }
+    const output = await (await client.files.content(batch.output_file_id)).text()
+    assert.equal(JSON.parse(output).response.body.choices.length, 1)
+  },
   async errors() {
     await assert.rejects(client.chat.completions.create({ ...asked, model: 'nope' }), (error) => {
       assert.ok(error instanceof OpenAI.NotFoundError)
