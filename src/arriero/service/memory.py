@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -16,7 +17,8 @@ from arriero.core.model import MemoryPlan, ModelSpec
 from arriero.core.request import LoadOptions
 from arriero.runners.llama_cpp.options import LlamaCppOptions
 from arriero.runners.llama_cpp.plan import CELL_BYTES, MASK_BYTES, Facts, Plan, make_plan
-from arriero.store.gguf import GgufHeader, read_header
+from arriero.store.gguf import GgufHeader
+from arriero.store.splits import read_whole
 
 KV_VALUE_BYTES = 2
 """K and V are kept as float16."""
@@ -31,9 +33,10 @@ def plan_memory(
     What does not fit is told in `problem`; ModelLoadError for a file that is no model, ValueError for options that no
     runner takes.
     """
-    header = read_header(spec.path)
+    header = read_whole(spec.path)
     free = psutil.virtual_memory().available if free_memory is None else free_memory
     weights = sum(tensor.size or 0 for tensor in header.tensors)
+    weights += sum(Path(adapter).stat().st_size for adapter in spec.adapters)
     options = _options(spec, load, settings)
     if "embedding" in spec.capabilities:
         longest = min(options.num_ctx or spec.details.context_length, spec.details.context_length)

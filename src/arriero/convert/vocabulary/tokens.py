@@ -12,7 +12,7 @@ from arriero.convert.source import Source
 from arriero.core.errors import InvalidRequest
 
 Type = gguf.TokenType
-MAX_TOKENS = 1 << 24
+MAX_TOKENS = 1 << 22
 
 
 @dataclass(slots=True)
