@@ -43,7 +43,8 @@ def write_automaton(
     # Where a tool's schema leaves no choice, the mask asks for single letters; these lead back to the pieces.
     following[tokens.index(">")] = tokens.index(MARKS[0])
     following[tokens.index('"')] = tokens.index(",")
-    following[tokens.index(",")] = next(i for i, token in enumerate(tokens) if token.startswith('"ar'))
+    arguments = (number for number, token in enumerate(tokens) if token.startswith('"ar'))
+    following[tokens.index(",")] = next(arguments, tokens.index(MARKS[0]))
     writer = gguf.GGUFWriter(str(path), "llama")
     _header(writer, tokens, template)
     _weights(writer, len(tokens), following)
