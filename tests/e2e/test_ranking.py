@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.serving import Server, serve
-from tests.e2e.test_embeddings import cosine
+from tests.e2e.vectors import cosine
 from tests.unit.runners.llama_cpp.tiny_bert import BertShape, write_bert
 
 DOCUMENTS = ["the dog barks", "the cat sat on the mat", "red on green", "a1b2"]
