@@ -20,7 +20,7 @@ from arriero.client.types import (
     ShownModel,
 )
 from arriero.core.events import Usage
-from arriero.core.request import Message, ToolCall
+from arriero.core.request import Message, ToolCall, ToolSpec
 
 
 class _Function(msgspec.Struct):
@@ -150,7 +150,7 @@ def _body(call: Call, stream: bool) -> dict[str, Any]:
             turns = (Message(role="system", content=call.system), *turns)
         body["messages"] = [_turn(turn) for turn in turns]
         if call.tools:
-            body["tools"] = [{"type": "function", "function": msgspec.to_builtins(tool)} for tool in call.tools]
+            body["tools"] = [{"type": "function", "function": _function(tool)} for tool in call.tools]
     for name in ("format", "think", "keep_alive"):
         value = getattr(call, name)
         if value is not None:
@@ -158,6 +158,14 @@ def _body(call: Call, stream: bool) -> dict[str, Any]:
     if call.options:
         body["options"] = call.options
     return body
+
+
+def _function(tool: ToolSpec) -> dict[str, Any]:
+    """A tool as Ollama knows it; `strict`, which it does not, only where it is asked for."""
+    fields: dict[str, Any] = msgspec.to_builtins(tool)
+    if not fields.pop("strict"):
+        return fields
+    return {**fields, "strict": True}
 
 
 def _turn(turn: Message) -> dict[str, Any]:
