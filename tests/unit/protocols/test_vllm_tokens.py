@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from arriero.core.errors import ArrieroError
 from arriero.core.tokenizer import Tokenized
 from arriero.protocols.openai_request import decode_chat
 from arriero.protocols.vllm_tokens import decode_detokenize, decode_tokenize, encode_tokenized
+from tests.unit.protocols.anthropic_bodies import JUNK
 from tests.unit.protocols.conftest import find
 
 USER = {"role": "user", "content": "x"}
@@ -64,3 +68,24 @@ def test_what_is_no_list_of_ids(tokens: Any) -> None:
     with pytest.raises(ArrieroError):
         decode_detokenize(msgspec.json.encode({"model": "demo", "tokens": tokens}), find)
     assert decode_detokenize(b'{"model":"demo","tokens":[1,2]}', find).prompt_tokens == (1, 2)
+
+
+NAMES = [
+    "model",
+    "prompt",
+    "messages",
+    "tokens",
+    "tools",
+    "tool_choice",
+    "add_special_tokens",
+    "continue_final_message",
+]
+
+
+@pytest.mark.parametrize("decode", [decode_tokenize, decode_detokenize])
+@settings(max_examples=100, deadline=None)
+@given(fields=st.dictionaries(st.sampled_from(NAMES), JUNK | st.just("demo") | st.just([USER]), max_size=4))
+def test_any_body(decode: Any, fields: dict[str, Any]) -> None:
+    for body in (fields, {"model": "demo", **fields}):
+        with contextlib.suppress(ArrieroError):
+            assert decode(msgspec.json.encode(body), find)
