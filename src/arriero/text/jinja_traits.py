@@ -19,6 +19,7 @@ _TAGS = (
 )
 # Templates that build their tags of parts: what they name, and what their models write.
 _BUILT = (
+    ("<think{}>", "<think:opensource>", "</think:opensource>"),
     ("<|open|>", "<|open|>think<|sep|>", "<|close|>think<|sep|>"),
     ("<|think|>", "<|think|>", "<|end|>"),
 )
