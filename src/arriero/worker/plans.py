@@ -11,7 +11,7 @@ from arriero.core.request import GenerateRequest
 from arriero.text.answer_tags import answer_tags
 from arriero.text.go_template.parser import parse
 from arriero.text.template_traits import tool_call_tag
-from arriero.text.tool_calls import FAMILIES, Envelope, choose
+from arriero.text.tool_calls import FAMILIES, Envelope, Family, choose
 from arriero.worker.prompt import Prompt
 
 _BODIES = {
@@ -54,10 +54,16 @@ class Plans:
         calls = self._calls(request)
         if request.constraint is None and calls is None:
             return None
+        constraint = None if request.must_call else request.constraint
+        if self._family.splits_thinking and not request.raw and request.prompt_tokens is None:
+            if not self._family.answer_opens:
+                raise UnsupportedFeature(f"answers of {request.model} cannot be held to a form", param="model")
+            thinking = ("", self._family.answer_opens)  # all that stands before the answer counts as thinking
+            return AnswerPlan(constraint=constraint, calls=calls, thinking=thinking, in_thinking=True)
         tags = answer_tags(self._spec, request)
         thinks = bool(tags) and (prompt.opens_thinking or request.think is not False)
         return AnswerPlan(
-            constraint=None if request.must_call else request.constraint,
+            constraint=constraint,
             calls=calls,
             thinking=(tags.opens, tags.closes) if thinks else None,
             in_thinking=prompt.opens_thinking,
@@ -102,10 +108,13 @@ class Plans:
         return "tools" if any(tool.strict for tool in request.tools) else None
 
     @cached_property
+    def _family(self) -> Family:
+        return choose((self._spec.go_template if self._spec.uses_go_template else self._jinja) or "")
+
+    @cached_property
     def _form(self) -> CallForm | None:
         if not self._spec.uses_go_template:
-            family = choose(self._jinja or "")
-            return None if family is None or family.writes is not None else call_form(family.envelope)
+            return None if self._family.writes is not None else call_form(self._family.envelope)
         tag = tool_call_tag(parse(self._spec.go_template or ""))
         envelopes = (family.envelope for family in FAMILIES if family.writes is None)
         begins = (one for one in envelopes if (one.before + one.opens).strip() == tag)

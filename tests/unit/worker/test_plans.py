@@ -90,6 +90,14 @@ def test_a_strict_tool_is_held_whatever_the_switch_says() -> None:
     assert [tool.strict for tool in found.calls.tools] == [False, False, True]
 
 
+def test_families_whose_answers_have_heads() -> None:
+    found = plan(jinja="<|channel|>analysis <|message|> commentary", constraint=JSON, able="thinking")
+    assert found is not None
+    assert (found.thinking, found.in_thinking) == (("", "<|channel|>final<|message|>"), True)
+    with pytest.raises(UnsupportedFeature):
+        plan(jinja="<|message|><atem:invoke", constraint=JSON)
+
+
 XML = "<tool_call><function=…><parameter=…>"
 
 

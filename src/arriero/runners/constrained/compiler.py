@@ -80,10 +80,13 @@ class MaskCompiler:
             raise InvalidRequest(f"{param} cannot be used: {error}", param=param) from None
         if plan.thinking is None or program == Program():
             return program
+        assert self._vocabulary is not None
         opens, closes = plan.thinking
+        control = self._vocabulary.control_token(opens)
         return dataclasses.replace(
             program,
             opens_thinking=opens.encode(),
+            opens_control=-1 if control is None else control,
             closes_thinking=self._marker(closes),
             in_thinking=plan.in_thinking,
         )

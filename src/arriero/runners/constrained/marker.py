@@ -1,5 +1,7 @@
 """Marker: a text that, once the model has said it, changes what may follow. It ends where a token ends.
 
+Control tokens in it count as the text they are written as.
+
 A token that holds the marker's end and more would make the grammar begin in the middle of a token; such tokens are
 banned while they could complete the marker. The model can say the same in other tokens.
 """
@@ -16,12 +18,17 @@ _BLANK = re.compile(rb"[ \t\r\n]{0,8}")  # what every grammar behind a marker ma
 
 
 class Marker:
-    """`text` in one vocabulary, or the control token that is written so."""
+    """`text` in one vocabulary."""
 
     def __init__(self, vocabulary: Vocabulary, text: str) -> None:
         self.text = text.encode()
-        self.control = vocabulary.control_token(text)
+        self._vocabulary = vocabulary
+        self._controls = _controls(vocabulary, text)
         self._banned = [self._straddling(vocabulary, known) for known in range(len(self.text))]
+
+    def piece(self, token: int) -> bytes:
+        """What `token` adds to the text that the marker is looked for in."""
+        return self._controls.get(token) or self._vocabulary.pieces[token]
 
     def find(self, held: bytes) -> bytes | None:
         """What stands behind the marker in `held`, None if it is not in there."""
@@ -40,8 +47,6 @@ class Marker:
         return self._banned[len(held)]
 
     def _straddling(self, vocabulary: Vocabulary, known: int) -> Ids:
-        if self.control is not None:
-            return np.empty(0, np.int64)
         head = self.text[:known]
         candidates: set[int] = set()
         for start in range(known + 1):  # a token may complete a shorter beginning that the longest one ends with
@@ -55,3 +60,16 @@ class Marker:
             if rest and not _BLANK.fullmatch(rest):
                 found.append(token)
         return np.asarray(sorted(found), np.int64)
+
+
+def _controls(vocabulary: Vocabulary, text: str) -> dict[int, bytes]:
+    """The control tokens in `text`, and how each is written there."""
+    found: dict[int, bytes] = {}
+    for part in vocabulary.spell(text):
+        if isinstance(part, str):
+            text = text.removeprefix(part)
+            continue
+        end = next(end for end in range(1, len(text) + 1) if vocabulary.spell(text[:end]) == [part])
+        written, text = text[:end], text[end:]
+        found[part] = written.encode()
+    return found

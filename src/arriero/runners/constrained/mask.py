@@ -33,6 +33,7 @@ class Program:
     answer: llguidance.LLMatcher | None = None
     later: llguidance.LLMatcher | None = None
     opens_thinking: bytes = b""
+    opens_control: int = -1  # the control token that opens thinking, if it is one
     closes_thinking: Marker | None = None
     in_thinking: bool = False
     call: llguidance.LLMatcher | None = None
@@ -137,6 +138,8 @@ class AnswerMask:
         allowed = self._allowed(_State(_Mode.HELD, self._program.answer))
         assert allowed is not None
         allowed[tag] = True
+        if self._program.opens_control >= 0:
+            allowed[self._program.opens_control] = True
         np.copyto(logits, -np.inf, where=~allowed)
 
     @staticmethod
@@ -183,7 +186,9 @@ class AnswerMask:
         opens, must = self._program.opens_thinking, self._program.answer is not None
         text = state.held + piece
         seen = text if must else text.lstrip()
-        if seen.startswith(opens):
+        if token == self._program.opens_control:
+            state.mode, state.held = _Mode.THINKING, b""
+        elif seen.startswith(opens):
             state.mode, state.held = _Mode.THINKING, b""
             self._think(state, token, seen[len(opens) :])
         elif seen and opens.startswith(seen):
@@ -211,10 +216,8 @@ class AnswerMask:
 
     @staticmethod
     def _scan(state: _State, marker: Marker, token: int, piece: bytes) -> bytes | None:
-        """What stands behind the marker if it is complete now, else None."""
-        if token == marker.control:
-            return b""
-        held = state.held + piece
+        """What stands behind the marker if it is complete now, else None. `piece`: what counts of `token`'s text."""
+        held = state.held + (piece or marker.piece(token))
         rest = marker.find(held)
         state.held = marker.beginning(held)
         return rest

@@ -18,7 +18,8 @@ class Family:
 
     `envelope` says as data how a call is written. `rules`, `before`, `after` and `skips` are SectionParser's; a family
     with a parser of its own gives `make`, one with a notation of its own `writes`. `markers` are further texts that
-    may be special tokens and must be seen.
+    may be special tokens and must be seen. `answer_opens` is what the text of an answer stands behind, in families
+    whose answers are messages with heads.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Family:
     writes: Callable[[Sequence[ToolCall]], str] | None = None
     more_markers: tuple[str, ...] = field(default=())
     splits_thinking: bool = False
+    answer_opens: str = ""
 
     def parser(self, repairer: Repairer) -> ToolCallParser:
         """A parser for one answer."""

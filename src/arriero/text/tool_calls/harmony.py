@@ -195,4 +195,5 @@ FAMILY = Family(
     writes=_write,
     more_markers=(START, CHANNEL, MESSAGE, END, CALL, RETURN, "<|constrain|>"),
     splits_thinking=True,
+    answer_opens=f"{CHANNEL}final{MESSAGE}",
 )

@@ -236,3 +236,27 @@ def test_only_grammars_cost_anything(compiler: MaskCompiler) -> None:
     logits[5] = 3
     mask.apply(logits, [], 0)
     assert logits[5] == 3
+
+
+def test_control_tokens_around_thinking(compiler: MaskCompiler) -> None:
+    plan = AnswerPlan(constraint=Constraint(kind="choice", choices=("yes",)), thinking=("<CALL>", "</CALL>"))
+    mask = compiler.compile(plan)
+    assert mask is not None
+    assert allowed(mask, []) == {ord("y"), ord("<"), CONTROLS["<CALL>"]}
+    tokens, _ = say(mask, b"Hm, yes", [CONTROLS["<CALL>"]])
+    assert END not in allowed(mask, tokens)
+    assert say(mask, b" yes", [*tokens, CONTROLS["</CALL>"]])[1]
+
+
+def test_an_answer_behind_a_head(compiler: MaskCompiler) -> None:
+    """As gpt-oss writes: whatever stands before the final message is free."""
+    plan = AnswerPlan(
+        constraint=Constraint(kind="choice", choices=("yes",)), thinking=("", "<CALL>final</CALL>"), in_thinking=True
+    )
+    mask = compiler.compile(plan)
+    assert mask is not None
+    opens, closes = CONTROLS["<CALL>"], CONTROLS["</CALL>"]
+    tokens, _ = say(mask, b"I think", [opens, *b"analysis", closes])
+    assert END not in allowed(mask, tokens)
+    tokens, over = say(mask, b"yes", [*tokens, opens, *b"final", closes])
+    assert over
