@@ -86,9 +86,16 @@ class Lifecycle:
     """Owns the backends. `make_backend` builds one without loading it."""
 
     def __init__(
-        self, make_backend: Callable[[ModelSpec, LoadOptions], LoadableBackend], *, keep_alive: float, max_loaded: int
+        self,
+        make_backend: Callable[[ModelSpec, LoadOptions], LoadableBackend],
+        *,
+        keep_alive: float,
+        max_loaded: int,
+        fits: Callable[[ModelSpec, LoadOptions], bool] = lambda spec, load: True,
     ) -> None:
+        """`fits` says, from the file's header, whether a model has enough memory now; it may block."""
         self._make_backend, self._keep_alive, self._max_loaded = make_backend, keep_alive, max_loaded
+        self._fits = fits
         self._loaded: dict[str, Loaded] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._loading = asyncio.Lock()
@@ -143,7 +150,7 @@ class Lifecycle:
                 loaded = None
             if loaded is None:
                 async with self._loading:
-                    await self._make_room()
+                    await self._make_room(spec, load)
                     loaded = Loaded(spec, load, self._make_backend(spec, load), self._keep_alive)
                     self._loaded[spec.name] = loaded
             self._hold(loaded)
@@ -160,8 +167,11 @@ class Lifecycle:
                 raise
             return loaded
 
-    async def _make_room(self) -> None:
-        """Evict until one more fits; a model in demand has its turn first, then takes no new requests and drains."""
+    async def _make_room(self, spec: ModelSpec, load: LoadOptions) -> None:
+        """Evict until one more fits; a model in demand has its turn first, then takes no new requests and drains.
+
+        Where memory is short idle models go, too; what is still missing then, loading tells.
+        """
         while len(self._loaded) >= self._max_loaded:
             victim: Loaded | None = None
             async with self._changed:
@@ -179,6 +189,11 @@ class Lifecycle:
                 await self._close(victim)
         if self._closing:
             await asyncio.wait(set(self._closing))
+        while self._loaded and not await asyncio.to_thread(self._fits, spec, load):
+            idle = [one for one in self._loaded.values() if not one.leases]
+            if not idle:
+                break
+            await self._close(min(idle, key=lambda one: one.place.worth))
 
     def _hold(self, loaded: Loaded) -> None:
         loaded.leases += 1

@@ -23,6 +23,8 @@ from arriero.store.splits import read_whole
 KV_VALUE_BYTES = 2
 """K and V are kept as float16."""
 SCORE_BYTES = 4
+USEFUL_CONTEXT = 4096
+"""Tokens: rather than give a model less beside idle ones, those go."""
 
 
 def plan_memory(
@@ -59,6 +61,17 @@ def plan_memory(
         compute=_compute(plan, facts),
         cached_prefixes=plan.parked_bytes,
     )
+
+
+def fits(spec: ModelSpec, load: LoadOptions, settings: Mapping[str, Any], free_memory: int | None = None) -> bool:
+    """Whether `spec` has the memory now that it needs, with a context that is of use; True for what loading refuses."""
+    try:
+        plan = plan_memory(spec, load, settings, free_memory)
+    except (ModelLoadError, OSError, ValueError):
+        return True
+    taken = plan.weights + plan.kv + plan.compute
+    useful = min(spec.details.context_length or USEFUL_CONTEXT, load.num_ctx or USEFUL_CONTEXT)
+    return not plan.problem and taken <= plan.free_memory and plan.context_length >= useful
 
 
 def _options(spec: ModelSpec, load: LoadOptions, settings: Mapping[str, Any]) -> LlamaCppOptions:

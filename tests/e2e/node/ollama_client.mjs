@@ -107,6 +107,8 @@ const checks = {
     const reports = await all(client.create({ model: 'made', from: 'demo', system: 'Be brief.', stream: true }))
     assert.deepEqual(reports.slice(-2).map((report) => report.status), ['writing manifest', 'success'])
     assert.equal((await client.show({ model: 'made' })).system, 'Be brief.')
+    const said = await client.chat({ model: 'made', messages: hello, options: cold })
+    assert.ok(said.message.content.length > 0)
     assert.equal((await client.create({ model: 'made', from: 'demo', parameters: { temperature: 0 } })).status, 'success')
     await refused(client.create({ model: 'made' }), 400, /^neither 'from' or 'files' was specified$/)
   },

@@ -225,3 +225,23 @@ async def test_a_model_that_is_always_busy_gives_way_in_the_end(monkeypatch: pyt
     await until(lambda: "start a" in stable.log[starts - 1 :])  # and gets its place back
     stopped.set()
     await asyncio.wait_for(asyncio.gather(*clients), 20)
+
+
+async def test_where_memory_is_short_idle_models_go() -> None:
+    """The least worth first, no more than needed, and never one in use."""
+    stable = Stable(max_loaded=9)
+    log = stable.log
+
+    def fits(model: ModelSpec, load: LoadOptions) -> bool:
+        return log.count("close a") + log.count("close b") >= 1 if model.name == "large" else model.name != "huge"
+
+    stable.lifecycle = Lifecycle(
+        lambda model, load: CountingBackend(model, load, log), keep_alive=60.0, max_loaded=9, fits=fits
+    )
+    await stable.use("a")
+    await stable.use("b", keep_alive=-1.0)
+    await stable.use("large")
+    assert log == ["start a", "start b", "close a", "start large"]
+    async with stable.lifecycle.lease(spec("b"), LoadOptions(), None):
+        await stable.use("huge")  # which fits nowhere: the load itself would say so
+        assert log[4:] == ["close large", "start huge"]

@@ -8,7 +8,7 @@ import pytest
 from arriero.core.errors import ModelLoadError
 from arriero.core.model import MemoryPlan
 from arriero.core.request import LoadOptions
-from arriero.service.memory import plan_memory
+from arriero.service.memory import fits, plan_memory
 from arriero.store.catalog import demo_path
 from arriero.store.describe import describe
 from tests.unit.runners.llama_cpp.tiny_gguf import Shape, write_gguf
@@ -60,3 +60,15 @@ def test_a_file_that_is_no_model(tmp_path: Path) -> None:
     broken = type(spec)(**{**_fields(spec), "path": str(tmp_path / "noise.gguf")})
     with pytest.raises(ModelLoadError):
         plan_memory(broken, LoadOptions(), {}, FREE)
+
+
+def test_whether_it_fits() -> None:
+    spec = describe("demo", demo_path())
+
+    def asked(free: int, **load: Any) -> bool:
+        return fits(spec, LoadOptions(**load), {}, free)
+
+    assert asked(FREE)
+    assert not asked(8 << 20)  # the weights alone would
+    assert not asked(FREE, num_ctx=2**30)
+    assert asked(24 << 20, num_ctx=256)
