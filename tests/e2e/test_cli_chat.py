@@ -104,3 +104,19 @@ def test_no_history_is_kept_when_that_is_set(server: Server, tmp_path: Path) -> 
     opened.press("/bye\r")
     assert opened.status() == 0
     assert not (tmp_path / "arriero" / "history").exists()
+
+
+def test_a_message_may_be_written_in_an_editor(server: Server, tmp_path: Path) -> None:
+    """Ctrl-G opens it; what it leaves is the line, and Enter sends it."""
+    editor = tmp_path / "editor"
+    editor.write_text('#!/bin/sh\nprintf "/set verbose" > "$1"\n')
+    editor.chmod(0o755)
+    environment = {"OLLAMA_HOST": server.url, "TERM": "xterm", "OLLAMA_EDITOR": str(editor)}
+    opened = Terminal(clean_environment(tmp_path, environment))
+    opened.wait_for(">>> .*Send a message")
+    opened.press("\x07")
+    opened.wait_for("/set verbose")
+    opened.press("\r")
+    opened.wait_for("Set 'verbose' mode.*>>> ")
+    opened.press("/bye\r")
+    assert opened.status() == 0

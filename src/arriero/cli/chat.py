@@ -117,10 +117,20 @@ def _terminal() -> Ask:
     from prompt_toolkit import PromptSession
     from prompt_toolkit.formatted_text import HTML
     from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+    from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+
+    editor = os.environ.get("OLLAMA_EDITOR", "")
+    if editor:
+        os.environ["VISUAL"] = editor  # which prompt_toolkit reads first
+    keys = KeyBindings()
+
+    @keys.add("c-g")
+    def write_elsewhere(event: KeyPressEvent) -> None:
+        event.current_buffer.open_in_editor()
 
     kept = not truthy(os.environ, "OLLAMA_NOHISTORY")
     history: History = FileHistory(str(history_file())) if kept else InMemoryHistory()
-    session: PromptSession[str] = PromptSession(history=history, reserve_space_for_menu=0)
+    session: PromptSession[str] = PromptSession(history=history, reserve_space_for_menu=0, key_bindings=keys)
     hint = HTML("<ansibrightblack>Send a message (/? for help)</ansibrightblack>")
 
     def ask(prompt: str) -> str:

@@ -62,6 +62,7 @@ Available keyboard shortcuts:
   Ctrl + u    Delete to the beginning of the line
   Ctrl + w    Delete the word before the cursor
   Ctrl + l    Clear the screen
+  Ctrl + g    Write in an editor (OLLAMA_EDITOR, VISUAL, EDITOR)
   Ctrl + c    Stop the answer
   Ctrl + d    Exit
 """
