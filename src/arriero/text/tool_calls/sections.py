@@ -196,15 +196,13 @@ class SectionParser:
                     at = moved
                     continue
             found = self._search.search(text, at)
-            if found is not None and self._may_grow(text, found.start()):
-                self._pass(text, at, found.start(), out)
-                self._held = text[found.start() :]
-                return len(text)
-            end = len(text) - self._partial(text, at) if found is None else found.start()
-            self._pass(text, at, end, out)
-            if found is None:
+            # A marker that is not whole yet wins over one that begins behind it, or is its beginning.
+            end = len(text) - self._partial(text, at)
+            if found is None or end <= found.start():
+                self._pass(text, at, end, out)
                 self._held = text[end:]
                 return len(text)
+            self._pass(text, at, found.start(), out)
             at = self._take(found.group(), found.end(), out)
             if self._scanner is not None:
                 return at
@@ -292,13 +290,6 @@ class SectionParser:
             else:
                 out.append(text)
             self._begun, self._after_call = True, False
-
-    def _may_grow(self, text: str, at: int) -> bool:
-        """Whether the marker there may become a longer one with what follows."""
-        tail = text[at : at + self._longest]
-        return at + len(tail) == len(text) and any(
-            len(mark) > len(tail) and mark.startswith(tail) for mark in (*self._anywhere, *self._before, *self._skips)
-        )
 
     def _partial(self, text: str, at: int) -> int:
         """How many of the last characters could be the beginning of a marker."""
