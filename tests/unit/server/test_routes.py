@@ -7,9 +7,10 @@ import pytest
 
 from arriero import __version__
 from arriero.server.asgi import routes
+from arriero.server.options import ServerOptions
 from arriero.server.routes import Context
 from arriero.server.routes_missing import MISSING
-from tests.unit.server.conftest import Running
+from tests.unit.server.conftest import Running, in_process
 from tests.unit.server.fake import FakeService
 
 Local = tuple[Running, httpx.AsyncClient]
@@ -153,3 +154,17 @@ async def test_a_prompt_is_shown_and_nothing_generated(local: Local) -> None:
     chat = await http.post("/api/chat", json={**CHAT, "_debug_render_only": True})
     assert chat.json()["_debug_info"] == {"rendered_template": "<None>"}
     assert running.service.endings == []
+
+
+async def test_unknown_fields_are_refused_or_named() -> None:
+    odd = {"model": "demo", "messages": [{"role": "user", "content": "x"}], "max_token": 3, "od\u00e9\r\n": 1}
+    async with in_process() as (_, http):
+        refused = await http.post("/v1/chat/completions", json=odd)
+        assert refused.status_code == 400
+        assert refused.json()["error"]["param"] == "max_token"
+    async with in_process(ServerOptions(unknown_fields="warn")) as (_, http):
+        warned = await http.post("/v1/chat/completions", json=odd)
+        assert warned.status_code == 200
+        assert warned.headers["x-arriero-ignored"] == "max_token, od???"
+        said = {"model": "demo", "input": "x", "odd": 1}
+        assert (await http.post("/v1/responses", json=said)).headers["x-arriero-ignored"] == "odd"

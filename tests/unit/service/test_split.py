@@ -122,3 +122,15 @@ def test_a_call_that_breaks_off_is_text_and_leaves_its_place() -> None:
     assert "".join(event.text for event in events if isinstance(event, TextDelta)) == CALL[:-20]
     assert isinstance(events[-1], Finished)
     assert events[-1].reason == "length"
+
+
+def test_tokens_of_thinking_are_counted() -> None:
+    splitter = Splitter(go_spec(), GenerateRequest(model="m", messages=(Message(role="user", content="?"),)))
+    events: list[Event] = [Accepted(prompt_tokens=1), *(TextDelta(text=char) for char in "<r>hm, well</r>Yes.")]
+    found = [part for event in (*events, Finished(reason="stop", usage=Usage())) for part in splitter.feed(event)]
+    kinds = (TextDelta, ThinkingDelta)
+    counted = {kind: sum(part.tokens for part in found if isinstance(part, kind)) for kind in kinds}
+    assert sum(counted.values()) == len("<r>hm, well</r>Yes.")
+    assert len("hm, well") <= counted[ThinkingDelta] <= len("<r>hm, well</r>")
+    assert isinstance(found[-1], Finished)
+    assert found[-1].usage.thinking_tokens == counted[ThinkingDelta]
