@@ -79,6 +79,13 @@ def test_words_around_a_call_are_not_lost(case: dict[str, Any], before: str, aft
         assert "".join(found.text.split()) == "".join((before + case["text"] + after).split())
 
 
+def test_a_marker_inside_a_longer_one_waits_for_it() -> None:
+    text = 'ok Action:\n```json\n[{"tool_name": "list_users", "parameters": {}}]\n``` so'
+    whole = parse(BY_NAME["command_r_plus"], [text], TOOLS)
+    assert (whole.calls, whole.text) == ([ToolCall(name="list_users", arguments={})], "okso")
+    assert seen(parse(BY_NAME["command_r_plus"], list(text), TOOLS)) == seen(whole)
+
+
 def endless(length: int) -> list[tuple[str, str]]:
     """Texts of about this length on which a careless reader's work grows with the square."""
     many = length // 10
