@@ -25,7 +25,7 @@ def real(name: str) -> Path:
     """A vocabulary of the shared data, whose test texts and their tokens lie beside it."""
     path = Path(DATA or "") / "vocab" / f"ggml-vocab-{name}.gguf"
     if not DATA or not path.exists():
-        pytest.skip("needs the real vocabularies of the shared test data (ARRIERO_TEST_DATA)")
+        pytest.skip("shared data: ARRIERO_TEST_DATA is not set")
     return path
 
 
