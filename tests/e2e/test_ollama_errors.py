@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.server
 import json
 import re
@@ -11,13 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import gguf
-import numpy as np
 import psutil
 import pytest
 
+from tests.e2e.error_sources import Registry, make_painter, spelled, write_adapter, write_embedder
 from tests.e2e.raw import RawReply, RawRequest, send_raw
 from tests.e2e.serving import Server, serve
+from tests.unit.runners.llama_cpp.tiny_bert import write_bert
 from tests.unit.runners.llama_cpp.tiny_gguf import write_gguf
 
 HELLO = [{"role": "user", "content": "Hello!"}]
@@ -25,37 +24,6 @@ TOOL = {"type": "function", "function": {"name": "f", "description": "", "parame
 NOTHING = f"sha256:{'0' * 64}"
 THINK = '(must be "high", "medium", "low", "max", true, or false)'
 POSTS = ("generate", "chat", "embed", "embeddings", "show", "pull", "push", "create", "copy")
-
-
-def spelled(data: bytes) -> str:
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"
-
-
-class Registry(http.server.BaseHTTPRequestHandler):
-    """Knows one manifest, whose blob is not what its digest says; `shut` asks for a token that nobody has."""
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def do_GET(self) -> None:
-        layer = {"mediaType": "application/vnd.ollama.image.model", "digest": spelled(b"right"), "size": 5}
-        config = {"mediaType": "application/vnd.docker.container.image.v1+json", "digest": spelled(b"{}"), "size": 2}
-        manifest = {"schemaVersion": 2, "config": config, "layers": [layer]}
-        bodies = {
-            "/v2/library/wrong/manifests/latest": json.dumps(manifest).encode(),
-            f"/v2/library/wrong/blobs/{spelled(b'right')}": b"wrong",
-            f"/v2/library/wrong/blobs/{spelled(b'{}')}": b"{}",
-        }
-        status = 401 if "/shut/" in self.path else 200 if self.path in bodies else 404
-        body = bodies.get(self.path, b"{}")
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
-    def log_message(self, *args: Any) -> None:
-        """Say nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -70,36 +38,16 @@ def registry() -> Iterator[str]:
 def errors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with the demo, and a model whose template knows neither tools nor thinking."""
     home = tmp_path_factory.mktemp("errors")
-    models = {"plain": write_gguf(home / "plain.gguf"), "embedder": write_embedder(home / "embedder.gguf")}
+    models = {
+        "plain": write_gguf(home / "plain.gguf"),
+        "embedder": write_embedder(home / "embedder.gguf"),
+        "vectors": write_bert(home / "vectors.gguf"),
+    }
     given = [text for name, path in models.items() for text in ("--model", f"{name}={path}")]
     with serve(home, *given, environment={"OLLAMA_MODELS": str(home / "models")}) as server:
         server.post("/api/copy", {"source": "demo", "destination": "painter"})
         make_painter(home / "models")
         yield server
-
-
-def write_embedder(path: Path) -> Path:
-    """A file whose header says that its model embeds."""
-    writer = gguf.GGUFWriter(str(path), "bert")
-    writer.add_pooling_type(gguf.PoolingType.MEAN)
-    writer.add_tensor("token_embd.weight", np.zeros((4, 32), np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
-
-
-def make_painter(models: Path) -> None:
-    """Let the config of the model `painter` say that it makes images."""
-    path = models / "manifests" / "registry.ollama.ai" / "library" / "painter" / "latest"
-    manifest = json.loads(path.read_bytes())
-    blobs = models / "blobs"
-    config = json.loads((blobs / manifest["config"]["digest"].replace(":", "-")).read_bytes())
-    data = json.dumps({**config, "capabilities": ["image"]}).encode()
-    (blobs / spelled(data).replace(":", "-")).write_bytes(data)
-    manifest["config"] |= {"digest": spelled(data), "size": len(data)}
-    path.write_text(json.dumps(manifest))
 
 
 def ask(server: Server, path: str, body: dict[str, Any] | bytes, method: str = "POST") -> RawReply:
@@ -152,6 +100,12 @@ ROWS: dict[str, tuple[str, dict[str, Any], int, str]] = {
         {"model": "demo", "input": "x"},
         501,
         "This server does not support embeddings. Start it with `--embeddings`",
+    ),
+    "embed: too long": (
+        "embed",
+        {"model": "vectors", "input": "cat " * 3000, "truncate": False},
+        400,
+        "the input length exceeds the context length",
     ),
     "embeddings: a chat model": (
         "embeddings",
@@ -329,6 +283,15 @@ def test_blobs(errors: Server) -> None:
 def test_files_that_are_no_model(errors: Server, name: str, data: bytes, text: str) -> None:
     body = {"model": "y", "files": {name: uploaded(errors, data)}, "stream": False}
     assert told(ask(errors, "/api/create", body)) == (400, text)
+
+
+def test_two_adapters(errors: Server, tmp_path: Path) -> None:
+    files = {}
+    for name in ("a.gguf", "b.gguf"):
+        write_adapter(tmp_path / name)
+        files[name] = uploaded(errors, (tmp_path / name).read_bytes())
+    body = {"model": "y", "from": "demo", "adapters": files, "stream": False}
+    assert told(ask(errors, "/api/create", body)) == (400, "only one adapter is currently supported")
 
 
 def test_a_template_that_is_none(errors: Server) -> None:
