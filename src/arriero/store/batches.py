@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from arriero.core.batches import Batch, StoredFile
-from arriero.core.errors import StoreError
+from arriero.core.errors import InvalidRequest, StoreError
 from arriero.store.durable import told
 
 Results = Literal["output", "error"]
@@ -29,14 +29,19 @@ _T = TypeVar("_T")
 class BatchStore:
     """Everything below `folder`, mode 0700; made when it is first written to. StoreError when the disk fails.
 
-    Without a folder nothing is here, and nothing can be kept.
+    Without a folder nothing is here, and nothing can be kept. `most` files of `most_bytes` bytes in all bound what may
+    be uploaded; what batches write counts, and is never refused.
     """
 
-    def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path | None, most: int = 1000, most_bytes: int = 8 * 1024**3) -> None:
+        self._folder, self._most, self._most_bytes = folder, most, most_bytes
 
     def add_file(self, data: bytes, filename: str, purpose: str) -> StoredFile:
-        """Keep a file."""
+        """Keep a file; InvalidRequest where there are too many, or too many bytes in them."""
+        kept = self.files()
+        if len(kept) >= self._most or sum(file.size for file in kept) + len(data) > self._most_bytes:
+            text = f"at most {self._most} files of {self._most_bytes} bytes in all are kept: delete some"
+            raise InvalidRequest(text, param="file")
         with told("store the file"):
             file_id = _new("file")
             temporary = self._path(f"{file_id}.new")

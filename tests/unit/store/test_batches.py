@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from arriero.core.batches import Batch
-from arriero.core.errors import StoreError
+from arriero.core.errors import InvalidRequest, StoreError
 from arriero.store.batches import BatchStore
 
 
@@ -76,3 +76,15 @@ def test_without_a_folder() -> None:
     assert (store.files(), store.batches(), store.file("file-" + "0" * 24)) == ([], [], None)
     with pytest.raises(StoreError, match="no folder"):
         store.add_file(b"", "a", "batch")
+
+
+def test_there_is_an_end_to_it(tmp_path: Path) -> None:
+    store = BatchStore(tmp_path, most=2, most_bytes=10)
+    first = store.add_file(b"12345", "a", "batch")
+    with pytest.raises(InvalidRequest, match="delete some"):
+        store.add_file(b"123456", "b", "batch")
+    store.add_file(b"1", "b", "batch")
+    with pytest.raises(InvalidRequest, match="at most 2 files"):
+        store.add_file(b"", "c", "batch")
+    store.delete_file(first.id)
+    store.add_file(b"", "c", "batch")
