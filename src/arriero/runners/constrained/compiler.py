@@ -13,7 +13,7 @@ import llguidance
 import msgspec
 
 from arriero.core.constraint import AnswerPlan, CallForm, CallRules, HeldTool
-from arriero.core.errors import InvalidRequest
+from arriero.core.errors import InvalidRequest, UnsupportedFeature
 from arriero.core.tokenizer import Tokenizer
 from arriero.runners.constrained.lark import Grammar, arguments_rule
 from arriero.runners.constrained.marker import Marker
@@ -42,7 +42,7 @@ class MaskCompiler:
         self.compiled = 0  # plans that were not in the cache
 
     def prepare(self) -> None:
-        """Read the vocabulary, which takes the longest; any thread."""
+        """Read the vocabulary, which takes the longest; any thread. ValueError if llguidance cannot read it."""
         with self._lock:
             if self._vocabulary is None:
                 self._vocabulary = Vocabulary(self._tokenizer)
@@ -51,7 +51,12 @@ class MaskCompiler:
         """See core.constraint.MaskMaker."""
         if plan.constraint is None and plan.calls is None:
             return None
-        self.prepare()
+        try:
+            self.prepare()
+        except ValueError as error:  # a vocabulary that llguidance cannot read
+            if plan.constraint is None and plan.calls is not None and not plan.calls.demanded:
+                return None
+            raise UnsupportedFeature(f"the model's answers cannot be held to a form: {error}") from None
         assert self._vocabulary is not None
         program = self._kept(plan)
         return None if program == Program() else AnswerMask(self._vocabulary, program)

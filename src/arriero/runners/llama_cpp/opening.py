@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import fields
@@ -43,7 +44,7 @@ def open_model(
         return LoadedEmbedder(embedder, model.vocab, PairEncoder(model.handle, model.vocab) if ranks else None)
     masks = MaskCompiler(model.vocab)
     # A large vocabulary takes its second; it is read while the context is made.
-    threading.Thread(target=masks.prepare, name="vocabulary", daemon=True).start()
+    threading.Thread(target=_prepare, args=(masks,), name="vocabulary", daemon=True).start()
     runner = LlamaCppRunner(model, chosen)
     suppressed = frozenset(model.vocab.suppressed)
 
@@ -51,3 +52,8 @@ def open_model(
         return NumpySampler(params, eog_ids=model.vocab.eog_ids, banned_ids=suppressed, mask=mask)
 
     return LoadedModel(runner, model.vocab, make_sampler, spec.chat_template or model.chat_template, masks)
+
+
+def _prepare(masks: MaskCompiler) -> None:
+    with contextlib.suppress(ValueError):  # said again when a mask is asked for
+        masks.prepare()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from arriero.core.constraint import AnswerPlan, CallForm, CallRules, Constraint, HeldTool, TokenMask
-from arriero.core.errors import InvalidRequest
+from arriero.core.errors import InvalidRequest, UnsupportedFeature
 from arriero.runners.constrained.compiler import MaskCompiler
 from tests.unit.runners.constrained.words import CONTROLS, END, N_VOCAB, WordTokenizer, allowed, say, wander, word
 
@@ -260,3 +260,18 @@ def test_an_answer_behind_a_head(compiler: MaskCompiler) -> None:
     assert END not in allowed(mask, tokens)
     tokens, over = say(mask, b"yes", [*tokens, opens, *b"final", closes])
     assert over
+
+
+class NoTokenizer(WordTokenizer):
+    """A vocabulary that cannot be read."""
+
+    def piece(self, token: int) -> bytes:
+        raise ValueError("no such token")
+
+
+def test_a_vocabulary_that_cannot_be_read() -> None:
+    compiler = MaskCompiler(NoTokenizer())
+    assert compiler.compile(AnswerPlan(calls=calls())) is None  # goes on unheld, as if nobody had asked
+    for plan in (AnswerPlan(calls=calls(demanded=True)), AnswerPlan(constraint=Constraint(kind="json_object"))):
+        with pytest.raises(UnsupportedFeature, match="no such token"):
+            compiler.compile(plan)
