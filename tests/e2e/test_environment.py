@@ -25,9 +25,7 @@ def loaded(server: Server) -> list[dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize(
-    ("value", "seconds"), [("90", 90), ('"1h"', 3600), ("-5m", 10**9)]
-)
+@pytest.mark.parametrize(("value", "seconds"), [("90", 90), ('"1h"', 3600), ("-5m", 10**9)])
 def test_keep_alive(tmp_path: Path, value: str, seconds: int) -> None:
     with serve(tmp_path, environment={"OLLAMA_KEEP_ALIVE": value}) as server:
         (model,) = loaded(server)
