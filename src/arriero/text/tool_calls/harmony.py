@@ -73,7 +73,8 @@ class Parser:
             self._pieces.append(self._held)
             self._end_call(out, "", cut=cut)
         elif self._state == "header":
-            out += [self._header + self._held] if self._shows_header() else []
+            self._header += self._held
+            out += [self._header] if self._shows_header() else []
         elif self._held:
             out.append(Thought(self._held) if self._state == "thinking" else self._held)
         self._held = ""
@@ -81,7 +82,7 @@ class Parser:
 
     def _shows_header(self) -> bool:
         """Whether a header without its message is worth showing: not the bare beginning of a turn."""
-        return bool(_BARE.sub("", self._header + self._held))
+        return bool(_BARE.sub("", self._header))
 
     def _step(self, out: list[Item]) -> bool:
         """Do one move; False when more text is needed."""
