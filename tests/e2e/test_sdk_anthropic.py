@@ -176,9 +176,18 @@ def test_an_answer_that_was_begun_goes_on(client: anthropic.Anthropic) -> None:
 
 
 def test_a_context_that_is_full_is_told(client: anthropic.Anthropic) -> None:
-    reply = ask(client, max_tokens=5000, messages=[{"role": "user", "content": "hot " * 1010}], stop_sequences=[])
-    assert reply.stop_reason in ("model_context_window_exceeded", "end_turn")
-    assert reply.usage.output_tokens < 60
+    def asked(words: int) -> list[Any]:
+        return [{"role": "user", "content": "Tell me a story." + " hot" * words}]
+
+    def count(words: int) -> int:
+        return client.messages.count_tokens(model="demo", messages=asked(words)).input_tokens
+
+    words = (2045 - count(0)) // (count(2) - count(1))
+    room = 2048 - count(words)
+    assert room < 6
+    reply = ask(client, max_tokens=5000, messages=asked(words))
+    assert reply.stop_reason == "model_context_window_exceeded"
+    assert reply.usage.output_tokens == room + 1  # the last one drawn needs no place
 
 
 def test_structured_output(client: anthropic.Anthropic) -> None:
