@@ -83,6 +83,19 @@ def messages(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return result
 
 
+def calls_of(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The calls; OpenAI's come in pieces, which clients put together by their index."""
+    whole: dict[Any, dict[str, Any]] = {}
+    for message in messages(found):
+        for piece in message.get("tool_calls") or ():
+            index = piece.get("index", len(whole))
+            if index in whole:
+                whole[index]["function"]["arguments"] += piece["function"]["arguments"]
+            else:
+                whole[index] = {**piece, "function": dict(piece["function"])}
+    return list(whole.values())
+
+
 def play(server: Server, step: dict[str, Any]) -> None:
     method, path = step["ask"].split()
     headers = {"Content-Type": "application/json", **step.get("headers", {})}
@@ -103,7 +116,7 @@ def play(server: Server, step: dict[str, Any]) -> None:
     if "says" in step:
         assert "".join(message.get("content") or "" for message in messages(found)) == TEXTS[step["says"]]
     if "calls" in step:
-        calls = [call for message in messages(found) for call in message.get("tool_calls") or ()]
+        calls = calls_of(found)
         assert len(calls) == 1
         check(calls[0], step["calls"])
         arguments = calls[0]["function"]["arguments"]
