@@ -22,7 +22,7 @@ _KEY_SO_FAR = re.compile(r'\Z|"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt])*(?:\\?\Z|"\s*\Z
 _PLAIN = re.compile(r'[^"\\\x00-\x1f]*')
 _ESCAPE = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-cA-Ce-fE-F][0-9a-fA-F]{3}|u[dD][0-7][0-9a-fA-F]{2})')
 _INSIDE = re.compile(r'\\.|["{}\[\],]', re.DOTALL)
-_LOOSE_END = re.compile(r"[\s,}\]]*\Z")
+_LOOSE_END = re.compile(r"[\s,}\]`]*\Z")
 MAX_KEY = 128
 MAX_HEAD = 512  # characters before the arguments
 MAX_SHOWN_KEY = 48  # of longer ones the tolerant reader may think otherwise
@@ -43,6 +43,7 @@ class PartialArguments:
         self._value: list[str] = []
         self._depth, self._quoted = 0, False
         self._loose = ""  # a text's last characters that may not be its own
+        self._in_text = False  # what was sent ends inside a text
         self.sent = ""
 
     def feed(self, text: str) -> str:
@@ -65,7 +66,7 @@ class PartialArguments:
         whole = json_text(call.arguments)
         if whole.startswith(self.sent):
             return call, whole[len(self.sent) :]
-        closed = self.sent + ('"' if self._state in ("text", "after") and self._pending == '"' else "") + "}"
+        closed = self.sent + ('"}' if self._in_text else "}")
         try:
             known = strict(closed)
         except Unreadable:
@@ -121,12 +122,14 @@ class PartialArguments:
             return self._silence()
         if self._pending:
             out.append(self._pending)
+            self._in_text = False
         self._pending, self._key = "", key
         opening = ("," if self._keys else "{") + json_text(key) + ":"
         self._keys.add(key)
         self._held = self._held[found.end() :]
         if self._held[0] == '"' and self._is_text(key):
             out.append(opening + '"')
+            self._in_text = True
             self._state, self._held, self._loose = "text", self._held[1:], ""
         else:
             self._state, self._value, self._depth, self._quoted = "value", [opening], 0, False

@@ -88,6 +88,12 @@ def test_nothing_is_told_of_what_may_be_refused(mode: str) -> None:
     assert not any(isinstance(item, CallPart) for item in told(list(text), [TOOL], mode=mode))
 
 
+def test_what_was_told_stands() -> None:
+    """An open text that ends like a fence, which the reader of the whole call takes for one."""
+    text = '>>>write_file\n{"path":"C:\\\\new","content":"one ``` two ```'
+    assert check(told(list(text), TOOLS, "functionary")) > 3
+
+
 def test_a_repeat_is_not_begun() -> None:
     call = '<tool_call>{"name": "write", "arguments": {"path": "x", "lines": 1}}</tool_call>'
     items = told(list(call + call), [TOOL])
