@@ -44,6 +44,20 @@ def test_n_answers_of_one_prompt(client: openai.OpenAI, server: Server) -> None:
     assert after[PREFILLED] - before[PREFILLED] <= reply.usage.prompt_tokens + 3
 
 
+def test_n_answers_where_only_aligned_chunks_are_shared(exact_server: Server) -> None:
+    """Each computes what is left of the prompt behind the last whole chunk."""
+    plain = httpx.Client(trust_env=False)
+    with openai.OpenAI(base_url=f"{exact_server.url}/v1", api_key="unused", http_client=plain) as client:
+        hot = {"temperature": 2.0, "seed": 11, "max_tokens": 24}
+        hot["messages"] = [{"role": "user", "content": "Tell me a story about a fox, a hen and three eggs."}]
+        before = exact_server.metrics()
+        reply = chat(client, n=4, **hot)
+        after = exact_server.metrics()
+        assert reply.usage.prompt_tokens > 16
+        assert after[PREFILLED] - before[PREFILLED] <= reply.usage.prompt_tokens + 3 * 16
+        assert reply.choices[0].message.content == chat(client, **hot).choices[0].message.content
+
+
 def test_n_answers_streamed(client: openai.OpenAI) -> None:
     hot = {"temperature": 2.0, "seed": 12, "max_tokens": 16, "n": 3}
     whole = chat(client, **hot)
