@@ -330,7 +330,7 @@ def test_too_long(errors: Server) -> None:
     body = {"model": "demo", "prompt": "one two three " * 2000, "stream": False, "shift": False}
     status, text = told(ask(errors, "/api/generate", body))
     assert status == 400
-    assert re.sub(r" \(\d{4,} tokens, num_ctx is 2048 with the answer\)$", "", text) == (
+    assert re.sub(r" \(the prompt has \d{4,} tokens, num_ctx is 2048 with the answer\)$", "", text) == (
         "the prompt is longer than the context length currently available to the model; shorten the prompt, adjust the "
         "context length in settings, or use a model with a longer context length"
     )

@@ -29,7 +29,7 @@ def too_long(prompt_tokens: int, context_length: int) -> ContextLengthExceeded:
     return ContextLengthExceeded(
         "the prompt is longer than the context length currently available to the model; shorten the prompt, adjust the "
         "context length in settings, or use a model with a longer context length "
-        f"({prompt_tokens} tokens, num_ctx is {context_length} with the answer)",
+        f"(the prompt has {prompt_tokens} tokens, num_ctx is {context_length} with the answer)",
         prompt_tokens=prompt_tokens,
         context_length=context_length,
     )
