@@ -33,6 +33,7 @@ class _Message(msgspec.Struct):
 
 class _Choice(msgspec.Struct):
     message: _Message = msgspec.field(default_factory=_Message)
+    finish_reason: str | None = None
 
 
 class _Completion(msgspec.Struct):
@@ -87,10 +88,12 @@ async def _ask(http: Http, model: str, cases: CaseSet, case: Case, drawn: dict[s
         found = decode(raw, _Completion)
     except ArrieroError as error:
         return Said(error=error.message)
-    message = found.choices[0].message if found.choices else _Message()
+    choice = found.choices[0] if found.choices else _Choice()
+    message = choice.message
     return Said(
         calls=tuple((call.function.name, _text(call.function.arguments)) for call in message.tool_calls or ()),
         text=message.content or "",
+        cut=choice.finish_reason == "length",
         repairs=tuple(one for one in mended.split(", ") if one),
         seconds=time.monotonic() - started,
     )

@@ -40,11 +40,15 @@ class CaseSet(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer: each call's name and the text of its arguments, the content, and what the server says it mended."""
+    """An answer: each call's name and the text of its arguments, the content, and what the server says it mended.
+
+    `cut`: it ended for length, so that a call it breaks off in is none.
+    """
 
     calls: tuple[tuple[str, str], ...] = ()
     text: str = ""
     repairs: tuple[str, ...] = ()
+    cut: bool = False
     seconds: float = 0.0
     error: str = ""
 
@@ -128,7 +132,7 @@ def _same(expected: Any, given: Any) -> bool:
 def _lost(tools: Sequence[ToolSpec], said: Said) -> int:
     """How many calls stand in the text."""
     parser = generic.FAMILY.parser(Repairer(tools))
-    items = [*parser.feed(said.text), *parser.finish()] if said.text else []
+    items = [*parser.feed(said.text), *parser.finish(cut=said.cut)] if said.text else []
     return sum(isinstance(item, ToolCall) for item in items)
 
 

@@ -59,6 +59,12 @@ def test_a_call_in_the_text_is_lost() -> None:
     assert (verdict.lost, verdict.right) == (1, False)
 
 
+def test_a_call_that_was_cut_off_is_not_lost() -> None:
+    text = '<tool_call>{"name": "get_weather", "arguments": {"city": "Par'
+    assert score(case(PARIS), TOOLS, said(text=text)).lost == 1
+    assert score(case(PARIS), TOOLS, Said(text=text, cut=True)).lost == 0
+
+
 def test_summaries_add_up() -> None:
     scores = [score(case(PARIS), TOOLS, said('{"city": "Paris"}')), score(case(PARIS), TOOLS, Said(error="no"))]
     single, whole = summaries(scores)
