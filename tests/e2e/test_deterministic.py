@@ -77,12 +77,12 @@ def test_thirty_two_at_once_say_what_each_says_alone(
 def test_thirty_two_at_once_take_less_than_half_of_the_time(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    """With as many threads as a model is given where nobody says how many; the best of six, for others compute too."""
+    """With as many threads as a model is given where nobody says how many; the best of three, for others compute too."""
     asked = [completion(f"{WORDS[i % len(WORDS)]} {i}", 40) for i in range(CLIENTS)]
     ratios = []
     with serve(tmp_path, environment={"ARRIERO_DETERMINISTIC": "1"}) as server:
         asyncio.run(ask_each(server, "/v1/completions", asked[:1]))  # loads the model
-        for _ in range(6):
+        for _ in range(3):
             alone, seconds_alone = timed(lambda: ask_each(server, "/v1/completions", asked))
             together, seconds = timed(lambda: ask_all(server, "/v1/completions", asked))
             assert [answer.text for answer in together] == [answer.text for answer in alone]
