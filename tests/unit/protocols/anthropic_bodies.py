@@ -123,6 +123,8 @@ def _broken(draw: st.DrawFn) -> dict[str, Any]:
 
 BODIES: st.SearchStrategy[bytes] = (
     SOUND.map(msgspec.json.encode)
+    | SOUND.map(msgspec.json.encode)
+    | SOUND.map(msgspec.json.encode)
     | _broken().map(msgspec.json.encode)
     | _broken().map(msgspec.json.encode)
     | st.dictionaries(st.sampled_from(FIELDS), JUNK, max_size=6).map(msgspec.json.encode)
