@@ -12,10 +12,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import gguf
 import httpx
 import langchain_ollama
 import langchain_openai
+import numpy as np
 import ollama
 import openai
 import pytest
@@ -50,8 +53,8 @@ def openai_client(embedding: Server) -> openai.OpenAI:
     return openai.OpenAI(base_url=f"{embedding.url}/v1", api_key="unused", max_retries=0, http_client=plain, timeout=60)
 
 
-def refusal(server: Server, path: str, body: object) -> tuple[int, str]:
-    """Status and error text of a request that is refused."""
+def refusal(server: Server, path: str, body: object) -> tuple[int, Any]:
+    """Status and error (Ollama's text, OpenAI's object) of a request that is refused."""
     with pytest.raises(urllib.error.HTTPError) as raised:
         server.post(path, body)
     return raised.value.code, json.loads(raised.value.read())["error"]
@@ -240,3 +243,17 @@ def test_the_python_api(
         with pytest.raises(errors.InvalidRequest):
             ours.embed(LONG)
         assert ours.embed(LONG, truncate=True).usage.prompt_tokens == 64
+
+
+def test_weights_that_give_no_vector(tmp_path: Path) -> None:
+    """A worker computes it with real kernels: what comes out is no number, and no JSON could say it."""
+    path = write_bert(tmp_path / "broken.gguf")
+    (weights,) = [one for one in gguf.GGUFReader(path, "r+").tensors if one.name == "blk.0.ffn_up.weight"]
+    weights.data[:] = np.nan
+    with serve(tmp_path, "--model", f"broken={path}") as server:
+        said = "embedding contains NaN or Inf values"
+        assert refusal(server, "/api/embed", {"model": "broken", "input": ["the cat", "a dog"]}) == (400, said)
+        assert refusal(server, "/api/embeddings", {"model": "broken", "prompt": "the cat"}) == (400, said)
+        status, error = refusal(server, "/v1/embeddings", {"model": "broken", "input": "the cat"})
+        assert (status, error["message"]) == (400, said)
+        assert server.metrics()["arriero_internal_errors_total"] == 0
