@@ -14,9 +14,9 @@ from anthropic.types.beta import message_create_params as beta_create
 from anthropic.types.content_block_param import ContentBlockParam
 from anthropic.types.tool_param import ToolParam
 
-from arriero.protocols.anthropic_fields import HARMLESS, NEUTRAL
-from arriero.protocols.anthropic_request import HONOURED
-from arriero.protocols.anthropic_tools import FIELDS
+from arriero.protocols.anthropic.fields import HARMLESS, NEUTRAL
+from arriero.protocols.anthropic.request import HONOURED
+from arriero.protocols.anthropic.tools import FIELDS
 
 TESTS = Path(__file__).parents[1]
 PAGE = (TESTS.parent / "docs" / "anthropic-compatibility.md").read_text(encoding="utf-8")

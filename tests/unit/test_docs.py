@@ -9,7 +9,7 @@ import pytest
 
 from arriero.observe.engine_stats import COUNTERS, GAUGES, PREFIX
 from arriero.observe.metrics import Metrics
-from arriero.protocols.ollama_options import OPTIONS
+from arriero.protocols.ollama.options import OPTIONS
 from arriero.server.asgi import routes
 from arriero.server.routes import Context
 

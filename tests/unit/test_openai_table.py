@@ -12,8 +12,10 @@ from openai.types import embedding_create_params as embedding
 from openai.types.chat import completion_create_params as chat
 from openai.types.responses import response_create_params as response
 
-from arriero.protocols import openai_embed, openai_request, responses_request
-from arriero.protocols.openai_fields import HARMLESS, NEUTRAL, OPTION_NAMES
+from arriero.protocols.openai import embed as openai_embed
+from arriero.protocols.openai import request as openai_request
+from arriero.protocols.openai.fields import HARMLESS, NEUTRAL, OPTION_NAMES
+from arriero.protocols.responses import request as responses_request
 
 TESTS = Path(__file__).parents[1]
 PAGE = (TESTS.parent / "docs" / "openai-compatibility.md").read_text(encoding="utf-8")

@@ -11,9 +11,10 @@ import pytest
 from arriero.core.embedding import Embedded, EmbedRequest
 from arriero.core.events import Usage
 from arriero.core.model import ModelDetails, ModelSpec
-from arriero.protocols import ollama_embed, openai_embed
 from arriero.protocols.call import Find
 from arriero.protocols.embed_call import EmbedCall, vector_json
+from arriero.protocols.ollama import embed as ollama_embed
+from arriero.protocols.openai import embed as openai_embed
 from tests.wire.conftest import HERE, Golden
 from tests.wire.test_requests import _changed
 

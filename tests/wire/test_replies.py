@@ -21,10 +21,14 @@ from arriero.core.events import (
 )
 from arriero.core.model import ModelDetails, ModelSpec, RunningModel, ShownModel
 from arriero.core.request import GenerateRequest, ToolCall
-from arriero.protocols import anthropic_models, anthropic_reply, ollama_models, ollama_reply, openai_reply
+from arriero.protocols.anthropic import models as anthropic_models
+from arriero.protocols.anthropic import reply as anthropic_reply
 from arriero.protocols.call import Call
-from arriero.protocols.openai_chat_reply import ChatReply
-from arriero.protocols.openai_completion_reply import CompletionReply
+from arriero.protocols.ollama import models as ollama_models
+from arriero.protocols.ollama import reply as ollama_reply
+from arriero.protocols.openai import reply as openai_reply
+from arriero.protocols.openai.chat_reply import ChatReply
+from arriero.protocols.openai.completion_reply import CompletionReply
 from arriero.protocols.reply import PromptEncoder, ReplyEncoder
 from tests.wire.conftest import Golden
 

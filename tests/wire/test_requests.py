@@ -9,8 +9,10 @@ import msgspec
 import pytest
 
 from arriero.core.model import ModelSpec
-from arriero.protocols import anthropic_request, ollama_request, openai_request
+from arriero.protocols.anthropic import request as anthropic_request
 from arriero.protocols.call import Call, Find
+from arriero.protocols.ollama import request as ollama_request
+from arriero.protocols.openai import request as openai_request
 from tests.wire.conftest import HERE, Golden
 
 DECODERS: dict[str, Callable[[bytes, Find], Call]] = {

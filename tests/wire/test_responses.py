@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from arriero.protocols.responses_reply import ResponseReply, encode_deleted, encode_items
+from arriero.protocols.responses.reply import ResponseReply, encode_deleted, encode_items
 from tests.wire.conftest import Golden
 from tests.wire.test_replies import NOW, SCRIPTS, call
 

@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from arriero.cli.progress import ProgressDisplay
     from arriero.client.library import AsyncLibrary
-    from arriero.protocols.modelfile import Modelfile
+    from arriero.protocols.ollama.modelfile import Modelfile
 
 NOT_FOUND = "specified Modelfile wasn't found"
 
@@ -32,7 +32,7 @@ def create(
     from arriero.cli.server import connected
     from arriero.client.address import key_from_environment
     from arriero.client.library import AsyncLibrary
-    from arriero.protocols.modelfile import decode, parse
+    from arriero.protocols.ollama.modelfile import decode, parse
 
     folder = Path(file).absolute().parent if file and file != "-" else Path.cwd()
     source = Path(file) if file else folder / "Modelfile"

@@ -10,7 +10,7 @@ from arriero.cli.failures import CommandFailed
 from arriero.cli.printing import Printer
 from arriero.client import CallOptions
 from arriero.core.errors import ArrieroError
-from arriero.protocols.ollama_options import OPTIONS, check_option
+from arriero.protocols.ollama.options import OPTIONS, check_option
 
 THINK = {"true": True, "false": False}
 LEVELS = ("low", "medium", "high", "max")

@@ -15,8 +15,8 @@ from arriero.core.ranking import Ranked, RankRequest
 from arriero.protocols.body import decode_object
 from arriero.protocols.call import Find
 from arriero.protocols.nearest import did_you_mean
-from arriero.protocols.ollama_request import read_keep_alive
-from arriero.protocols.openai_fields import HARMLESS, Unknown, read_sampling
+from arriero.protocols.ollama.request import read_keep_alive
+from arriero.protocols.openai.fields import HARMLESS, Unknown, read_sampling
 
 _encode = msgspec.json.Encoder().encode
 _T = TypeVar("_T", bound="_Shared")

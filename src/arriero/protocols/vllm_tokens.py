@@ -16,7 +16,7 @@ from arriero.core.tokenizer import Tokenized
 from arriero.protocols.body import decode_object
 from arriero.protocols.call import Find
 from arriero.protocols.nearest import did_you_mean
-from arriero.protocols.openai_request import decode_chat
+from arriero.protocols.openai.request import decode_chat
 
 _CHAT = ("model", "messages", "tools", "tool_choice", "chat_template_kwargs", "reasoning_effort")
 _KNOWN = (*_CHAT, "prompt", "add_special_tokens", "add_generation_prompt", "continue_final_message")

@@ -10,7 +10,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Scope
 
 from arriero.core.errors import ErrorInfo
-from arriero.protocols import anthropic_reply, ollama_reply, openai_reply
+from arriero.protocols.anthropic import reply as anthropic_reply
+from arriero.protocols.ollama import reply as ollama_reply
+from arriero.protocols.openai import reply as openai_reply
 
 Api = Literal["ollama", "openai", "anthropic"]
 

@@ -15,8 +15,8 @@ from starlette.types import Receive, Scope, Send
 
 from arriero.core.errors import ArrieroError, ErrorInfo
 from arriero.core.library import Progress
-from arriero.protocols.ollama_library import encode_progress
-from arriero.protocols.ollama_reply import encode_error
+from arriero.protocols.ollama.library import encode_progress
+from arriero.protocols.ollama.reply import encode_error
 from arriero.server.disconnect import while_connected
 from arriero.server.errors import JSON, OK, error_response
 

@@ -8,9 +8,9 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import Response
 
-from arriero.protocols.anthropic_models import encode_model, encode_models
-from arriero.protocols.anthropic_reply import MessageReply, encode_count
-from arriero.protocols.anthropic_request import decode_count, decode_messages
+from arriero.protocols.anthropic.models import encode_model, encode_models
+from arriero.protocols.anthropic.reply import MessageReply, encode_count
+from arriero.protocols.anthropic.request import decode_count, decode_messages
 from arriero.server.errors import api_of_scope
 from arriero.server.generation import Generation
 from arriero.server.ignored import header_value

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from arriero.core.batches import StoredFile
-from arriero.protocols import openai_batches as wire
+from arriero.protocols.openai import batches as wire
 from arriero.server.multipart import read_form
 from arriero.server.routes import Context, json_response, read_body
 

@@ -14,9 +14,10 @@ from starlette.responses import Response
 from arriero.core.embedding import Embedded
 from arriero.core.errors import ArrieroError
 from arriero.core.events import Usage
-from arriero.protocols import ollama_embed, openai_embed
 from arriero.protocols.call import Find
 from arriero.protocols.embed_call import EmbedCall, vector_json
+from arriero.protocols.ollama import embed as ollama_embed
+from arriero.protocols.openai import embed as openai_embed
 from arriero.server.disconnect import while_connected
 from arriero.server.errors import api_of
 from arriero.server.ignored import header_value

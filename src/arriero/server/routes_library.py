@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from arriero.core.errors import BlobNotFound
-from arriero.protocols import ollama_library
+from arriero.protocols.ollama import library as ollama_library
 from arriero.server.errors import CREATED, OK
 from arriero.server.ignored import header_value
 from arriero.server.progress import ProgressAnswer

@@ -7,8 +7,10 @@ import time
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from arriero.protocols import ollama_models, ollama_reply, ollama_request
 from arriero.protocols.call import Call
+from arriero.protocols.ollama import models as ollama_models
+from arriero.protocols.ollama import reply as ollama_reply
+from arriero.protocols.ollama import request as ollama_request
 from arriero.server.generation import Generation
 from arriero.server.ignored import header_value
 from arriero.server.routes import Context, json_response, read_body

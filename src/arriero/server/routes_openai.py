@@ -7,9 +7,10 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import Response
 
-from arriero.protocols import openai_reply, openai_request
-from arriero.protocols.openai_chat_reply import ChatReply
-from arriero.protocols.openai_completion_reply import CompletionReply
+from arriero.protocols.openai import reply as openai_reply
+from arriero.protocols.openai import request as openai_request
+from arriero.protocols.openai.chat_reply import ChatReply
+from arriero.protocols.openai.completion_reply import CompletionReply
 from arriero.server.generation import Generation
 from arriero.server.routes import Context, json_response
 

@@ -16,8 +16,8 @@ from arriero.core.errors import ArrieroError, InvalidRequest, UnsupportedFeature
 from arriero.core.events import Event, Finished
 from arriero.core.request import Choices, GenerateRequest, LoadOptions
 from arriero.core.responses import SavedResponse
-from arriero.protocols.responses_reply import ResponseReply, encode_count, encode_deleted, encode_items
-from arriero.protocols.responses_request import Draft, decode_response
+from arriero.protocols.responses.reply import ResponseReply, encode_count, encode_deleted, encode_items
+from arriero.protocols.responses.request import Draft, decode_response
 from arriero.server.contract import Service
 from arriero.server.errors import error_response
 from arriero.server.generation import Generation

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from arriero.core.library import Progress
-from arriero.protocols.ollama_transfer import TransferCall, decode_pull, decode_push
+from arriero.protocols.ollama.transfer import TransferCall, decode_pull, decode_push
 from arriero.server.ignored import header_value
 from arriero.server.progress import ProgressAnswer
 from arriero.server.routes import Context, read_body

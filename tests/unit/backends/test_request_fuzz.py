@@ -20,7 +20,7 @@ from arriero.server.asgi import create_app
 from arriero.server.options import ServerOptions
 from arriero.service.options import ServiceOptions
 from arriero.service.service import Service
-from tests.unit.protocols.openai_bodies import ANY
+from tests.unit.protocols.openai.bodies import ANY
 
 EXAMPLES = int(os.environ.get("ARRIERO_FUZZ_EXAMPLES", "300"))
 TEMPLATE = (

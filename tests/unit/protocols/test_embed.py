@@ -8,8 +8,9 @@ import pytest
 
 from arriero.core.errors import ArrieroError, ContextLengthExceeded, InvalidRequest, ModelNotFound
 from arriero.core.model import ModelDetails, ModelSpec
-from arriero.protocols import ollama_embed, openai_embed
 from arriero.protocols.embed_call import EmbedCall, numbers
+from arriero.protocols.ollama import embed as ollama_embed
+from arriero.protocols.openai import embed as openai_embed
 
 
 def find(name: str) -> ModelSpec:

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from arriero.core import messages as wire
 from arriero.core.errors import ArrieroError
 from arriero.core.model import ModelDetails, ModelSpec
-from arriero.protocols import ollama_embed, openai_embed, rank
+from arriero.protocols import rank
 from arriero.protocols.call import Find
 from arriero.protocols.embed_call import EmbedCall
+from arriero.protocols.ollama import embed as ollama_embed
+from arriero.protocols.openai import embed as openai_embed
 
 DECODERS: tuple[Callable[[bytes, Find], EmbedCall | rank.RankCall], ...] = (
     ollama_embed.decode_embed,

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from arriero.core.errors import ArrieroError, InvalidRequest
 from arriero.core.messages import Generate, decode_commands, encode_frame
-from arriero.protocols import ollama_request, openai_request
 from arriero.protocols.body import MAX_DEPTH, MAX_VALUES, decode_object
 from arriero.protocols.call import Call, Find
-from arriero.protocols.ollama_options import OPTIONS, RETIRED
-from arriero.protocols.openai_fields import OPTION_NAMES
+from arriero.protocols.ollama import request as ollama_request
+from arriero.protocols.ollama.options import OPTIONS, RETIRED
+from arriero.protocols.openai import request as openai_request
+from arriero.protocols.openai.fields import OPTION_NAMES
 from tests.unit.protocols.conftest import find
 
 DECODERS: tuple[Callable[[bytes, Find], Call], ...] = (

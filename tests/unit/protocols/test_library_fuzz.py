@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arriero.core.errors import ArrieroError
-from arriero.protocols import modelfile, ollama_library
+from arriero.protocols.ollama import library as ollama_library
+from arriero.protocols.ollama import modelfile
 
 FIELDS = (
     *("model", "name", "from", "files", "adapters", "template", "license", "system", "parameters", "messages"),

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from arriero.core.errors import ArrieroError
 from arriero.core.tokenizer import Tokenized
-from arriero.protocols.openai_request import decode_chat
+from arriero.protocols.openai.request import decode_chat
 from arriero.protocols.vllm_tokens import decode_detokenize, decode_tokenize, encode_tokenized
-from tests.unit.protocols.anthropic_bodies import JUNK
+from tests.unit.protocols.anthropic.bodies import JUNK
 from tests.unit.protocols.conftest import find
 
 USER = {"role": "user", "content": "x"}

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from arriero.core.events import Accepted, Finished, TextDelta, ThinkingDelta, ToolCallDelta
 from arriero.core.request import ToolCall
 from arriero.server.errors import STATUS
-from tests.unit.protocols.anthropic_bodies import BODIES
+from tests.unit.protocols.anthropic.bodies import BODIES
 from tests.unit.server.conftest import in_process
 from tests.unit.server.fake import USAGE
 from tests.unit.server.test_fuzz import bugs

@@ -1,0 +1,190 @@
+"""Anthropic's messages to core messages: blocks joined, tool results turned into turns of their own.
+
+Consecutive turns of one role are one turn, as Anthropic has it. Blocks of text are joined by line breaks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from arriero.core.errors import ArrieroError
+from arriero.core.request import Message, ToolCall
+from arriero.protocols.anthropic.client_headers import without_headers
+from arriero.protocols.anthropic.fields import bad, text_field, unsupported
+from arriero.protocols.anthropic.thinking_signature import restore
+
+_ROLES = ("user", "assistant", "system")
+_ERROR = "Error: "
+_BLOCK_FIELDS = {
+    "text": ("text", "citations"),
+    "thinking": ("thinking", "signature"),
+    "redacted_thinking": ("data",),
+    "tool_use": ("id", "name", "input", "caller", "toolset_name"),
+    "tool_result": ("tool_use_id", "content", "is_error", "toolset_name"),
+}
+
+
+class _Turn:
+    """What one wire message says, gathered block by block."""
+
+    def __init__(self, role: str) -> None:
+        self.role = role
+        self.texts: list[str] = []
+        self.thinking: list[str] = []
+        self.calls: list[ToolCall] = []
+        self.results: list[Message] = []
+
+
+class MessageReader:
+    """Reads one request's messages; `ignored` names what was accepted and not honoured."""
+
+    def __init__(self) -> None:
+        self.ignored: dict[str, None] = {}
+        self._names: dict[str, str] = {}  # call id to tool name
+
+    def read(self, wire: Any) -> tuple[Message, ...]:
+        """Return the core messages. InvalidRequest (with `param`) for what is malformed, UnsupportedFeature for
+        blocks that no model here can take."""
+        if not isinstance(wire, list) or not wire:
+            raise bad("messages", "field required" if wire is None else "at least one message is required")
+        messages: list[Message] = []
+        for index, item in enumerate(wire):
+            at = f"messages.{index}"
+            if not isinstance(item, dict):
+                raise bad(at, "must be an object")
+            role = item.get("role")
+            if role not in _ROLES:
+                raise bad(f"{at}.role", f"must be one of {', '.join(_ROLES)}")
+            self.ignored.update((f"messages.{name}", None) for name in item if name not in ("role", "content"))
+            turn = _Turn(role)
+            self._content(turn, item.get("content"), f"{at}.content")
+            for message in (*turn.results, _message(turn)):
+                _append(messages, message)
+        return tuple(messages)
+
+    def _content(self, turn: _Turn, content: Any, at: str) -> None:
+        if isinstance(content, str):
+            turn.texts.append(content)
+            return
+        if not isinstance(content, list):
+            raise bad(at, "field required" if content is None else "must be a string or a list of blocks")
+        for index, block in enumerate(content):
+            self._block(turn, block, f"{at}.{index}")
+
+    def _block(self, turn: _Turn, block: Any, at: str) -> None:
+        kind = block_type(block, at)
+        if kind == "text":
+            turn.texts.append(text_field(block, "text", at))
+            if block.get("citations"):
+                self.ignored["messages.content.citations"] = None
+        elif kind == "thinking" and turn.role == "assistant":
+            signature = block.get("signature")
+            text = text_field(block, "thinking", at)
+            turn.thinking.append(restore(text, signature if isinstance(signature, str) else ""))
+        elif kind == "redacted_thinking" and turn.role == "assistant":
+            self.ignored["messages.content.redacted_thinking"] = None  # only who wrote it can read it
+        elif kind == "tool_use" and turn.role == "assistant":
+            turn.calls.append(self._call(block, at))
+        elif kind == "tool_result" and turn.role == "user":
+            turn.results.append(self._result(block, at))
+        elif kind in ("thinking", "redacted_thinking", "tool_use", "tool_result"):
+            raise bad(f"{at}.type", f"'{kind}' blocks are not for the role {turn.role}")
+        else:
+            refuse_block(kind, at)
+        for name in block.keys() - {*_BLOCK_FIELDS[kind], "type", "cache_control"}:
+            self.ignored[f"messages.content.{name}"] = None
+
+    def _call(self, block: dict[str, Any], at: str) -> ToolCall:
+        arguments = block.get("input", {})
+        if not isinstance(arguments, dict):
+            raise bad(f"{at}.input", "must be an object")
+        call = ToolCall(name=text_field(block, "name", at), arguments=arguments, id=text_field(block, "id", at))
+        self._names[call.id] = call.name
+        return call
+
+    def _result(self, block: dict[str, Any], at: str) -> Message:
+        call_id = text_field(block, "tool_use_id", at)
+        if call_id not in self._names:
+            raise bad(f"{at}.tool_use_id", f"no earlier tool_use block has the id '{call_id[:64]}'")
+        content = block.get("content", "")
+        text = content if isinstance(content, str) else join_texts(content, f"{at}.content")
+        is_error = block.get("is_error", False)
+        if not isinstance(is_error, bool):
+            raise bad(f"{at}.is_error", "must be a boolean")
+        if is_error and not text.lower().startswith("error"):
+            text = _ERROR + text
+        return Message(role="tool", content=text, tool_name=self._names[call_id], tool_call_id=call_id)
+
+
+def _message(turn: _Turn) -> Message:
+    return Message(
+        role=turn.role,
+        content="\n".join(turn.texts),
+        thinking="\n".join(turn.thinking) or None,
+        tool_calls=tuple(turn.calls),
+    )
+
+
+def _append(messages: list[Message], message: Message) -> None:
+    """Add a turn, or make it part of the one before; a turn that held only tool results adds nothing of its own."""
+    before = messages[-1] if messages else None
+    if before is not None and message.role == "user" and not message.content and before.role == "tool":
+        return
+    if before is None or before.role != message.role or message.role == "tool":
+        messages.append(message)
+        return
+    messages[-1] = msgspec.structs.replace(
+        before,
+        content="\n".join(filter(None, (before.content, message.content))),
+        thinking="\n".join(filter(None, (before.thinking, message.thinking))) or None,
+        tool_calls=before.tool_calls + message.tool_calls,
+    )
+
+
+def read_system(wire: Any, *, strip_headers: bool) -> str | None:
+    """Return the system prompt, a string or text blocks; with `strip_headers` without clients' header lines."""
+    if wire is None:
+        return None
+    texts = [wire] if isinstance(wire, str) else texts_of(wire, "system")
+    if strip_headers:
+        stripped = [without_headers(text) for text in texts]
+        texts = [after for after, before in zip(stripped, texts, strict=True) if after or not before]
+    return "\n".join(texts) or None
+
+
+def texts_of(wire: Any, at: str) -> list[str]:
+    """Return the texts of a list of text blocks; errors for any other."""
+    if not isinstance(wire, list):
+        raise bad(at, "must be a string or a list of blocks")
+    texts: list[str] = []
+    for index, block in enumerate(wire):
+        where = f"{at}.{index}"
+        kind = block_type(block, where)
+        if kind != "text":
+            refuse_block(kind, where)
+        texts.append(text_field(block, "text", where))
+    return texts
+
+
+def join_texts(wire: Any, at: str) -> str:
+    """Return the text of a list of text blocks."""
+    return "\n".join(texts_of(wire, at))
+
+
+def block_type(block: Any, at: str) -> str:
+    """Return a block's type."""
+    if not isinstance(block, dict):
+        raise bad(at, "must be an object")
+    return text_field(block, "type", at)
+
+
+def refuse_block(kind: str, at: str) -> None:
+    """Raise for a block that is no text, with what to do where there is something."""
+    errors: dict[str, ArrieroError] = {
+        "image": unsupported(f"{at}.type", "this model cannot see images: send text"),
+        "document": unsupported(f"{at}.type", "documents are not supported: send their text in a text block"),
+        "search_result": unsupported(f"{at}.type", "search results are not supported: send them in a text block"),
+    }
+    raise errors.get(kind) or unsupported(f"{at}.type", f"blocks of type '{kind[:64]}' are not supported")

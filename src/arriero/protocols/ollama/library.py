@@ -1,0 +1,146 @@
+"""Ollama's bodies and lines of /api/create, /api/copy, /api/delete and /api/status. Pure.
+
+As Go decodes them: keys in any case, null is absent, unknown fields accepted (and named in `ignored`).
+Source: docs/api.md and api/types.go of Ollama 0.33.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from arriero.core.errors import InvalidRequest, NotImplementedYet
+from arriero.core.library import CreateRequest, Progress
+from arriero.core.request import Message
+from arriero.protocols.body import decode_object, lower_keys
+from arriero.protocols.ollama.options import read_options
+
+ROLES = ("system", "user", "assistant")
+
+_encode = msgspec.json.Encoder().encode
+_T = TypeVar("_T", bound=msgspec.Struct)
+
+
+class _Message(msgspec.Struct, kw_only=True):
+    role: str = ""
+    content: str = ""
+
+
+class _Create(msgspec.Struct, kw_only=True):
+    model: str = ""
+    name: str = ""
+    base: str = msgspec.field(default="", name="from")
+    files: dict[str, str] | None = None
+    adapters: dict[str, str] = {}
+    draft_files: dict[str, str] = {}
+    quantize: str = ""
+    quantization: str = ""
+    draft_quantize: str = ""
+    template: str = ""
+    license: str | list[str] = []
+    system: str = ""
+    parameters: dict[str, Any] = {}
+    messages: list[dict[str, Any]] = []
+    renderer: str = ""
+    parser: str = ""
+    requires: str = ""
+    remote_host: str = ""
+    stream: bool = True
+
+
+class _Copy(msgspec.Struct, kw_only=True):
+    source: str = ""
+    destination: str = ""
+
+
+class _Delete(msgspec.Struct, kw_only=True):
+    model: str = ""
+    name: str = ""
+
+
+class CreateCall(NamedTuple):
+    """A decoded /api/create body."""
+
+    request: CreateRequest
+    stream: bool
+    ignored: tuple[str, ...]
+
+
+def decode_create(body: bytes) -> CreateCall:
+    """Decode a /api/create body. InvalidRequest; NotImplementedYet for what this version cannot make."""
+    fields = lower_keys(decode_object(body))
+    wire = _convert(fields, _Create)
+    for name in ("draft_files", "draft_quantize", "remote_host"):
+        if getattr(wire, name):
+            raise NotImplementedYet(f"create with {name} is not supported by this version of arriero", param=name)
+    request = CreateRequest(
+        model=wire.model or wire.name,
+        base=wire.base,
+        files=wire.files,
+        adapters=wire.adapters,
+        template=wire.template or None,
+        system=wire.system or None,
+        licenses=(wire.license,) if isinstance(wire.license, str) else tuple(wire.license),
+        parameters=_checked(wire.parameters),
+        messages=tuple(_message(one) for one in wire.messages),
+        renderer=wire.renderer,
+        parser=wire.parser,
+        requires=wire.requires,
+        quantize=wire.quantize or wire.quantization,
+    )
+    return CreateCall(request, wire.stream, _unknown(fields, wire))
+
+
+def decode_copy(body: bytes) -> tuple[str, str]:
+    """Decode a /api/copy body: source and destination."""
+    wire = _convert(lower_keys(decode_object(body)), _Copy)
+    return wire.source, wire.destination
+
+
+def decode_delete(body: bytes) -> str:
+    """Decode a /api/delete body: the model's name."""
+    wire = _convert(lower_keys(decode_object(body)), _Delete)
+    if not (wire.model or wire.name):
+        raise InvalidRequest("model is required")
+    return wire.model or wire.name
+
+
+def encode_progress(progress: Progress) -> bytes:
+    """Return one report as JSON; what is empty is left out, as Go does it."""
+    return _encode({name: value for name, value in msgspec.structs.asdict(progress).items() if value})
+
+
+def encode_status() -> bytes:
+    """Return /api/status: there is no cloud here, and no setting that made it so."""
+    return _encode({"cloud": {"disabled": True, "source": "none"}})
+
+
+def _convert(fields: dict[str, Any], kind: type[_T]) -> _T:
+    try:
+        return msgspec.convert(fields, kind)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(f"invalid request: {error}") from None
+
+
+def _unknown(fields: dict[str, Any], wire: msgspec.Struct) -> tuple[str, ...]:
+    return tuple(name for name in fields if name not in wire.__struct_encode_fields__)
+
+
+def _checked(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Ollama stores any value and fails when the model is asked; here a wrong one is refused at once."""
+    try:
+        read_options(lower_keys(parameters), {})
+    except InvalidRequest as error:
+        raise InvalidRequest(error.message, **error.details) from None
+    return parameters
+
+
+def _message(fields: dict[str, Any]) -> Message:
+    try:
+        wire = msgspec.convert(lower_keys(fields), _Message)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(f"invalid request: {error}", param="messages") from None
+    if wire.role.lower() not in ROLES:
+        raise InvalidRequest('message role must be one of "system", "user", or "assistant"', param="messages")
+    return Message(role=wire.role.lower(), content=wire.content)

@@ -1,0 +1,1 @@
+"""OpenAI's chat, completion, embedding and batch formats."""

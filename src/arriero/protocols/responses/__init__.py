@@ -1,0 +1,1 @@
+"""OpenAI's Responses format, decoded into the chat request it comes down to."""

@@ -1,0 +1,215 @@
+"""OpenAI's /v1/responses bodies to a draft, which earlier items make a call: they are known only to the store.
+
+What both APIs have is read by the chat's own decoder, under its names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from arriero.core.errors import InvalidRequest, UnsupportedFeature
+from arriero.core.request import Message
+from arriero.protocols.body import decode_object
+from arriero.protocols.call import Call, Find
+from arriero.protocols.nearest import did_you_mean
+from arriero.protocols.openai.fields import HARMLESS, OPTION_NAMES, Unknown
+from arriero.protocols.openai.request import EXTENSIONS, chat_call
+from arriero.protocols.responses.items import read_items
+
+# Fields that are the chat's, under its name for them.
+_CHAT = {
+    "max_output_tokens": "max_completion_tokens",
+    **{name: name for name in ("model", "parallel_tool_calls", "service_tier", "stream", "temperature", "top_p")},
+    **{name: name for name in EXTENSIONS},
+    **{name: name for name in OPTION_NAMES if name not in ("max_tokens", "max_completion_tokens")},
+}
+_OWN = frozenset(
+    [
+        *("include", "input", "instructions", "max_tool_calls", "metadata", "previous_response_id", "reasoning"),
+        *("store", "stream_options", "text", "tool_choice", "tools", "top_logprobs", "truncation"),
+    ]
+)
+FIELDS = frozenset([*_CHAT, *_OWN])
+ACCEPTED = frozenset([*HARMLESS, "access_programs", "image"]) - _OWN - {"prediction"}
+REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
+    "background": ((False,), "an answer is made while its request waits"),
+    "context_management": (([],), "nothing compacts a context"),
+    "conversation": ((), "use 'previous_response_id'"),
+    "moderation": ((), "there is no moderation model"),
+    "prompt": ((), "there are no stored prompts"),
+}
+_INCLUDED = frozenset(["message.output_text.logprobs", "reasoning.encrypted_content"])
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """A decoded request, but for what came before it.
+
+    `input` are its own items. `echo` is what the response object repeats of the request. `store`: whether the response
+    is to be kept; `previous` names the one that it goes on from.
+    """
+
+    chat: dict[str, Any]
+    input: tuple[dict[str, Any], ...]
+    instructions: str
+    echo: dict[str, Any]
+    previous: str | None
+    store: bool
+    truncate: bool
+    ignored: tuple[str, ...]
+
+    def call(self, earlier: Sequence[dict[str, Any]], find: Find) -> Call:
+        """Return the call that goes on behind the `earlier` items; raises what the chat's decoder raises."""
+        messages = read_items([*earlier, *self.input], len(earlier))
+        if self.instructions:
+            messages = (Message(role="system", content=self.instructions), *messages)
+        if not messages:
+            raise InvalidRequest("'input' must not be empty", param="input")
+        try:
+            call = chat_call(self.chat, find, messages, self.ignored)
+        except InvalidRequest as error:
+            raise type(error)(error.message, **{**error.details, "param": _own_name(error)}) from None
+        # An item that a client was told of cannot be taken back, and half a call may turn out to be text.
+        request = msgspec.structs.replace(call.request, truncate=self.truncate, call_parts=False)
+        return msgspec.structs.replace(call, request=request)
+
+
+def decode_response(body: bytes, unknown: Unknown = "refuse") -> Draft:
+    """Decode a /v1/responses body. Raises InvalidRequest and its kin (details: `param`)."""
+    fields = {name: value for name, value in decode_object(body).items() if value is not None}
+    strange = _check(fields, unknown)
+    text = _object(fields, "text")
+    chat = {_CHAT[name]: value for name, value in fields.items() if name in _CHAT}
+    if "reasoning" in fields:
+        chat["reasoning"] = {"effort": _object(fields, "reasoning").get("effort")}
+    if "format" in text:
+        chat["response_format"] = _format(text["format"])
+    chat["tools"] = [_tool(tool, index) for index, tool in enumerate(_list(fields, "tools"))]
+    chat["tool_choice"] = fields.get("tool_choice", "auto")
+    chat |= _logprobs(fields)
+    truncation = fields.get("truncation", "disabled")
+    if truncation not in ("auto", "disabled"):
+        raise InvalidRequest("'truncation' must be auto or disabled", param="truncation")
+    previous = fields.get("previous_response_id")
+    if previous is not None and not isinstance(previous, str):
+        raise InvalidRequest("'previous_response_id' must be a text", param="previous_response_id")
+    store = fields.get("store", True)
+    if not isinstance(store, bool):
+        raise InvalidRequest("'store' must be true or false", param="store")
+    return Draft(
+        chat=chat,
+        input=_input(fields.get("input", [])),
+        instructions=_instructions(fields.get("instructions", "")),
+        echo=_echo(fields, text),
+        previous=previous,
+        store=store,
+        truncate=truncation == "auto",
+        ignored=strange,
+    )
+
+
+def _check(fields: Mapping[str, Any], unknown: Unknown) -> tuple[str, ...]:
+    known = {*FIELDS, *ACCEPTED, *REFUSED}
+    strange: list[str] = []
+    for name, value in fields.items():
+        if name in REFUSED:
+            neutral, why = REFUSED[name]
+            if not any(value is one or (value == one and not isinstance(value, int)) for one in neutral):
+                raise UnsupportedFeature(f"'{name}' is not supported: {why}", param=name)
+        elif name not in known:
+            if unknown == "refuse":
+                raise InvalidRequest(f"unknown field '{name}'{did_you_mean(name, known)}", param=name)
+            strange.append(name)
+    verbosity = _object(fields, "text").get("verbosity")
+    if verbosity not in (None, "medium"):
+        raise UnsupportedFeature("'text.verbosity' is not supported: no model here knows it", param="text.verbosity")
+    return tuple(strange)
+
+
+def _object(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = fields.get(name, {})
+    if not isinstance(value, dict):
+        raise InvalidRequest(f"'{name}' must be an object", param=name)
+    return value
+
+
+def _list(fields: Mapping[str, Any], name: str) -> list[Any]:
+    value = fields.get(name, [])
+    if not isinstance(value, list):
+        raise InvalidRequest(f"'{name}' must be a list", param=name)
+    return value
+
+
+def _input(value: Any) -> tuple[dict[str, Any], ...]:
+    if isinstance(value, str):
+        return ({"type": "message", "role": "user", "content": [{"type": "input_text", "text": value}]},)
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise InvalidRequest("'input' must be a text or a list of items", param="input")
+    return tuple(value)
+
+
+def _instructions(value: Any) -> str:
+    if not isinstance(value, str):
+        raise UnsupportedFeature("'instructions' must be a text", param="instructions")
+    return value
+
+
+def _tool(tool: Any, index: int) -> dict[str, Any]:
+    kind = tool.get("type") if isinstance(tool, dict) else None
+    if not isinstance(kind, str):
+        raise InvalidRequest("a tool must be an object with a type", param=f"tools[{index}]")
+    if kind != "function":
+        raise UnsupportedFeature(f"tools of type '{kind[:64]}' are not supported", param=f"tools[{index}].type")
+    return {"type": "function", "function": {name: value for name, value in tool.items() if name != "type"}}
+
+
+def _format(value: Any) -> Any:
+    """The chat's `response_format`: there the schema stands one level deeper."""
+    if isinstance(value, dict) and value.get("type") == "json_schema":
+        inside = {name: item for name, item in value.items() if name != "type"}
+        return {"type": "json_schema", "json_schema": inside}
+    return value
+
+
+def _logprobs(fields: Mapping[str, Any]) -> dict[str, Any]:
+    included = _list(fields, "include")
+    for one in included:
+        if not isinstance(one, str) or one not in _INCLUDED:
+            raise UnsupportedFeature(f"'include' knows only {' and '.join(sorted(_INCLUDED))}", param="include")
+    if "message.output_text.logprobs" not in included:
+        return {}
+    return {"logprobs": True, "top_logprobs": fields.get("top_logprobs", 0)}
+
+
+def _own_name(error: InvalidRequest) -> Any:
+    """The field that the client wrote, for the chat's name of it."""
+    param = error.details.get("param")
+    if not isinstance(param, str):
+        return param
+    names = {"max_completion_tokens": "max_output_tokens", "response_format": "text.format"}
+    names |= {"reasoning_effort": "reasoning.effort", "logprobs": "include"}
+    return next((own + param[len(chat) :] for chat, own in names.items() if param.startswith(chat)), param)
+
+
+def _echo(fields: Mapping[str, Any], text: Mapping[str, Any]) -> dict[str, Any]:
+    """What the response object repeats, with defaults where the request is silent."""
+    reasoning = _object(fields, "reasoning")
+    return {
+        "instructions": fields.get("instructions"),
+        "max_output_tokens": fields.get("max_output_tokens"),
+        "max_tool_calls": fields.get("max_tool_calls"),
+        "metadata": _object(fields, "metadata"),
+        "parallel_tool_calls": fields.get("parallel_tool_calls", True),
+        "previous_response_id": fields.get("previous_response_id"),
+        "reasoning": {"effort": reasoning.get("effort"), "summary": reasoning.get("summary")},
+        "temperature": fields.get("temperature", 1.0),
+        "text": {"format": text.get("format", {"type": "text"}), "verbosity": "medium"},
+        "tool_choice": fields.get("tool_choice", "auto"),
+        "tools": fields.get("tools", []),
+        "top_logprobs": fields.get("top_logprobs", 0),
+        "top_p": fields.get("top_p", 1.0),
+        "truncation": fields.get("truncation", "disabled"),
+        "user": fields.get("user"),
+    }

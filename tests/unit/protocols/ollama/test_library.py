@@ -1,0 +1,93 @@
+"""Bodies and lines of create, copy, delete and status."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from arriero.core.errors import ArrieroError, InvalidRequest, NotImplementedYet
+from arriero.core.library import CreateRequest, Progress
+from arriero.core.request import Message
+from arriero.protocols.ollama import library as wire
+
+NOT_YET = "create with {} is not supported by this version of arriero"
+BAD_ROLE = 'message role must be one of "system", "user", or "assistant"'
+
+
+def create(**fields: Any) -> wire.CreateCall:
+    return wire.decode_create(json.dumps(fields).encode())
+
+
+def test_create() -> None:
+    call = create(
+        MODEL="mine",
+        **{"from": "demo"},
+        files=None,
+        template="{{ .Prompt }}",
+        license="MIT",
+        system="Be kind.",
+        parameters={"temperature": 0.5, "stop": ["x"], "unknown": 1},
+        messages=[{"Role": "User", "content": "hi"}],
+        quantization="q4_0",
+        stream=False,
+        info={"x": 1},
+    )
+    assert call == (
+        CreateRequest(
+            model="mine",
+            base="demo",
+            template="{{ .Prompt }}",
+            system="Be kind.",
+            licenses=("MIT",),
+            parameters={"temperature": 0.5, "stop": ["x"], "unknown": 1},
+            messages=(Message(role="user", content="hi"),),
+            quantize="q4_0",
+        ),
+        False,
+        ("info",),
+    )
+    assert create(name="old", files={"x": "sha256:0"}, license=["a", "b"]).request == CreateRequest(
+        model="old", files={"x": "sha256:0"}, licenses=("a", "b")
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind", "text"),
+    [
+        ({"remote_host": "x"}, NotImplementedYet, NOT_YET.format("remote_host")),
+        ({"parameters": {"num_ctx": "many"}}, InvalidRequest, 'option "num_ctx" must be of type integer'),
+        ({"parameters": {"stop": "x"}}, InvalidRequest, 'option "stop" must be of type array'),
+        ({"messages": [{"role": "tool"}]}, InvalidRequest, BAD_ROLE),
+        ({"files": ["x"]}, InvalidRequest, "invalid request: Expected `object | null`, got `array` - at `$.files`"),
+    ],
+)  # fmt: skip
+def test_what_create_refuses(fields: dict[str, Any], kind: type[ArrieroError], text: str) -> None:
+    with pytest.raises(kind) as raised:
+        create(model="x", **fields)
+    assert raised.value.message == text
+    assert type(raised.value) is kind
+
+
+def test_copy_and_delete() -> None:
+    assert wire.decode_copy(b'{"Source":"a","destination":"b"}') == ("a", "b")
+    assert wire.decode_delete(b'{"name":"a"}') == wire.decode_delete(b'{"model":"a","x":1}') == "a"
+    with pytest.raises(InvalidRequest, match=r"^model is required$"):
+        wire.decode_delete(b"{}")
+    for decode in (wire.decode_copy, wire.decode_delete, wire.decode_create):
+        with pytest.raises(InvalidRequest, match=r"^missing request body$"):
+            decode(b"")
+
+
+def test_reports_leave_out_what_is_empty() -> None:
+    assert wire.encode_progress(Progress(status="success")) == b'{"status":"success"}'
+    report = Progress(status="pulling 0123456789ab", digest="sha256:01", total=10, completed=4)
+    assert (
+        wire.encode_progress(report)
+        == b'{"status":"pulling 0123456789ab","digest":"sha256:01","total":10,"completed":4}'
+    )
+
+
+def test_status() -> None:
+    assert json.loads(wire.encode_status()) == {"cloud": {"disabled": True, "source": "none"}}
