@@ -16,7 +16,7 @@ from typing import Any, get_args
 from urllib.parse import urlsplit
 
 from arriero.core.errors import InvalidRequest
-from arriero.protocols.go_duration import parse_duration
+from arriero.protocols.go_duration import LONGEST, parse_duration
 from arriero.protocols.ollama.models import OLLAMA_VERSION
 from arriero.protocols.openai.fields import Unknown
 from arriero.server.options import ServerOptions
@@ -141,7 +141,7 @@ def _duration(environ: Mapping[str, str], name: str, default: float) -> float:
     if not text:
         return default
     if text.lstrip("-").isdigit():
-        return float(text)
+        return min(float(text), LONGEST)
     try:
         return parse_duration(text)
     except (ValueError, InvalidRequest) as error:

@@ -9,7 +9,8 @@ import re
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PART = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([^0-9.]*)")
-_LONGEST = (2**63 - 1) / 1e9  # seconds; Go counts nanoseconds in 64 bits
+LONGEST = (2**63 - 1) / 1e9
+"""The longest duration in seconds, 292 years: Go counts nanoseconds in 64 bits."""
 
 
 def parse_duration(text: str) -> float:
@@ -30,6 +31,6 @@ def parse_duration(text: str) -> float:
             raise ValueError(f'time: unknown unit "{unit}" in duration {quoted}')
         total += float(part.group(1)) * _UNITS[unit]
         position = part.end()
-    if not rest or position < len(rest) or total > _LONGEST:
+    if not rest or position < len(rest) or total > LONGEST:
         raise ValueError(f"time: invalid duration {quoted}")
     return sign * total

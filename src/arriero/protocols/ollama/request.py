@@ -19,7 +19,7 @@ from arriero.core.model import ModelSpec
 from arriero.core.request import GenerateRequest, LoadOptions, Message, SamplingParams, ToolCall, ToolSpec
 from arriero.protocols.body import decode_object, lower_keys
 from arriero.protocols.call import Call, Find
-from arriero.protocols.go_duration import parse_duration
+from arriero.protocols.go_duration import LONGEST, parse_duration
 from arriero.protocols.ollama.format import read_format
 from arriero.protocols.ollama.images import check_images
 from arriero.protocols.ollama.options import read_options
@@ -193,7 +193,7 @@ def read_keep_alive(value: Any) -> float | None:
     elif isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidRequest("keep_alive must be a number of seconds or a duration", param="keep_alive")
     else:
-        seconds = float(value)
+        seconds = min(float(value), LONGEST)
     return seconds if seconds >= 0 else -1.0
 
 

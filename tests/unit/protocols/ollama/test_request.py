@@ -8,6 +8,7 @@ import pytest
 from arriero.core.constraint import Constraint
 from arriero.core.errors import ArrieroError
 from arriero.protocols.call import Call
+from arriero.protocols.go_duration import LONGEST
 from arriero.protocols.ollama.request import decode_chat, decode_generate, decode_show
 from tests.unit.protocols.conftest import find
 
@@ -120,7 +121,7 @@ def test_an_empty_body_is_missing(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keep_alive", "seconds"), [(0, 0), (1.5, 1.5), (-7, -1), ("-2m", -1), ("5m", 300), (None, None)]
+    ("keep_alive", "seconds"), [(0, 0), (1.5, 1.5), (-7, -1), ("-2m", -1), ("5m", 300), (None, None), (1e300, LONGEST)]
 )
 def test_keep_alive(keep_alive: Any, seconds: float | None) -> None:
     assert generate(keep_alive=keep_alive).request.keep_alive == seconds
