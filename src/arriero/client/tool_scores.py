@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from arriero.core.request import ToolCall, ToolSpec
-from arriero.text.tool_calls import Repairer, generic
+from arriero.text.tool_calls import Repairer
+from arriero.text.tool_calls.families import generic
 from arriero.text.tool_calls.repair import schema
 
 

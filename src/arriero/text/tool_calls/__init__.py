@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from arriero.text.tool_calls import (
+from arriero.text.tool_calls.base import CallPart, Envelope, Item, Thought, ToolCallParser
+from arriero.text.tool_calls.families import (
     apertus,
     apriel,
     command_r,
@@ -34,7 +35,6 @@ from arriero.text.tool_calls import (
     seed_oss,
     solar,
 )
-from arriero.text.tool_calls.base import CallPart, Envelope, Item, Thought, ToolCallParser
 from arriero.text.tool_calls.family import Family
 from arriero.text.tool_calls.repair import Repairer
 

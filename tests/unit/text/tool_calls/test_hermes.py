@@ -9,7 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from arriero.core.request import ToolCall, ToolSpec
-from arriero.text.tool_calls import Repairer, hermes
+from arriero.text.tool_calls import Repairer
+from arriero.text.tool_calls.families import hermes
 from arriero.text.tool_calls.sections import MAX_CALL
 
 TOOLS = [ToolSpec(name="f"), ToolSpec(name="say")]

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arriero.core.request import ToolCall, ToolSpec
-from arriero.text.tool_calls import CallPart, Repairer, hermes
+from arriero.text.tool_calls import CallPart, Repairer
 from arriero.text.tool_calls.base import json_text
+from arriero.text.tool_calls.families import hermes
 from tests.unit.text.tool_calls.corpus_tools import TOOLS
 from tests.unit.text.tool_calls.test_corpus import BY_NAME, CORPUS
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from arriero.text.tool_calls.base import Envelope, ToolCallParser
+from arriero.text.tool_calls.families.llama3 import TAG
 from arriero.text.tool_calls.family import Family
-from arriero.text.tool_calls.llama3 import TAG
 from arriero.text.tool_calls.reads import json_calls, named
 from arriero.text.tool_calls.repair import Repairer
 from arriero.text.tool_calls.sections import Rule, SectionParser

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from arriero.text.tool_calls.glm import glm
+from arriero.text.tool_calls.families.glm import glm
 
 FAMILY = glm("hunyuan", ":opensource", "<tool_sep:opensource>", section=True)

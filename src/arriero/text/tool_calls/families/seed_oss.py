@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from arriero.text.tool_calls.qwen3_coder import coder
+from arriero.text.tool_calls.families.qwen3_coder import coder
 
 FAMILY = coder("seed_oss", "seed:tool_call")

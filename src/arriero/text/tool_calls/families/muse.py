@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from arriero.core.request import ToolCall
 from arriero.text.tool_calls.base import Envelope
+from arriero.text.tool_calls.families.harmony import MESSAGE, START, Notation, Parser
 from arriero.text.tool_calls.family import Family
-from arriero.text.tool_calls.harmony import MESSAGE, START, Notation, Parser
 from arriero.text.tool_calls.reads import Members
 from arriero.text.tool_calls.repair import Repairer
 
