@@ -171,6 +171,8 @@ ERRORS = (
     ErrorInfo("model_not_found", "model 'x' not found", {"model": "x"}),
     ErrorInfo("overloaded", "the queue is full", {"retry_after": 3}),
     ErrorInfo("worker_died", "signal 9"),
+    ErrorInfo("model_load_failed", "bad magic"),
+    ErrorInfo("load_timed_out", "no progress for 300 s"),
     ErrorInfo("cancelled", "gone"),
     ErrorInfo("unauthorized", "no key"),
     ErrorInfo("internal", "internal error"),

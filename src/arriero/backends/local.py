@@ -13,7 +13,7 @@ from arriero.backends.child import Child, ChildState
 from arriero.core import messages as wire
 from arriero.core.backend import Permit, Restarted
 from arriero.core.embedding import Embedded, EmbedRequest
-from arriero.core.errors import ArrieroError, ErrorInfo, ModelLoadError, WorkerDied, from_info
+from arriero.core.errors import ArrieroError, ErrorInfo, LoadTimedOut, ModelLoadError, WorkerDied, from_info
 from arriero.core.events import Accepted, Event, Failed, Finished, TextDelta
 from arriero.core.model import ModelSpec
 from arriero.core.ranking import Ranked, RankRequest
@@ -306,5 +306,8 @@ class LocalBackend:
             done, _ = await asyncio.wait(waiting, timeout=self._load_timeout, return_when=asyncio.FIRST_COMPLETED)
             moved.cancel()
             if not done:
-                raise ModelLoadError(f"timed out waiting for the worker of model {self.spec.name} to load it")
+                raise LoadTimedOut(
+                    f"loading model {self.spec.name} timed out: it showed no progress for {self._load_timeout:g} s, "
+                    "and OLLAMA_LOAD_TIMEOUT allows no more"
+                )
         worker.ready.result()

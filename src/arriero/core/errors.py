@@ -16,6 +16,7 @@ ArrieroError                internal           a bug, or nothing better is known
 ├─ StoreError               store_failed       the store cannot be read or written: full disk, no rights, wrong bytes
 ├─ RegistryError            registry_failed    a registry or download server refuses, breaks off or cannot be reached
 ├─ ModelLoadError           model_load_failed  corrupt file, out of memory, wrong CPU
+│  └─ LoadTimedOut          load_timed_out     loading showed no progress for too long
 ├─ Unauthorized             unauthorized
 ├─ Overloaded               overloaded         the queue is full; retry_after says when to come back
 ├─ DeadlineExceeded         deadline_exceeded
@@ -141,6 +142,12 @@ class ModelLoadError(ArrieroError):
     """The model file cannot be loaded."""
 
     code = "model_load_failed"
+
+
+class LoadTimedOut(ModelLoadError):
+    """Loading showed no progress for longer than OLLAMA_LOAD_TIMEOUT."""
+
+    code = "load_timed_out"
 
 
 class Unauthorized(ArrieroError):

@@ -32,6 +32,7 @@ STATUS: Mapping[str, int] = {
     "cancelled": 499,  # nginx's "client closed request", which Ollama answers too
     "internal": 500,
     "model_load_failed": 500,
+    "load_timed_out": 500,
     "store_failed": 500,
     "registry_failed": 500,
     "worker_died": 500,

@@ -7,6 +7,7 @@ import time
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from arriero.core.errors import ModelLoadError, StoreError
 from arriero.protocols.call import Call
 from arriero.protocols.ollama import models as ollama_models
 from arriero.protocols.ollama import reply as ollama_reply
@@ -45,7 +46,10 @@ class OllamaRoutes:
             return body
         call = ollama_request.decode_show(body)
         self._context.ignored.note(call.ignored, request.url.path)
-        shown = await self._service.show(call.model, call.verbose, memory=call.memory)
+        try:
+            shown = await self._service.show(call.model, call.verbose, memory=call.memory)
+        except ModelLoadError as error:
+            raise StoreError(error.message) from None  # nothing was to be loaded
         response = json_response(ollama_models.encode_show(shown, call.verbose))
         if call.ignored:
             response.headers["X-Arriero-Ignored"] = header_value(call.ignored)

@@ -13,7 +13,7 @@ import pytest
 
 from arriero.backends.child import exit_reason
 from arriero.core.backend import Permit, Restarted
-from arriero.core.errors import InvalidRequest, ModelLoadError, WorkerDied
+from arriero.core.errors import InvalidRequest, LoadTimedOut, ModelLoadError, WorkerDied
 from arriero.core.events import Accepted, Event, Failed, Finished, TextDelta
 from arriero.core.request import GenerateRequest
 from tests.unit.backends.conftest import Scripted
@@ -160,7 +160,7 @@ async def test_a_worker_that_dies_by_an_unknown_instruction_says_how_to_rebuild(
 
 async def test_a_load_that_shows_no_progress_is_given_up_and_ended(scripted: Make) -> None:
     worker = scripted("stalls", load_timeout=0.3)
-    with pytest.raises(ModelLoadError, match="timed out"):
+    with pytest.raises(LoadTimedOut, match=r"no progress for 0\.3 s"):
         await worker.backend.start()
     pid = worker.notes("start")[0]["pid"] if worker.notes("start") else None
     assert pid is None or not psutil.pid_exists(pid)

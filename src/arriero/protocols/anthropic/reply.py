@@ -33,6 +33,7 @@ _TYPES = {
     "cancelled": "api_error",
     "deadline_exceeded": "timeout_error",
     "internal": "api_error",
+    "load_timed_out": "api_error",
     "model_load_failed": "api_error",
     "model_not_found": "not_found_error",
     "not_implemented": "api_error",

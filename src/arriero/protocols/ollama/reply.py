@@ -34,13 +34,18 @@ RUNNER_DIED = (
     "check ollama server logs for details"
 )
 _TEXTS = {"overloaded": QUEUE_FULL, "worker_died": RUNNER_DIED, "cancelled": "request canceled"}
+_BEGINNINGS = {
+    "model_load_failed": "llama-server process has terminated: ",
+    "load_timed_out": "timed out waiting for llama-server to start - ",
+}
+"""Of texts that Ollama, too, ends with the cause; its name for what loads a model is part of them."""
 
 _encode = msgspec.json.Encoder().encode
 
 
 def encode_error(error: ErrorInfo) -> bytes:
     """Return Ollama's error object; clients know some conditions by Ollama's own text."""
-    return _encode({"error": _TEXTS.get(error.code, error.message)})
+    return _encode({"error": _TEXTS.get(error.code) or _BEGINNINGS.get(error.code, "") + error.message})
 
 
 class OllamaReply:
