@@ -39,7 +39,8 @@ def plain(schema: Any) -> Any:
         if isinstance(branches, list) and "anyOf" not in found and _told_apart(branches, schema):
             found["anyOf"] = found.pop("oneOf")
         _check_multiple(found.get("multipleOf"))
-        if len(found.get("properties") or ()) > _MOST_PROPERTIES:
+        properties = found.get("properties")
+        if isinstance(properties, dict) and len(properties) > _MOST_PROPERTIES:
             raise ValueError(f"an object has more than {_MOST_PROPERTIES} properties")
         return _without_exclusive_zero(found)
 
@@ -56,10 +57,10 @@ def closed(schema: Any) -> Any:
     def visit(one: dict[str, Any]) -> dict[str, Any]:
         if one.get("type") == "integer":
             return one if _BOUNDERS.intersection(one) else {"minimum": -_HUGE, "maximum": _HUGE, **one}
-        properties, required = one.get("properties"), one.get("required", [])
+        properties = one.get("properties")
         if not isinstance(properties, dict) or not properties or not _OPENERS.isdisjoint(one):
             return one
-        if not isinstance(required, list) or any(name not in properties for name in required):
+        if any(name not in properties for name in _required(one)):
             return one
         return {**one, "additionalProperties": False}
 
@@ -86,15 +87,21 @@ def _told_apart(branches: list[Any], root: Any) -> bool:
     resolved = [_resolve(branch, root) for branch in branches]
     if not resolved or not all(isinstance(one, dict) and one.get("type") == "object" for one in resolved):
         return False
-    return any(_values_differ(name, resolved, root) for name in resolved[0].get("required", ()))
+    return any(_values_differ(name, resolved, root) for name in _required(resolved[0]))
 
 
-def _values_differ(name: Any, branches: list[dict[str, Any]], root: Any) -> bool:
+def _required(schema: dict[str, Any]) -> list[str]:
+    """The names that an object must have; llguidance refuses what is no list of names."""
+    names = schema.get("required")
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+
+
+def _values_differ(name: str, branches: list[dict[str, Any]], root: Any) -> bool:
     seen: set[str] = set()
     for branch in branches:
         properties = branch.get("properties")
         one = _resolve(properties.get(name), root) if isinstance(properties, dict) else None
-        if not isinstance(one, dict) or name not in branch.get("required", ()):
+        if not isinstance(one, dict) or name not in _required(branch):
             return False
         constants = [one["const"]] if "const" in one else one.get("enum")
         if not isinstance(constants, list) or any(isinstance(value, float) for value in constants):

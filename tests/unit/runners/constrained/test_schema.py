@@ -93,3 +93,20 @@ def test_closed_integers() -> None:
     assert closed({"items": {"type": "integer"}}) == {"items": bounded}
     for schema in ({"type": "integer", "minimum": 0}, {"type": "integer", "enum": [2**70]}, {"type": "number"}):
         assert closed(schema) == schema
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": 5},
+        {"properties": True},
+        {"properties": {"k": A}, "required": [{}]},
+        {"properties": {"k": A}, "required": 5},
+        {"oneOf": [tagged({"const": 1}, required=5)]},
+        {"oneOf": [tagged({"const": 1}, required=[[]])]},
+        {"oneOf": [tagged({"const": 1}), tagged({"const": 2}, required=None)]},
+    ],
+)
+def test_what_is_no_schema_is_left_to_the_compiler(schema: Any) -> None:
+    assert plain(schema) == schema
+    assert closed(plain(schema)).keys() >= schema.keys()
