@@ -326,13 +326,31 @@ def test_pull(errors: Server, registry: str, model: str, text: str) -> None:
 # --- prompts that do not fit, full queues, dead runners ---
 
 
-def test_too_long(errors: Server) -> None:
-    body = {"model": "demo", "prompt": "one two three " * 2000, "stream": False, "shift": False}
-    status, text = told(ask(errors, "/api/generate", body))
+LONG = "one two three " * 200
+
+
+@pytest.mark.parametrize(
+    ("route", "body"),
+    [
+        ("generate", {"prompt": LONG, "shift": False}),
+        ("generate", {"prompt": LONG, "raw": True}),
+        ("generate", {"prompt": LONG, "truncate": False, "stream": True}),
+        ("chat", {"messages": [{"role": "user", "content": LONG}]}),
+        ("chat", {"messages": [{"role": "user", "content": LONG}, *HELLO], "truncate": False}),
+    ],
+    ids=["shift off", "raw", "truncate off", "one message", "messages, truncate off"],
+)
+def test_too_long(errors: Server, route: str, body: dict[str, Any]) -> None:
+    """Ollama's text, both numbers, and llama-server's, which Ollama wraps in JSON and that in its own."""
+    body = {"model": "demo", "stream": False, "options": {"num_ctx": 256}, **body}
+    status, text = told(ask(errors, f"/api/{route}", body))
     assert status == 400
-    assert re.sub(r" \(the prompt has \d{4,} tokens, num_ctx is 2048 with the answer\)$", "", text) == (
+    native = r"request \((\d{3,}) tokens\) exceeds the available context size \(256 tokens\), try increasing it"
+    assert (found := re.search(native, text))
+    assert text == (
         "the prompt is longer than the context length currently available to the model; shorten the prompt, adjust the "
-        "context length in settings, or use a model with a longer context length"
+        "context length in settings, or use a model with a longer context length "
+        f"(the prompt has {found[1]} tokens, num_ctx is 256 with the answer): {found[0]}"
     )
 
 

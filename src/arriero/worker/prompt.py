@@ -25,11 +25,16 @@ class Prompt:
 
 
 def too_long(prompt_tokens: int, context_length: int) -> ContextLengthExceeded:
-    """The error for a prompt that leaves no room for an answer: Ollama's words, and both numbers."""
+    """The error for a prompt that leaves no room for an answer: Ollama's words, both numbers, llama-server's words.
+
+    Ollama passes the latter on where llama-server renders the template; agents look for either to shorten a chat.
+    """
     return ContextLengthExceeded(
         "the prompt is longer than the context length currently available to the model; shorten the prompt, adjust the "
         "context length in settings, or use a model with a longer context length "
-        f"(the prompt has {prompt_tokens} tokens, num_ctx is {context_length} with the answer)",
+        f"(the prompt has {prompt_tokens} tokens, num_ctx is {context_length} with the answer): "
+        f"request ({prompt_tokens} tokens) exceeds the available context size ({context_length} tokens), "
+        "try increasing it",
         prompt_tokens=prompt_tokens,
         context_length=context_length,
     )
