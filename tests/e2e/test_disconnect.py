@@ -5,6 +5,7 @@ Afterwards no block is held, every request is counted once, and a prompt that no
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.e2e.serving import Server, serve
 
 STEP = 64  # tokens in a step at most: a step is short, so that an abort comes soon
 PROMPT = 3000
+CANCELED = b'{"error":"request canceled"}'
 
 
 @pytest.fixture(scope="module")
@@ -167,3 +169,53 @@ def test_the_leader_of_a_shared_prefix_goes_and_another_takes_over(slow_server: 
     usages = [reply.json["usage"] for reply in replies]
     cached = sum(usage["prompt_tokens_details"]["cached_tokens"] for usage in usages)
     assert after["arriero_cached_tokens_total"] - before["arriero_cached_tokens_total"] == cached
+
+
+WAITING = [
+    ("/api/chat", {"messages": [{"role": "user", "content": "a"}]}),
+    ("/api/generate", {"prompt": "a", "stream": False}),
+    ("/v1/chat/completions", {"messages": [{"role": "user", "content": "a"}]}),
+    ("/v1/messages", {"messages": [{"role": "user", "content": "a"}], "max_tokens": 1}),
+]
+
+
+def logged(server: Server, mark: str) -> str:
+    """The access log's line of the request with that id, waited for."""
+    until = time.monotonic() + 30
+    while True:
+        for line in server.log.read_text().splitlines():
+            if f"arriero.access {mark} " in line:
+                return line
+        assert time.monotonic() < until, f"no line for {mark}"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(("path", "fields"), WAITING, ids=[path for path, _ in WAITING])
+def test_who_goes_while_it_waits_is_a_499_in_the_log(slow_server: Server, path: str, fields: dict[str, Any]) -> None:
+    """Two are answered, so that the third waits in line; nobody can read its answer, the access log has it."""
+    busy = [RawRequest(slow_server, *body("openai", True, ids(next(ROUND), 20), 5000)) for _ in range(2)]
+    for request in busy:
+        request.send()
+    slow_server.wait_for("arriero_running", "==", 2)
+    mark = f"gone-{next(ROUND)}"
+    waiting = RawRequest(slow_server, path, {"model": "slow", **fields}, headers={"X-Request-Id": mark})
+    waiting.send()
+    slow_server.wait_for("arriero_requests_admitted", "==", 3)
+    waiting.close()
+    assert f" {mark} POST {path!r} 499 " in logged(slow_server, mark)
+    for request in busy:
+        request.close()
+    slow_server.wait_for("arriero_requests_in_flight", "==", 0)
+
+
+def test_who_goes_while_the_model_loads_is_a_499_in_the_log(slow_server: Server) -> None:
+    """As Ollama counts its queue: of requests that wait for a load. The load goes on."""
+    mark = f"gone-{next(ROUND)}"
+    asked = {"model": "demo", "prompt": "x", "stream": False, "options": {"num_thread": 1, "num_predict": 1}}
+    request = RawRequest(slow_server, "/api/generate", asked, headers={"X-Request-Id": mark})
+    request.send()
+    slow_server.wait_for("arriero_requests_in_flight", "==", 1)
+    request.close()
+    line = logged(slow_server, mark)
+    assert f" {mark} POST '/api/generate' 499 {len(CANCELED)} bytes " in line
+    assert send_raw(slow_server, "/api/generate", asked).status == 200
