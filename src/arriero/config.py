@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from arriero.core.errors import InvalidRequest
 from arriero.protocols.go_duration import LONGEST, parse_duration
 from arriero.protocols.ollama.models import OLLAMA_VERSION
-from arriero.protocols.openai.fields import Unknown
+from arriero.protocols.unknown import Unknown
 from arriero.server.options import ServerOptions
 from arriero.service.ollama_variables import unhonoured
 from arriero.service.options import TOOL_REPAIR, ServiceOptions

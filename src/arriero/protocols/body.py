@@ -36,6 +36,11 @@ def decode_object(body: bytes) -> dict[str, Any]:
     return value
 
 
+def read_fields(body: bytes) -> dict[str, Any]:
+    """Return the fields of the JSON object in `body` that are not null; InvalidRequest as decode_object."""
+    return {name: value for name, value in decode_object(body).items() if value is not None}
+
+
 def check_values(root: dict[str, Any]) -> None:
     """Raise InvalidRequest if decoded JSON is too deep or holds an integer beyond 64 bits."""
     level: list[Any] = [root]

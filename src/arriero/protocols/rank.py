@@ -12,11 +12,12 @@ import msgspec
 
 from arriero.core.errors import InvalidRequest
 from arriero.core.ranking import Ranked, RankRequest
-from arriero.protocols.body import decode_object
+from arriero.protocols.body import read_fields
 from arriero.protocols.call import Find
-from arriero.protocols.nearest import did_you_mean
 from arriero.protocols.ollama.request import read_keep_alive
-from arriero.protocols.openai.fields import HARMLESS, Unknown, read_sampling
+from arriero.protocols.openai.body import convert
+from arriero.protocols.openai.fields import HARMLESS, read_sampling
+from arriero.protocols.unknown import Unknown, unknown_fields
 
 _encode = msgspec.json.Encoder().encode
 _T = TypeVar("_T", bound="_Shared")
@@ -106,17 +107,9 @@ def _usage(ranked: Ranked) -> dict[str, int]:
 
 
 def _read(body: bytes, kind: type[_T], unknown: Unknown) -> tuple[_T, tuple[str, ...]]:
-    fields = {name: value for name, value in decode_object(body).items() if value is not None}
-    known = {*kind.__struct_encode_fields__, *HARMLESS}
-    strange = tuple(name for name in fields if name not in known)
-    if strange and unknown == "refuse":
-        raise InvalidRequest(f"unknown field '{strange[0]}'{did_you_mean(strange[0], known)}", param=strange[0])
-    try:
-        wire = msgspec.convert(fields, kind)
-    except msgspec.ValidationError as error:
-        text, _, path = str(error).partition(" - at `$.")
-        param = path.rstrip("`") or None
-        raise InvalidRequest(f"invalid type for '{param}': {text}", param=param) from None
+    fields = read_fields(body)
+    strange = unknown_fields(fields, {*kind.__struct_encode_fields__, *HARMLESS}, unknown)
+    wire = convert(fields, kind)
     if not wire.model:
         raise InvalidRequest("model is required", param="model")
     return wire, strange

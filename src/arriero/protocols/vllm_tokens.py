@@ -5,7 +5,7 @@ Source: vLLM's OpenAI-compatible server, "Tokenizer API".
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,10 +13,10 @@ import msgspec
 from arriero.core.errors import InvalidRequest, UnsupportedFeature
 from arriero.core.request import GenerateRequest
 from arriero.core.tokenizer import Tokenized
-from arriero.protocols.body import decode_object
+from arriero.protocols.body import read_fields
 from arriero.protocols.call import Find
-from arriero.protocols.nearest import did_you_mean
 from arriero.protocols.openai.request import decode_chat
+from arriero.protocols.unknown import unknown_fields
 
 _CHAT = ("model", "messages", "tools", "tool_choice", "chat_template_kwargs", "reasoning_effort")
 _KNOWN = (*_CHAT, "prompt", "add_special_tokens", "add_generation_prompt", "continue_final_message")
@@ -76,12 +76,10 @@ def encode_detokenized(text: str) -> bytes:
     return msgspec.json.encode({"prompt": text})
 
 
-def _fields(body: bytes, known: Iterable[str]) -> dict[str, Any]:
+def _fields(body: bytes, known: Collection[str]) -> dict[str, Any]:
     """The body's fields without nulls; InvalidRequest for an unknown one."""
-    fields = {name: value for name, value in decode_object(body).items() if value is not None}
-    for name in fields:
-        if name not in known:
-            raise InvalidRequest(f"unknown field '{name[:64]}'{did_you_mean(name, known)}", param=name[:64])
+    fields = read_fields(body)
+    unknown_fields(fields, known)
     return fields
 
 

@@ -12,8 +12,8 @@ from starlette.responses import Response
 
 from arriero.core.errors import ArrieroError
 from arriero.protocols.call import Call, Find
-from arriero.protocols.openai.fields import Unknown
 from arriero.protocols.reply import ReplyEncoder
+from arriero.protocols.unknown import Unknown
 from arriero.server.contract import HttpMetrics, Service
 from arriero.server.errors import JSON, Api, api_of, error_response, unsupported_encoding
 from arriero.server.generation import Generation

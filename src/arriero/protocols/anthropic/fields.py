@@ -13,7 +13,7 @@ from arriero.core.errors import InvalidRequest, UnsupportedFeature
 from arriero.core.model import ModelSpec
 from arriero.protocols.nearest import did_you_mean
 from arriero.protocols.ollama.options import OPTIONS, RETIRED, Options, check_option, read_options
-from arriero.protocols.openai.fields import Unknown
+from arriero.protocols.unknown import Unknown
 
 DEFAULTS: dict[str, Any] = {"temperature": 1.0, "top_p": 1.0}
 

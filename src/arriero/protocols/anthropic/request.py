@@ -16,10 +16,10 @@ from arriero.core.request import GenerateRequest, Message
 from arriero.protocols.anthropic.fields import bad, check_fields, read_sampling, text_field, unsupported
 from arriero.protocols.anthropic.messages import MessageReader, read_system
 from arriero.protocols.anthropic.tools import read_tools
-from arriero.protocols.body import decode_object
+from arriero.protocols.body import read_fields
 from arriero.protocols.call import Call, Find
 from arriero.protocols.ollama.request import read_keep_alive
-from arriero.protocols.openai.fields import Unknown
+from arriero.protocols.unknown import Unknown
 
 _PROMPT = (
     *("model", "messages", "system", "tools", "tool_choice", "thinking"),
@@ -88,7 +88,7 @@ def decode_count(
 
 def _fields(body: bytes) -> dict[str, Any]:
     """The body's fields; null fields are absent."""
-    return {name: value for name, value in decode_object(body).items() if value is not None}
+    return read_fields(body)
 
 
 def _model(fields: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ Source: docs/api.md, api/types.go and server/routes.go of Ollama 0.33.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -18,6 +18,7 @@ from arriero.core.request import LoadOptions
 from arriero.protocols.body import decode_object, lower_keys
 from arriero.protocols.call import Find
 from arriero.protocols.embed_call import EmbedCall
+from arriero.protocols.ollama.body import convert
 from arriero.protocols.ollama.options import read_options
 from arriero.protocols.ollama.request import read_keep_alive
 
@@ -26,7 +27,6 @@ NO_EMBEDDINGS = "This server does not support embeddings. Start it with `--embed
 TOO_LONG = "the input length exceeds the context length"
 
 _encode = msgspec.json.Encoder().encode
-_T = TypeVar("_T", bound="_Shared")
 
 
 class _Shared(msgspec.Struct, kw_only=True):
@@ -52,7 +52,7 @@ class _Embeddings(_Shared, kw_only=True):
 def decode_embed(body: bytes, find: Find) -> EmbedCall:
     """Decode a /api/embed body. Raises InvalidRequest and its kin, ModelNotFound, NotImplementedYet."""
     fields = lower_keys(decode_object(body))
-    wire = _convert(fields, _Embed)
+    wire = convert(fields, _Embed)
     inputs = _inputs(wire.input)
     if not wire.model:
         raise ModelNotFound("model '' not found", model="")
@@ -77,7 +77,7 @@ def decode_embed(body: bytes, find: Find) -> EmbedCall:
 def decode_embeddings(body: bytes, find: Find) -> EmbedCall:
     """Decode a /api/embeddings body: one prompt, which is never cut. Raises as `decode_embed` does."""
     fields = lower_keys(decode_object(body))
-    wire = _convert(fields, _Embeddings)
+    wire = convert(fields, _Embeddings)
     if not wire.model:
         raise InvalidRequest("model is required")
     spec = _found(find, wire.model)
@@ -112,13 +112,6 @@ def encode_embeddings(call: EmbedCall, vectors: Sequence[msgspec.Raw], usage: Us
 def refusal(error: ArrieroError) -> ArrieroError:
     """Return `error` with the text that Ollama has for it."""
     return ContextLengthExceeded(TOO_LONG, **error.details) if isinstance(error, ContextLengthExceeded) else error
-
-
-def _convert(fields: dict[str, Any], kind: type[_T]) -> _T:
-    try:
-        return msgspec.convert(fields, kind)
-    except msgspec.ValidationError as error:
-        raise InvalidRequest(f"invalid request: {error}") from None
 
 
 def _inputs(given: Any) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ Source: docs/api.md and api/types.go of Ollama 0.33.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -14,12 +14,12 @@ from arriero.core.errors import InvalidRequest, NotImplementedYet
 from arriero.core.library import CreateRequest, Progress
 from arriero.core.request import Message
 from arriero.protocols.body import decode_object, lower_keys
+from arriero.protocols.ollama.body import convert
 from arriero.protocols.ollama.options import read_options
 
 ROLES = ("system", "user", "assistant")
 
 _encode = msgspec.json.Encoder().encode
-_T = TypeVar("_T", bound=msgspec.Struct)
 
 
 class _Message(msgspec.Struct, kw_only=True):
@@ -70,7 +70,7 @@ class CreateCall(NamedTuple):
 def decode_create(body: bytes) -> CreateCall:
     """Decode a /api/create body. InvalidRequest; NotImplementedYet for what this version cannot make."""
     fields = lower_keys(decode_object(body))
-    wire = _convert(fields, _Create)
+    wire = convert(fields, _Create)
     for name in ("draft_files", "draft_quantize", "remote_host"):
         if getattr(wire, name):
             raise NotImplementedYet(f"create with {name} is not supported by this version of arriero", param=name)
@@ -94,13 +94,13 @@ def decode_create(body: bytes) -> CreateCall:
 
 def decode_copy(body: bytes) -> tuple[str, str]:
     """Decode a /api/copy body: source and destination."""
-    wire = _convert(lower_keys(decode_object(body)), _Copy)
+    wire = convert(lower_keys(decode_object(body)), _Copy)
     return wire.source, wire.destination
 
 
 def decode_delete(body: bytes) -> str:
     """Decode a /api/delete body: the model's name."""
-    wire = _convert(lower_keys(decode_object(body)), _Delete)
+    wire = convert(lower_keys(decode_object(body)), _Delete)
     if not (wire.model or wire.name):
         raise InvalidRequest("model is required")
     return wire.model or wire.name
@@ -114,13 +114,6 @@ def encode_progress(progress: Progress) -> bytes:
 def encode_status() -> bytes:
     """Return /api/status: there is no cloud here, and no setting that made it so."""
     return _encode({"cloud": {"disabled": True, "source": "none"}})
-
-
-def _convert(fields: dict[str, Any], kind: type[_T]) -> _T:
-    try:
-        return msgspec.convert(fields, kind)
-    except msgspec.ValidationError as error:
-        raise InvalidRequest(f"invalid request: {error}") from None
 
 
 def _unknown(fields: dict[str, Any], wire: msgspec.Struct) -> tuple[str, ...]:
@@ -137,10 +130,7 @@ def _checked(parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def _message(fields: dict[str, Any]) -> Message:
-    try:
-        wire = msgspec.convert(lower_keys(fields), _Message)
-    except msgspec.ValidationError as error:
-        raise InvalidRequest(f"invalid request: {error}", param="messages") from None
+    wire = convert(lower_keys(fields), _Message, param="messages")
     if wire.role.lower() not in ROLES:
         raise InvalidRequest('message role must be one of "system", "user", or "assistant"', param="messages")
     return Message(role=wire.role.lower(), content=wire.content)

@@ -6,7 +6,7 @@ Source: docs/api.md and api/types.go of Ollama 0.33.
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import msgspec
 
@@ -20,11 +20,11 @@ from arriero.core.request import GenerateRequest, LoadOptions, Message, Sampling
 from arriero.protocols.body import decode_object, lower_keys
 from arriero.protocols.call import Call, Find
 from arriero.protocols.go_duration import LONGEST, parse_duration
+from arriero.protocols.ollama.body import convert
 from arriero.protocols.ollama.format import read_format
 from arriero.protocols.ollama.images import check_images
 from arriero.protocols.ollama.options import read_options
 
-_T = TypeVar("_T")
 THINK_LEVELS = ("high", "medium", "low", "max")
 _THINK_VALUES = '(must be "high", "medium", "low", "max", true, or false)'
 
@@ -108,7 +108,7 @@ class ShowCall(msgspec.Struct, frozen=True, kw_only=True):
 def decode_generate(body: bytes, find: Find) -> Call:
     """Decode a /api/generate body. Raises InvalidRequest and its kin, ModelNotFound."""
     fields = lower_keys(decode_object(body))
-    wire = _convert(fields, _Generate)
+    wire = convert(fields, _Generate)
     if not wire.model:
         raise ModelNotFound("model '' not found", model="")
     spec = find(wire.model)
@@ -137,7 +137,7 @@ def decode_chat(body: bytes, find: Find) -> Call:
     fields = lower_keys(decode_object(body))
     fields["messages"] = _lower_each(fields.get("messages", []))
     fields["tools"] = _lower_each(fields.get("tools", []))
-    wire = _convert(fields, _Chat)
+    wire = convert(fields, _Chat)
     if not wire.model:
         raise InvalidRequest("model is required")
     spec = find(wire.model)
@@ -164,7 +164,7 @@ def decode_chat(body: bytes, find: Find) -> Call:
 def decode_show(body: bytes) -> ShowCall:
     """Decode a /api/show body. `memory`, arriero's own field, asks for the memory plan."""
     fields = lower_keys(decode_object(body))
-    wire = _convert(fields, _Show)
+    wire = convert(fields, _Show)
     model = wire.model or wire.name
     if not model:
         raise InvalidRequest("model is required")
@@ -195,13 +195,6 @@ def read_keep_alive(value: Any) -> float | None:
     else:
         seconds = min(float(value), LONGEST)
     return seconds if seconds >= 0 else -1.0
-
-
-def _convert(fields: dict[str, Any], kind: type[_T]) -> _T:
-    try:
-        return msgspec.convert(fields, kind)
-    except msgspec.ValidationError as error:
-        raise InvalidRequest(f"invalid request: {error}") from None
 
 
 def _lower_each(items: Any) -> Any:

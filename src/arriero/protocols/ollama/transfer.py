@@ -12,6 +12,7 @@ import msgspec
 
 from arriero.core.errors import InvalidRequest
 from arriero.protocols.body import decode_object, lower_keys
+from arriero.protocols.ollama.body import convert
 
 
 class _Transfer(msgspec.Struct, kw_only=True):
@@ -44,10 +45,7 @@ def decode_push(body: bytes) -> TransferCall:
 
 def _decode(body: bytes, missing: str) -> TransferCall:
     fields = lower_keys(decode_object(body))
-    try:
-        wire = msgspec.convert(fields, _Transfer)
-    except msgspec.ValidationError as error:
-        raise InvalidRequest(f"invalid request: {error}") from None
+    wire = convert(fields, _Transfer)
     model = wire.model or wire.name
     if not model:
         raise InvalidRequest(missing, param="model")

@@ -9,8 +9,8 @@ import msgspec
 
 from arriero.core.batches import Batch, StoredFile
 from arriero.core.errors import InvalidRequest, UnsupportedFeature
-from arriero.protocols.body import decode_object
-from arriero.protocols.nearest import did_you_mean
+from arriero.protocols.body import read_fields
+from arriero.protocols.unknown import unknown_fields
 
 WINDOW, DAY = "24h", 24 * 60 * 60
 _PAGE, _LONGEST_PAGE = 20, 10_000
@@ -28,11 +28,9 @@ class NewBatch(NamedTuple):
 
 def decode_batch(body: bytes) -> NewBatch:
     """Decode a /v1/batches body. InvalidRequest and its kin name the field."""
-    fields = {name: value for name, value in decode_object(body).items() if value is not None}
+    fields = read_fields(body)
     known = ("completion_window", "endpoint", "input_file_id", "metadata", "output_expires_after")
-    for name in fields:
-        if name not in known:
-            raise InvalidRequest(f"unknown field '{name}'{did_you_mean(name, known)}", param=name)
+    unknown_fields(fields, known)
     if "output_expires_after" in fields:
         text = "'output_expires_after' is not supported: files stay until they are deleted"
         raise UnsupportedFeature(text, param="output_expires_after")

@@ -13,12 +13,13 @@ import msgspec
 from arriero.core.embedding import EmbedRequest
 from arriero.core.errors import InvalidRequest
 from arriero.core.events import Usage
-from arriero.protocols.body import decode_object
+from arriero.protocols.body import read_fields
 from arriero.protocols.call import Find
 from arriero.protocols.embed_call import EmbedCall
-from arriero.protocols.nearest import did_you_mean
 from arriero.protocols.ollama.request import read_keep_alive
-from arriero.protocols.openai.fields import HARMLESS, Unknown, read_sampling
+from arriero.protocols.openai.body import convert
+from arriero.protocols.openai.fields import HARMLESS, read_sampling
+from arriero.protocols.unknown import Unknown, unknown_fields
 
 _encode = msgspec.json.Encoder().encode
 
@@ -41,14 +42,9 @@ FIELDS = frozenset(_Embeddings.__struct_encode_fields__)
 
 def decode_embeddings(body: bytes, find: Find, unknown: Unknown = "refuse") -> EmbedCall:
     """Decode a /v1/embeddings body. Raises InvalidRequest and its kin (details: `param`), ModelNotFound."""
-    fields = {name: value for name, value in decode_object(body).items() if value is not None}
-    strange = _check_names(fields, unknown)
-    try:
-        wire = msgspec.convert(fields, _Embeddings)
-    except msgspec.ValidationError as error:
-        text, _, path = str(error).partition(" - at `$.")
-        param = path.rstrip("`") or None
-        raise InvalidRequest(f"invalid type for '{param}': {text}", param=param) from None
+    fields = read_fields(body)
+    strange = unknown_fields(fields, FIELDS | HARMLESS, unknown)
+    wire = convert(fields, _Embeddings)
     if not wire.model:
         raise InvalidRequest("model is required", param="model")
     inputs = _inputs(wire.input)
@@ -74,14 +70,6 @@ def encode_embeddings(call: EmbedCall, vectors: Sequence[msgspec.Raw], usage: Us
     data = [{"object": "embedding", "embedding": vector, "index": index} for index, vector in enumerate(vectors)]
     used = {"prompt_tokens": usage.prompt_tokens, "total_tokens": usage.prompt_tokens}
     return _encode({"object": "list", "data": data, "model": call.model, "usage": used})
-
-
-def _check_names(fields: dict[str, Any], unknown: Unknown) -> tuple[str, ...]:
-    known = FIELDS | HARMLESS
-    strange = tuple(name for name in fields if name not in known)
-    if strange and unknown == "refuse":
-        raise InvalidRequest(f"unknown field '{strange[0]}'{did_you_mean(strange[0], known)}", param=strange[0])
-    return strange
 
 
 def _inputs(given: Any) -> tuple[str | tuple[int, ...], ...]:

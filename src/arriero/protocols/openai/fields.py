@@ -6,11 +6,12 @@ An unknown field that might change the answer is an error with the nearest name:
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from arriero.core.errors import InvalidRequest, UnsupportedFeature
 from arriero.protocols.nearest import did_you_mean
 from arriero.protocols.ollama.options import OPTIONS, RETIRED, Options, check_option, read_options
+from arriero.protocols.unknown import Unknown, unknown_fields
 
 # Top-level names that are Ollama options under OpenAI's or vLLM's name. Later ones win.
 OPTION_NAMES = {
@@ -28,9 +29,6 @@ OPTION_NAMES = {
     "max_tokens": "num_predict",
     "max_completion_tokens": "num_predict",
 }
-
-Unknown = Literal["refuse", "warn"]
-"""What happens to a field that nobody knows: a 400, or a name in the header of ignored ones."""
 
 # They change nothing that a client could see in the answer. A prediction can only make it come sooner.
 HARMLESS = frozenset(
@@ -58,15 +56,11 @@ def check_fields(fields: Mapping[str, Any], honoured: Iterable[str], unknown: Un
     UnsupportedFeature for a field that cannot be honoured, InvalidRequest for an unknown one; both name it.
     """
     known = {*honoured, *OPTION_NAMES, *HARMLESS, *NEUTRAL}
-    strange: list[str] = []
+    strange = unknown_fields(fields, known, unknown)
     for name, value in fields.items():
-        if name not in known:
-            if unknown == "refuse":
-                raise InvalidRequest(f"unknown field '{name}'{did_you_mean(name, known)}", param=name)
-            strange.append(name)
-        elif name in NEUTRAL:
+        if name in NEUTRAL:
             _check_neutral(name, value)
-    return tuple(strange)
+    return strange
 
 
 def _check_neutral(name: str, value: Any) -> None:

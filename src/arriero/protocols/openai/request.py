@@ -15,12 +15,14 @@ from arriero.core.errors import InvalidRequest, UnsupportedFeature
 from arriero.core.model import ModelSpec
 from arriero.core.request import Choices, GenerateRequest, LoadOptions, Message, SamplingParams, ToolSpec
 from arriero.core.version import __version__
-from arriero.protocols.body import decode_object
+from arriero.protocols.body import read_fields
 from arriero.protocols.call import Call, Find
 from arriero.protocols.ollama.request import read_keep_alive, read_think
+from arriero.protocols.openai.body import convert
 from arriero.protocols.openai.constraint import read_constraint, read_tool_choice
-from arriero.protocols.openai.fields import Unknown, check_fields, read_bias, read_sampling, read_tier, read_token_ids
+from arriero.protocols.openai.fields import check_fields, read_bias, read_sampling, read_tier, read_token_ids
 from arriero.protocols.openai.messages import read_messages
+from arriero.protocols.unknown import Unknown
 
 _DEFAULTS = {"temperature": 1.0, "top_p": 1.0}
 _COMPLETION_DEFAULTS = _DEFAULTS | {"num_predict": 16}  # as OpenAI has it
@@ -203,29 +205,19 @@ def _read(
     body: bytes, kind: type[_T], find: Find, unknown: Unknown
 ) -> tuple[dict[str, Any], _T, ModelSpec, tuple[str, ...]]:
     """Decode and check what both routes share; null fields are absent. Last come unknown fields that are ignored."""
-    fields = {name: value for name, value in decode_object(body).items() if value is not None}
+    fields = read_fields(body)
     strange = check_fields(fields, kind.__struct_encode_fields__, unknown)
     wire, spec = _known(fields, kind, find)
     return fields, wire, spec, strange
 
 
 def _known(fields: dict[str, Any], kind: type[_T], find: Find) -> tuple[_T, ModelSpec]:
-    wire = _convert(fields, kind)
+    wire = convert(fields, kind)
     if not wire.model:
         raise InvalidRequest("model is required", param="model")
     if not 1 <= wire.n <= MAX_CHOICES:
         raise InvalidRequest(f"'n' must be between 1 and {MAX_CHOICES}", param="n")
     return wire, find(wire.model)
-
-
-def _convert(fields: dict[str, Any], kind: type[_T]) -> _T:
-    try:
-        return msgspec.convert(fields, kind)
-    except msgspec.ValidationError as error:
-        # The path reads `$.messages[0].role`; OpenAI's `param` is the same without the root.
-        text, _, path = str(error).partition(" - at `$.")
-        param = path.rstrip("`") or None
-        raise InvalidRequest(f"invalid type for '{param}': {text}" if param else text, param=param) from None
 
 
 def _call(

@@ -12,12 +12,12 @@ import msgspec
 
 from arriero.core.errors import InvalidRequest, UnsupportedFeature
 from arriero.core.request import Message
-from arriero.protocols.body import decode_object
+from arriero.protocols.body import read_fields
 from arriero.protocols.call import Call, Find
-from arriero.protocols.nearest import did_you_mean
-from arriero.protocols.openai.fields import HARMLESS, OPTION_NAMES, Unknown
+from arriero.protocols.openai.fields import HARMLESS, OPTION_NAMES
 from arriero.protocols.openai.request import EXTENSIONS, chat_call
 from arriero.protocols.responses.items import read_items
+from arriero.protocols.unknown import Unknown, unknown_fields
 
 # Fields that are the chat's, under its name for them.
 _CHAT = {
@@ -78,7 +78,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 
 def decode_response(body: bytes, unknown: Unknown = "refuse") -> Draft:
     """Decode a /v1/responses body. Raises InvalidRequest and its kin (details: `param`)."""
-    fields = {name: value for name, value in decode_object(body).items() if value is not None}
+    fields = read_fields(body)
     strange = _check(fields, unknown)
     text = _object(fields, "text")
     chat = {_CHAT[name]: value for name, value in fields.items() if name in _CHAT}
@@ -111,21 +111,16 @@ def decode_response(body: bytes, unknown: Unknown = "refuse") -> Draft:
 
 
 def _check(fields: Mapping[str, Any], unknown: Unknown) -> tuple[str, ...]:
-    known = {*FIELDS, *ACCEPTED, *REFUSED}
-    strange: list[str] = []
+    strange = unknown_fields(fields, {*FIELDS, *ACCEPTED, *REFUSED}, unknown)
     for name, value in fields.items():
         if name in REFUSED:
             neutral, why = REFUSED[name]
             if not any(value is one or (value == one and not isinstance(value, int)) for one in neutral):
                 raise UnsupportedFeature(f"'{name}' is not supported: {why}", param=name)
-        elif name not in known:
-            if unknown == "refuse":
-                raise InvalidRequest(f"unknown field '{name}'{did_you_mean(name, known)}", param=name)
-            strange.append(name)
     verbosity = _object(fields, "text").get("verbosity")
     if verbosity not in (None, "medium"):
         raise UnsupportedFeature("'text.verbosity' is not supported: no model here knows it", param="text.verbosity")
-    return tuple(strange)
+    return strange
 
 
 def _object(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
