@@ -85,6 +85,7 @@ class Engine:
     def stats(self) -> EngineStats:
         """Return all counters and gauges as they are now."""
         gauges, counters = self._storage.gauges(), self._storage.counters()
+        waiting = self._scheduler.waiting()
         return replace(
             self._stats,
             runner=dict(self._stats.runner),
@@ -98,7 +99,10 @@ class Engine:
             blocks_active=gauges.active_blocks,
             blocks_cached=gauges.cached_blocks,
             blocks_free=gauges.free_blocks,
-            waiting=self._scheduler.num_waiting,
+            waiting=waiting.total(),
+            waiting_low=sum(count for priority, count in waiting.items() if priority < 0),
+            waiting_normal=waiting[0],
+            waiting_high=sum(count for priority, count in waiting.items() if priority > 0),
             running=self._scheduler.num_running,
             parked_states=gauges.parked_states,
             parked_blocks=gauges.parked_blocks,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,10 @@ class EngineOptions:
     """Share of the blocks that admission leaves free while others run, so that they can grow."""
     prefill_chunk: int | None = None
     """Prompt tokens of one sequence in a step at most; None: as many as the step has room for."""
+    ageing: float = 10.0
+    """Seconds of waiting by which a lower priority rises by one class, up to the highest that waits."""
+    tenant_weights: Mapping[str, float] = field(default_factory=dict)
+    """Shares of tenants that differ from 1: of two with work at all times, each gets tokens in this proportion."""
 
     def __post_init__(self) -> None:
         if self.max_batch_tokens < 1:
@@ -29,3 +35,7 @@ class EngineOptions:
             raise ValueError(f"watermark must be at least 0 and less than 1, not {self.watermark}")
         if self.prefill_chunk is not None and self.prefill_chunk < 1:
             raise ValueError(f"prefill_chunk must be at least 1, not {self.prefill_chunk}")
+        if not self.ageing > 0:
+            raise ValueError(f"ageing must be more than 0 seconds, not {self.ageing}")
+        if any(not 0 < weight < math.inf for weight in self.tenant_weights.values()):
+            raise ValueError("tenant_weights must be finite and more than 0")

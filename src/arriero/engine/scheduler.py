@@ -1,29 +1,29 @@
 """Scheduler: decides what the next step computes and what its output means. It acts on nothing and reads no clock.
 
-Decode first, then prompts under way in chunks, then admission: first come, first served within a priority.
+Decode first, then chunks of prompts and admission: by priority, then the least served tenant, then first come.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, insort
-from operator import attrgetter
+from collections import Counter
 
 from arriero.core.errors import ContextLengthExceeded, ErrorInfo
 from arriero.core.runner import Batch, RunnerInfo, Span, StepOutput
 from arriero.engine.claims import Claims
 from arriero.engine.events import Ended, EngineEvent, Started, TokenEvent
+from arriero.engine.line import WaitingLine, rank_running
 from arriero.engine.options import EngineOptions
 from arriero.engine.sequence import Sequence, SequenceSpec, Status
+from arriero.engine.shares import Shares
 from arriero.engine.stats import EngineStats
 from arriero.engine.storage import KVStorage, Match
 
-_ORDER = attrgetter("order")
 _LOOKUPS = 16  # prefix look-ups in a step at most: each walks a whole prompt, and streams wait meanwhile
 
 
 class Scheduler:
-    """All sequences that have not ended, in two sorted lists (and the claims' waiting room), over one KV storage.
+    """All sequences that have not ended, running, in line or in the claims' waiting room, over one KV storage.
 
     Every batch that `schedule` returns must come back through `commit` or `fail` before the next one.
     """
@@ -44,8 +44,11 @@ class Scheduler:
         self.capacity = min(info.max_sequence_tokens, info.active_blocks * info.block_size)
         self._watermark = math.ceil(options.watermark * info.active_blocks)
         self._live: dict[int, Sequence] = {}
-        self._ready: list[Sequence] = []  # waiting for room, by priority and arrival
-        self._running: list[Sequence] = []  # by priority and arrival: the last one is preempted first
+        self._shares = Shares(options.tenant_weights)
+        self._line = WaitingLine(self._shares, options.ageing)
+        self._new: list[Sequence] = []  # nobody has told yet when they came
+        self._running: list[Sequence] = []  # as `rank_running` sorts them: the last one is preempted first
+        self._unranked = False  # whether somebody has left since
         self._claims = Claims()
         self._batch: Batch | None = None
         self._in_batch: list[Sequence] = []  # the sequence of each span
@@ -63,10 +66,9 @@ class Scheduler:
         """Sequences that hold a slot."""
         return len(self._running)
 
-    @property
-    def num_waiting(self) -> int:
-        """Sequences that have not ended and hold no slot."""
-        return len(self._live) - len(self._running)
+    def waiting(self) -> Counter[int]:
+        """Sequences that have not ended and hold no slot, by the priority they came with."""
+        return Counter(s.spec.priority for s in self._live.values() if s.status is Status.WAITING)
 
     def add(self, spec: SequenceSpec) -> None:
         """Take a sequence in. One that can never fit ends with ContextLengthExceeded. ValueError for a used id."""
@@ -76,6 +78,7 @@ class Scheduler:
         self._arrivals += 1
         self._stats.added += 1
         self._live[spec.id] = sequence
+        self._shares.enter(spec.tenant)
         if sequence.prompt_len > self.capacity:
             error = ContextLengthExceeded(
                 f"the prompt has {sequence.prompt_len} tokens, the context holds {self.capacity}",
@@ -86,7 +89,8 @@ class Scheduler:
         elif spec.max_tokens == 0:
             self._events.append(self._end(sequence, "length"))
         else:
-            insort(self._ready, sequence, key=_ORDER)
+            self._new.append(sequence)
+            self._line.add(sequence)
 
     def end(self, sequence_id: int, reason: str) -> bool:
         """End a sequence from outside, in whatever state; False if it is not known (any more)."""
@@ -97,20 +101,29 @@ class Scheduler:
         return True
 
     def schedule(self, now: float) -> Batch | None:
-        """Return the next step, None if there is nothing to do. `now` in seconds; the order does not depend on it yet.
+        """Return the next step, None if there is nothing to do. `now` in seconds: what waits rises by it.
 
-        At most one span a slot. Every running sequence that has a token to decode is in it.
+        At most one span a slot. Every running sequence that has a token to decode is in it. A prompt under way lets
+        a waiting one of its class go first whose tenant was served less.
         """
         if self._batch is not None:
             raise RuntimeError("the last batch was neither committed nor failed")
         batch = Batch()
         self._in_batch = []
+        for sequence in self._new:
+            sequence.since = now
+        self._new = []
+        if self._unranked:
+            rank_running(self._running, self._shares)
+            self._unranked = False
         budget, prefilling, preempted = self._schedule_decodes(batch)
-        for sequence in prefilling:
+        served = self._shares.served
+        for sequence in sorted(prefilling, key=lambda s: (-s.rank, served(s.spec.tenant), s.arrival)):
             if sequence.status is Status.RUNNING:
+                budget = budget if preempted else self._admit(batch, budget, now, sequence)
                 budget -= self._add_chunk(batch, sequence, budget)
         if not preempted:
-            self._admit(batch, budget)
+            self._admit(batch, budget, now)
         self._storage.take_operations(batch)
         if not (batch.spans or batch.parks or batch.frees or batch.drops):
             return None
@@ -143,7 +156,10 @@ class Scheduler:
         """Add the next chunk of a prompt; return its tokens, 0 where it does not fit."""
         size = self._chunk(sequence.num_computed, len(sequence.tokens), budget)
         if size:
-            self._add_span(batch, sequence, sequence.num_computed + size)
+            end = sequence.num_computed + size
+            fresh = min(end, sequence.prompt_len) - max(sequence.num_computed, sequence.high_water)
+            self._shares.charge(sequence.spec.tenant, max(0, fresh))  # what is computed once more was paid for
+            self._add_span(batch, sequence, end)
         return size
 
     def _chunk(self, start: int, length: int, budget: int) -> int:
@@ -167,31 +183,35 @@ class Scheduler:
         )
         self._in_batch.append(sequence)
 
-    def _admit(self, batch: Batch, budget: int) -> None:
-        """Start waiting sequences in order, until the first that does not fit."""
+    def _admit(self, batch: Batch, budget: int, now: float, before: Sequence | None = None) -> int:
+        """Start waiting sequences in order, until the first that does not fit; return the budget left.
+
+        With `before`, a prompt under way, only those that it lets go first.
+        """
         for _ in range(_LOOKUPS):
-            if not self._ready or budget <= 0:
-                return
-            sequence = self._ready[0]
-            if len(self._running) >= self.max_running or not self._storage.num_free_slots:
-                return
-            if self._stalled == sequence.id and self._running:
-                return
+            if budget <= 0 or len(self._running) >= self.max_running or not self._storage.num_free_slots:
+                break
+            first = self._line.first(now, before)
+            if first is None or (self._stalled == first[0].id and self._running):
+                break
+            sequence, rank = first
             match = self._match(sequence)
             if match is None:
-                self._ready.pop(0)
                 continue
             size = self._chunk(match.blocks * self._block_size + match.tail, len(sequence.tokens), budget)
             if not size:
-                return
+                break
             if not self._storage.admit(sequence, match, self._watermark if self._running else 0):
                 self._stalled = sequence.id
-                return
-            self._ready.pop(0)
-            insort(self._running, sequence, key=_ORDER)
+                break
+            self._line.remove(sequence)
+            sequence.rank = max(rank, sequence.rank)
+            self._running.append(sequence)
+            rank_running(self._running, self._shares)
             self._stats.recomputed_tokens += max(0, sequence.high_water - sequence.num_computed)
             self._claim(sequence, match)
             budget -= self._add_chunk(batch, sequence, budget)
+        return budget
 
     def _match(self, sequence: Sequence) -> Match | None:
         """Find what is cached of a waiting sequence; None if it had better wait for a block now being computed."""
@@ -205,6 +225,7 @@ class Scheduler:
         keys = self._keys(sequence, limit, end)
         coming = self._rules.cut(self._claims.covered(keys, match.blocks))
         if coming > match.blocks and not match.tail:
+            self._line.remove(sequence)
             self._claims.wait(sequence, keys[coming - 1])
             self._stats.deferrals += 1
             return None
@@ -261,6 +282,7 @@ class Scheduler:
             events.append(self._end(sequence, "error", error))
             return
         self._stats.decoded_tokens += 1
+        self._shares.charge(sequence.spec.tenant, 1)
         sequence.append(choice.token)
         spec, drawn = sequence.spec, sequence.num_output
         events.append(TokenEvent(sequence.id, choice.token, choice.logprob, choice.top))
@@ -328,34 +350,34 @@ class Scheduler:
         sequence.preempt()
         sequence.high_water = high_water  # what was not restored was not computed
         sequence.use_cache = False
-        insort(self._ready, sequence, key=_ORDER)
+        self._line.add(sequence)
 
     def _preempt(self, sequence: Sequence) -> None:
         self._leave(sequence, keep=True)
         sequence.preempt()
-        insort(self._ready, sequence, key=_ORDER)
+        self._line.add(sequence)
         self._stats.preemptions += 1
 
     def _leave(self, sequence: Sequence, *, keep: bool) -> None:
         """Take a running sequence out of its slot."""
-        del self._running[bisect_left(self._running, sequence.order, key=_ORDER)]
+        self._running.remove(sequence)
+        self._unranked = True
         self._storage.release(sequence, keep=keep)
         self._wake(self._claims.cancel(sequence.id))
         self._stalled = None
 
     def _wake(self, sequences: list[Sequence]) -> None:
         for sequence in sequences:
-            insort(self._ready, sequence, key=_ORDER)
+            self._line.add(sequence)
 
     def _end(self, sequence: Sequence, reason: str, error: ErrorInfo | None = None) -> Ended:
         if sequence.status is Status.RUNNING:
             self._leave(sequence, keep=error is None)
         elif not self._claims.withdraw(sequence):
-            place = bisect_left(self._ready, sequence.order, key=_ORDER)
-            if place < len(self._ready) and self._ready[place] is sequence:
-                del self._ready[place]
+            self._line.remove(sequence)
         sequence.finish()
         del self._live[sequence.id]
+        self._shares.leave(sequence.spec.tenant)
         if reason == "abort":
             self._stats.aborts += 1
         elif error is not None:
@@ -369,7 +391,10 @@ class Scheduler:
         self._storage.check(self._running)
         self._claims.check(self._running)
         assert len(self._running) <= self.max_running, "more sequences run than may"
-        assert self.num_waiting == len(self._ready) + self._claims.num_waiting, "a waiting sequence is lost"
-        for items, status in ((self._running, Status.RUNNING), (self._ready, Status.WAITING)):
-            assert [s.order for s in items] == sorted(s.order for s in items), "out of order"
+        self._line.check()
+        self._shares.check(Counter(s.spec.tenant for s in self._live.values()))
+        waiting = len(self._live) - len(self._running)
+        assert waiting == len(self._line) + self._claims.num_waiting, "a waiting sequence is lost"
+        assert [s.order for s in self._running] == sorted(s.order for s in self._running), "out of order"
+        for items, status in ((self._running, Status.RUNNING), (self._line, Status.WAITING)):
             assert all(s.status is status and self._live.get(s.id) is s for s in items), "a wrong status"

@@ -15,7 +15,7 @@ class SequenceSpec:
 
     `max_tokens` < 0: bounded by the context alone. A token of `stop_ids` ends the sequence once `min_tokens` were
     drawn. Sequences share cached blocks only under the same `salt` (adapter, tenant). A greater `priority` goes
-    first. `tenant` names who asks; it does not change the order. Without `use_cache` all tokens are computed; others
+    first; within one, the tenant (who asks) that was served least. Without `use_cache` all tokens are computed; others
     may use what that gives.
     """
 
@@ -48,6 +48,7 @@ class Sequence:
 
     __slots__ = (
         "admitted_tokens",
+        "arrival",
         "block_table",
         "blocked_on",
         "cached_tokens",
@@ -58,6 +59,8 @@ class Sequence:
         "num_registered",
         "order",
         "prompt_len",
+        "rank",
+        "since",
         "slot",
         "spec",
         "started",
@@ -73,7 +76,10 @@ class Sequence:
             raise ValueError("a sequence needs at least one token")
         self.spec = spec
         self.id = spec.id
-        self.order = (-spec.priority, arrival)
+        self.arrival = arrival
+        self.since: float | None = None  # seconds; when it came, as the first step after that tells
+        self.rank = spec.priority  # the highest class in which it was admitted: who waits long rises
+        self.order: tuple[float, ...] = ()  # among those that run; kept by the scheduler
         self.tokens = list(spec.tokens)
         self.prompt_len = len(self.tokens)
         salt = spec.salt.encode() if isinstance(spec.salt, str) else spec.salt

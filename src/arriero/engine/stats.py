@@ -51,6 +51,10 @@ class EngineStats:
     blocks_cached: int = 0
     blocks_free: int = 0
     waiting: int = 0
+    waiting_low: int = 0
+    """Of these, sequences that came with a priority below 0."""
+    waiting_normal: int = 0
+    waiting_high: int = 0
     running: int = 0
     parked_states: int = 0
     parked_blocks: int = 0
@@ -82,6 +86,9 @@ _GAUGES = (
     "blocks_cached",
     "blocks_free",
     "waiting",
+    "waiting_low",
+    "waiting_normal",
+    "waiting_high",
     "running",
     "parked_states",
     "parked_blocks",

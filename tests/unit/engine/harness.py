@@ -123,10 +123,10 @@ class World:
         self.engine.check()
         return number
 
-    def step(self) -> list[EngineEvent]:
-        """Do one step and record its events."""
+    def step(self, now: float = 0.0) -> list[EngineEvent]:
+        """Do one step at `now`, in seconds, and record its events."""
         self.runner.last = None
-        events = self.engine.step(0.0)
+        events = self.engine.step(now)
         self._record(events)
         self.check()
         return events

@@ -36,6 +36,8 @@ engine_options = st.builds(
     prefix_cache=st.sampled_from([True, True, True, False]),
     watermark=st.sampled_from([0.0, 0.01, 0.2]),
     prefill_chunk=st.one_of(st.none(), st.integers(1, 20)),
+    ageing=st.sampled_from([1.0, 10.0]),
+    tenant_weights=st.sampled_from([{}, {"a": 3.0, "b": 0.5}]),
 )
 
 
@@ -43,6 +45,7 @@ class EngineMachine(RuleBasedStateMachine):
     """Adds, aborts, finishes and steps, with a runner that sometimes fails."""
 
     world: World
+    now = 0.0
 
     @initialize(facts=infos, options=engine_options)
     def begin(self, facts: dict[str, Any], options: EngineOptions) -> None:
@@ -53,7 +56,8 @@ class EngineMachine(RuleBasedStateMachine):
         cut=st.integers(0, 40),
         own=st.lists(st.integers(0, N_VOCAB - 1), max_size=9),
         max_tokens=st.integers(-1, 12),
-        priority=st.integers(0, 1),
+        priority=st.integers(-1, 1),
+        tenant=st.sampled_from(["", "a", "b"]),
         salt=st.sampled_from([b"", b"", "other"]),
         stops=st.frozensets(st.integers(0, N_VOCAB - 1), max_size=4),
         min_tokens=st.integers(0, 3),
@@ -66,6 +70,7 @@ class EngineMachine(RuleBasedStateMachine):
         own: list[int],
         max_tokens: int,
         priority: int,
+        tenant: str,
         salt: bytes | str,
         stops: frozenset[int],
         min_tokens: int,
@@ -76,16 +81,18 @@ class EngineMachine(RuleBasedStateMachine):
                 [*BASES[base][:cut], *own] or [1],
                 max_tokens=max_tokens,
                 priority=priority,
+                tenant=tenant,
                 salt=salt,
                 stop_ids=stops,
                 min_tokens=min_tokens,
             )
 
-    @rule(times=st.integers(1, 6))
-    def step(self, times: int) -> None:
+    @rule(times=st.integers(1, 6), seconds=st.sampled_from([0.0, 0.1, 4.0]))
+    def step(self, times: int, seconds: float) -> None:
         for _ in range(times):
+            self.now += seconds
             had_work = self.world.engine.has_work
-            events = self.world.step()
+            events = self.world.step(self.now)
             assert had_work or not events
             # whoever ran had a share in the step: with work, something was computed, moved or told
             assert not had_work or events or self.world.runner.last is not None

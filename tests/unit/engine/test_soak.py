@@ -39,7 +39,13 @@ def _arrive(world: World, rng: random.Random) -> None:
     prefix = rng.choice(PREFIXES)[: rng.randrange(160)]
     own = [rng.randrange(N_VOCAB) for _ in range(rng.randrange(1, 20))]
     stops = frozenset(rng.sample(range(N_VOCAB), rng.choice([0, 0, 2])))
-    world.add([*prefix, *own], max_tokens=rng.randrange(1, 60), stop_ids=stops, priority=rng.choice([0, 0, 1]))
+    world.add(
+        [*prefix, *own],
+        max_tokens=rng.randrange(1, 60),
+        stop_ids=stops,
+        priority=rng.choice([0, 0, 1]),
+        tenant=rng.choice("ab"),
+    )
 
 
 def _disturb(world: World, rng: random.Random) -> None:

@@ -1,0 +1,181 @@
+"""Fairness and ageing, by counters of steps and tokens: whose turn it is, who gives way, and that nobody starves."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from arriero.engine.options import EngineOptions
+from arriero.engine.shares import Shares
+from tests.unit.engine.harness import N_VOCAB, World, make_info
+
+BOTH = pytest.mark.parametrize("storage", ["paged", "sequence"])
+LONG, STEP = 600, 64  # tokens of a long prompt and of a step: ten steps each
+
+
+def _prompt(number: int, length: int) -> list[int]:
+    return [(number * 31 + i * i) % N_VOCAB for i in range(length)]
+
+
+def _world(options: EngineOptions | None = None, **changes: object) -> World:
+    return World(make_info(active_blocks=1024, **changes), options)
+
+
+def _queue(world: World, tenant: str, count: int, first: int = 0, **changes: object) -> list[int]:
+    return [world.add(_prompt(first + i, LONG), max_tokens=4, tenant=tenant, **changes) for i in range(count)]
+
+
+def _steps_to_first_token(world: World, number: int) -> int:
+    for steps in range(1, 2000):
+        world.step()
+        if world.records[number].tokens:
+            return steps
+    raise AssertionError("no token in 2000 steps")
+
+
+@BOTH
+@pytest.mark.parametrize("chunk_align", [0, 32])
+@pytest.mark.parametrize("before", [0, 1, 5, 37])
+def test_twenty_long_prompts_of_one_do_not_delay_anothers_short_one(
+    storage: str, chunk_align: int, before: int
+) -> None:
+    world = _world(storage=storage, chunk_align=chunk_align)
+    heavy = _queue(world, "heavy", 20)
+    for _ in range(before):
+        world.step()
+    short = world.add(_prompt(50, 20), tenant="light")
+    assert _steps_to_first_token(world, short) <= 3
+    assert sum(bool(world.records[number].ended) for number in heavy) <= before // 10
+    world.finish()
+
+
+def test_the_same_prompts_of_the_same_tenant_go_in_order_of_arrival() -> None:
+    world = _world()
+    _queue(world, "heavy", 20)
+    short = world.add(_prompt(50, 20), tenant="heavy")
+    assert _steps_to_first_token(world, short) >= 20 * (LONG // STEP)
+    world.finish()
+
+
+def _prefilled(world: World, tenants: dict[int, str]) -> Counter[str]:
+    """Tokens computed of each tenant's prompts; `tenants` by the first token of the prompt."""
+    found = Counter[str]()
+    for shape in world.runner.shapes:
+        for token, start, end in shape:
+            found[tenants[token]] += end - start
+    return found
+
+
+@pytest.mark.parametrize(("weight", "least", "most"), [(1.0, 0.8, 1.25), (3.0, 2.3, 3.9)])
+def test_tokens_are_shared_by_weight(weight: float, least: float, most: float) -> None:
+    world = _world(EngineOptions(tenant_weights={"a": weight}))
+    for i in range(12):
+        for name, first in (("a", 1), ("b", 2)):
+            world.add([first, *_prompt(2 * i + first, LONG - 1)], max_tokens=2, tenant=name)
+    for _ in range(80):
+        world.step()
+    found = _prefilled(world, {1: "a", 2: "b"})
+    assert least <= found["a"] / found["b"] <= most
+    world.finish()
+
+
+def test_who_was_idle_has_saved_nothing_up() -> None:
+    world = _world()
+    _queue(world, "a", 8)
+    world.add(_prompt(60, 5), max_tokens=1, tenant="b")
+    for _ in range(40):
+        world.step()
+    before = len(world.runner.shapes)
+    for i in range(8):
+        world.add([50, *_prompt(20 + i, LONG)], max_tokens=2, tenant="b")
+    for _ in range(20):
+        world.step()
+    shapes = world.runner.shapes[before:]
+    late = sum(end - start for shape in shapes for token, start, end in shape if token == 50)
+    everything = sum(end - start for shape in shapes for _, start, end in shape)
+    assert 0.4 <= late / everything <= 0.6
+    world.finish()
+
+
+@BOTH
+def test_who_has_the_most_is_preempted(storage: str) -> None:
+    world = World(make_info(storage=storage, active_blocks=16, parked_blocks=0), EngineOptions(watermark=0))
+    heavy = [world.add(_prompt(i, 30), max_tokens=60, tenant="heavy") for i in range(4)]
+    world.step()
+    light = world.add(_prompt(9, 30), max_tokens=60, tenant="light")
+    while not world.engine.stats().preemptions:
+        world.step()
+    last = world.runner.last
+    assert last is not None
+    shown = {span.tokens[0] for span in last.spans}
+    assert _prompt(9, 1)[0] in shown  # though it is the newest
+    assert _prompt(3, 1)[0] not in shown
+    world.finish()
+    assert all(len(world.records[number].tokens) == 60 for number in (*heavy, light))
+
+
+def test_a_low_priority_waits_while_it_is_young_and_is_served_when_it_is_old() -> None:
+    def served_by(seconds_a_step: float, ageing: float) -> int | None:
+        world = _world(EngineOptions(ageing=ageing), max_sequences=1)
+        low = world.add(_prompt(0, 20), max_tokens=1, priority=-1, tenant="low")
+        for step in range(100):
+            world.add(_prompt(1 + step, 20), max_tokens=1, priority=1, tenant="high")
+            world.step(step * seconds_a_step)
+            if world.records[low].ended:
+                return step
+        return None
+
+    assert served_by(seconds_a_step=0.0, ageing=10.0) is None
+    assert served_by(seconds_a_step=1.0, ageing=10.0) == 20  # two classes, ten seconds each
+    assert served_by(seconds_a_step=1.0, ageing=20.0) == 40
+
+
+def test_what_is_old_does_not_push_higher_classes_aside() -> None:
+    world = _world(EngineOptions(ageing=1.0), max_sequences=1)
+    _queue(world, "low", 20, priority=-1)
+    for step in range(30):
+        world.step(step * 10.0)
+    high = world.add(_prompt(50, 20), priority=0, tenant="high", max_tokens=1)
+    waited = 0
+    while not world.records[high].ended:
+        waited += 1
+        world.step(1000.0)
+    assert waited <= 2 * (LONG // STEP + 5)  # the one slot is held by one, and one at most goes between
+    world.finish()
+
+
+def test_what_waits_is_counted_by_priority() -> None:
+    world = _world(max_sequences=1)
+    for priority in (0, 0, 0, 1, -1, -2):
+        world.add(_prompt(priority + 9, 20), priority=priority, tenant=f"{priority}")
+    world.step()
+    gauges = world.engine.stats().gauges
+    assert {name: gauges[name] for name in gauges if name.startswith("waiting")} == {
+        "waiting": 5,
+        "waiting_low": 2,
+        "waiting_normal": 3,
+        "waiting_high": 0,
+    }
+    world.finish()
+
+
+def test_idle_tenants_are_forgotten() -> None:
+    shares = Shares({})
+    shares.enter("always")
+    for number in range(5000):
+        shares.enter(f"{number}")
+        shares.charge(f"{number}", number % 7)
+        shares.leave(f"{number}")
+    shares.check({"always": 1})
+    assert len(shares._served) <= 1100
+    shares.leave("always")
+    shares.enter("4999")
+    assert shares.served("4999") == 0
+
+
+def test_options_are_checked() -> None:
+    with pytest.raises(ValueError, match="ageing"):
+        EngineOptions(ageing=0)
+    with pytest.raises(ValueError, match="tenant_weights"):
+        EngineOptions(tenant_weights={"a": 0})
