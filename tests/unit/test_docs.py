@@ -11,7 +11,7 @@ from arriero.observe.engine_stats import COUNTERS, GAUGES, PREFIX
 from arriero.observe.metrics import Metrics
 from arriero.protocols.ollama.options import OPTIONS
 from arriero.server.asgi import routes
-from arriero.server.routes import Context
+from arriero.server.routes.context import Context
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")

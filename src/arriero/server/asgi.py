@@ -16,19 +16,19 @@ from arriero.server.middleware.cors import Cors
 from arriero.server.middleware.host_check import HostCheck
 from arriero.server.middleware.request_id import RequestId
 from arriero.server.options import ServerOptions
-from arriero.server.routes import Context
-from arriero.server.routes_anthropic import AnthropicRoutes, by_header
-from arriero.server.routes_batches import BatchRoutes
-from arriero.server.routes_embed import EmbedRoutes
-from arriero.server.routes_health import HealthRoutes
-from arriero.server.routes_library import LibraryRoutes
-from arriero.server.routes_missing import MISSING, missing
-from arriero.server.routes_ollama import OllamaRoutes
-from arriero.server.routes_openai import OpenAIRoutes
-from arriero.server.routes_rank import RankRoutes
-from arriero.server.routes_responses import ResponsesRoutes
-from arriero.server.routes_tokens import TokenRoutes
-from arriero.server.routes_transfer import TransferRoutes
+from arriero.server.routes.anthropic import AnthropicRoutes, by_header
+from arriero.server.routes.batches import BatchRoutes
+from arriero.server.routes.context import Context
+from arriero.server.routes.embed import EmbedRoutes
+from arriero.server.routes.health import HealthRoutes
+from arriero.server.routes.library import LibraryRoutes
+from arriero.server.routes.missing import MISSING, missing
+from arriero.server.routes.ollama import OllamaRoutes
+from arriero.server.routes.openai import OpenAIRoutes
+from arriero.server.routes.rank import RankRoutes
+from arriero.server.routes.responses import ResponsesRoutes
+from arriero.server.routes.tokens import TokenRoutes
+from arriero.server.routes.transfer import TransferRoutes
 
 
 def routes(context: Context) -> list[Route]:

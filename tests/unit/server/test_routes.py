@@ -8,8 +8,8 @@ import pytest
 from arriero import __version__
 from arriero.server.asgi import routes
 from arriero.server.options import ServerOptions
-from arriero.server.routes import Context
-from arriero.server.routes_missing import MISSING
+from arriero.server.routes.context import Context
+from arriero.server.routes.missing import MISSING
 from tests.unit.server.conftest import Running, in_process
 from tests.unit.server.fake import FakeService
 

@@ -11,7 +11,7 @@ from arriero.core.library import Progress
 from arriero.protocols.ollama.transfer import TransferCall, decode_pull, decode_push
 from arriero.server.ignored import header_value
 from arriero.server.progress import ProgressAnswer
-from arriero.server.routes import Context, read_body
+from arriero.server.routes.context import Context, read_body
 
 
 class TransferRoutes:

@@ -14,7 +14,7 @@ from arriero.protocols.anthropic.request import decode_count, decode_messages
 from arriero.server.errors import api_of_scope
 from arriero.server.generation import Generation
 from arriero.server.ignored import header_value
-from arriero.server.routes import Context, json_response, read_body
+from arriero.server.routes.context import Context, json_response, read_body
 
 Handler = Callable[[Request], Awaitable[Response]]
 

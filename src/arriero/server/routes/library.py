@@ -10,7 +10,7 @@ from arriero.protocols.ollama import library as ollama_library
 from arriero.server.errors import CREATED, OK
 from arriero.server.ignored import header_value
 from arriero.server.progress import ProgressAnswer
-from arriero.server.routes import Context, json_response, read_body
+from arriero.server.routes.context import Context, json_response, read_body
 
 
 class LibraryRoutes:

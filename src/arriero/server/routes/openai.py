@@ -12,7 +12,7 @@ from arriero.protocols.openai import request as openai_request
 from arriero.protocols.openai.chat_reply import ChatReply
 from arriero.protocols.openai.completion_reply import CompletionReply
 from arriero.server.generation import Generation
-from arriero.server.routes import Context, json_response
+from arriero.server.routes.context import Context, json_response
 
 
 class OpenAIRoutes:

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from arriero.server.errors import OK, UNAVAILABLE
-from arriero.server.routes import Context
+from arriero.server.routes.context import Context
 
 
 class HealthRoutes:

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from arriero.core.batches import StoredFile
 from arriero.protocols.openai import batches as wire
 from arriero.server.multipart import read_form
-from arriero.server.routes import Context, json_response, read_body
+from arriero.server.routes.context import Context, json_response, read_body
 
 BINARY = "application/octet-stream"
 

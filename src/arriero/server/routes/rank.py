@@ -15,7 +15,7 @@ from arriero.protocols import rank
 from arriero.server.disconnect import while_connected
 from arriero.server.errors import api_of
 from arriero.server.ignored import header_value
-from arriero.server.routes import Context, json_response, read_body
+from arriero.server.routes.context import Context, json_response, read_body
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from arriero.protocols import vllm_tokens
-from arriero.server.routes import Context, json_response, read_body
+from arriero.server.routes.context import Context, json_response, read_body
 
 
 class TokenRoutes:

@@ -21,7 +21,7 @@ from arriero.protocols.responses.request import Draft, decode_response
 from arriero.server.contract import Service
 from arriero.server.errors import error_response
 from arriero.server.generation import Generation
-from arriero.server.routes import Context, json_response, read_body
+from arriero.server.routes.context import Context, json_response, read_body
 
 _PAGE, _LONGEST_PAGE = 20, 100
 

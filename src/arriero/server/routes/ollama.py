@@ -14,7 +14,7 @@ from arriero.protocols.ollama import reply as ollama_reply
 from arriero.protocols.ollama import request as ollama_request
 from arriero.server.generation import Generation
 from arriero.server.ignored import header_value
-from arriero.server.routes import Context, json_response, read_body
+from arriero.server.routes.context import Context, json_response, read_body
 
 
 class OllamaRoutes:

@@ -1,0 +1,44 @@
+"""Who asks, as a hash: tokens are shared out by it. Keys and names of users never leave this file in clear."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+from starlette.types import Scope
+
+from arriero.protocols.call import Call
+from arriero.protocols.end_user import end_user
+
+SCOPE_KEY = "arriero.tenant"
+"""Where the scope of a request that came with a valid API key has that key's tenant."""
+
+
+def key_tenant(key: str) -> str:
+    """The tenant of an API key; the same in every process."""
+    return _hash("key", key)
+
+
+def tenant_of(scope: Scope, body: bytes) -> str:
+    """The tenant of a request: by its API key; where none is asked for, by client address and the user it names."""
+    by_key = scope.get(SCOPE_KEY)
+    if by_key:
+        return str(by_key)
+    client = scope.get("client")
+    return _hash("client", client[0] if client else "", end_user(body))
+
+
+def with_tenant(call: Call, scope: Scope, body: bytes) -> Call:
+    """Return the call with its tenant in all that it asks for."""
+    tenant = tenant_of(scope, body)
+    request = msgspec.structs.replace(call.request, tenant=tenant)
+    if call.choices is None:
+        return msgspec.structs.replace(call, request=request)
+    requests = tuple(msgspec.structs.replace(one, tenant=tenant) for one in call.choices.requests)
+    choices = msgspec.structs.replace(call.choices, requests=requests)
+    return msgspec.structs.replace(call, request=request, choices=choices)
+
+
+def _hash(*parts: str) -> str:
+    text = "\0".join(parts).encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(text, digest_size=12).hexdigest()
