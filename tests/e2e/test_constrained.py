@@ -106,6 +106,8 @@ def test_a_seed_gives_the_same_answer(server: Server) -> None:
         ({"not": {"type": "string"}}, "not"),
         ({"type": "string", "format": "iri"}, "iri"),
         ({"$ref": "#/$defs/absent"}, "/$defs/absent"),
+        ({"properties": 5}, "properties"),
+        ({"const": -(2**63)}, str(-(2**63))),  # it overflows llguidance's stack
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
@@ -119,6 +121,12 @@ def test_what_cannot_be_held_is_refused_by_name(server: Server, schema: Any, nam
     status, body = asked(server, "/v1/chat/completions", fields)
     assert (status, body["error"]["param"]) == (400, "response_format")
     assert named in body["error"]["message"]
+
+
+def test_integers_of_64_bits(server: Server) -> None:
+    schema = {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}
+    reply = ollama.Client(server.url).generate("demo", "Two", format=schema, options={"num_predict": 40, "seed": 1})
+    assert -(2**63) <= int(reply.response or "") < 2**63
 
 
 def test_openai_parse(sdk: openai.OpenAI) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+from arriero.runners.constrained.numbers import HUGE, holdable, is_number
+
 _ONE = frozenset({"additionalProperties", "additionalItems", "contains", "else", "if", "items", "not", "then"})
 _ONE |= {"propertyNames", "unevaluatedItems", "unevaluatedProperties"}
 _LISTS = frozenset({"allOf", "anyOf", "oneOf", "prefixItems", "items"})
@@ -20,7 +22,6 @@ _BOUNDERS |= {"minimum", "multipleOf", "oneOf"}
 _MOST_STATES = 20_000
 _MOST_PROPERTIES = 2_000  # optional ones cost by their square
 _SMALL = 1e-9
-_HUGE = 10**18  # fits into 64 bits, and is exact as a double, which llguidance keeps bounds as
 _REFERENCES = 16  # followed one behind the other at most
 
 Visit = Callable[[dict[str, Any]], dict[str, Any]]
@@ -30,7 +31,8 @@ def plain(schema: Any) -> Any:
     """Return a schema that llguidance reads as the client meant it; ValueError for one that would cost too much.
 
     `uniqueItems: false` says nothing, but is refused. `oneOf` of objects that one property tells apart is an `anyOf`.
-    An exclusive bound of 0 is read as inclusive where the other one lies between −1 and 1 (llguidance 1.9).
+    Its numbers are such as can be held (numbers.py). An exclusive bound of 0 is read as inclusive where the other one
+    lies between −1 and 1 (llguidance 1.9).
     """
 
     def visit(one: dict[str, Any]) -> dict[str, Any]:
@@ -42,7 +44,7 @@ def plain(schema: Any) -> Any:
         properties = found.get("properties")
         if isinstance(properties, dict) and len(properties) > _MOST_PROPERTIES:
             raise ValueError(f"an object has more than {_MOST_PROPERTIES} properties")
-        return _without_exclusive_zero(found)
+        return _without_exclusive_zero(holdable(found))
 
     return _each(schema, visit)
 
@@ -56,7 +58,7 @@ def closed(schema: Any) -> Any:
 
     def visit(one: dict[str, Any]) -> dict[str, Any]:
         if one.get("type") == "integer":
-            return one if _BOUNDERS.intersection(one) else {"minimum": -_HUGE, "maximum": _HUGE, **one}
+            return one if _BOUNDERS.intersection(one) else {"minimum": -HUGE, "maximum": HUGE, **one}
         properties = one.get("properties")
         if not isinstance(properties, dict) or not properties or not _OPENERS.isdisjoint(one):
             return one
@@ -132,11 +134,11 @@ def _without_exclusive_zero(one: dict[str, Any]) -> dict[str, Any]:
     if one.get("type") == "integer":
         return one
     if _is_zero(low):
-        least = min([_SMALL, *(one[key] for key in ("maximum", "exclusiveMaximum") if _is_number(one.get(key)))])
+        least = min([_SMALL, *(one[key] for key in ("maximum", "exclusiveMaximum") if is_number(one.get(key)))])
         if least > 0:
             one = {**{key: value for key, value in one.items() if key != "exclusiveMinimum"}, "minimum": least}
     elif _is_zero(high):
-        most = max([-_SMALL, *(one[key] for key in ("minimum", "exclusiveMinimum") if _is_number(one.get(key)))])
+        most = max([-_SMALL, *(one[key] for key in ("minimum", "exclusiveMinimum") if is_number(one.get(key)))])
         if most < 0:
             one = {**{key: value for key, value in one.items() if key != "exclusiveMaximum"}, "maximum": most}
     return one
@@ -144,15 +146,11 @@ def _without_exclusive_zero(one: dict[str, Any]) -> dict[str, Any]:
 
 def _check_multiple(value: Any) -> None:
     """Remainders are states of an automaton, one for each unit of the last digit."""
-    if _is_number(value) and math.isfinite(value) and value > 0:
+    if is_number(value) and math.isfinite(value) and value > 0:
         digits = int("".join(map(str, Decimal(str(value)).normalize().as_tuple().digits)))
         if digits > _MOST_STATES:
             raise ValueError(f"multipleOf {value} has more than {_MOST_STATES} remainders")
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
 def _is_zero(value: Any) -> bool:
-    return _is_number(value) and value == 0
+    return is_number(value) and value == 0
