@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
+import arriero
 from tests.e2e.automaton import SAYS
 from tests.e2e.serving import Server, clean_environment, free_port
 
@@ -188,3 +189,16 @@ def test_every_command_that_tells_something_has_json(known_server: Server, tmp_p
     assert "known:latest" in [model["name"] for model in told("ps")[0]]
     assert told("stop", "known") == [{"stopped": "known"}]
     known_server.load("known")
+
+
+@pytest.mark.parametrize("flag", ["-v", "--version"])
+def test_the_servers_version(shell: Shell, lonely: Shell, flag: str) -> None:
+    told = shell.run(flag)
+    assert (told.returncode, told.stdout, told.stderr) == (0, f"arriero version is {arriero.__version__}\n", "")
+    alone = lonely.run(flag)
+    assert alone.returncode == 0
+    assert alone.stdout.splitlines() == [
+        "Warning: could not connect to a running arriero instance",
+        f"Warning: client version is {arriero.__version__}",
+    ]
+    assert not lonely.processes()

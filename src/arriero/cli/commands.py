@@ -9,7 +9,7 @@ import typer
 from arriero.cli import completion, cp, create, prune, ps, pull, push, rm, run, serve, show, stop, verify
 from arriero.cli import eval as eval_command
 from arriero.cli import list as list_command
-from arriero.cli.version import VERSION_TEXT
+from arriero.cli.version import version_text
 
 app = typer.Typer(
     name="arriero",
@@ -24,14 +24,21 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(VERSION_TEXT)
+        print(version_text())
         raise typer.Exit
 
 
 @app.callback()
 def arriero(
     version: Annotated[
-        bool, typer.Option("--version", "-v", callback=_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option(
+            "--version",
+            "-v",
+            callback=_version,
+            is_eager=True,
+            help="Print the server's version, and this command's if it differs.",
+        ),
     ] = False,
 ) -> None:
     """Serves language models on your own machine."""

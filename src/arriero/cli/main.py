@@ -6,9 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from arriero.core.version import __version__
-
-VERSION_TEXT = f"arriero version is {__version__}"
+from arriero.cli.version import version_text
 
 
 def main() -> None:
@@ -19,7 +17,7 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; return the exit status. Errors are one line, `Error: …`, on stderr, and status 1."""
     if list(arguments) in (["--version"], ["-v"]):  # spare it everything else
-        print(VERSION_TEXT)
+        print(version_text())
         return 0
     from arriero.cli.commands import app
     from arriero.cli.completion import COMPLETE_VARIABLE

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from arriero import __version__
+from arriero.cli.version import ABSENT
 from tests.unit.cli.conftest import Arriero
 from tests.unit.client.scripted import Reply, Scripted, document
 
@@ -16,8 +17,33 @@ Ollama = Callable[[dict[str, Reply]], Scripted]
 
 
 @pytest.mark.parametrize("flag", ["--version", "-v"])
-def test_version(arriero: Arriero, flag: str) -> None:
-    assert arriero(flag) == (0, f"arriero version is {__version__}\n", "")
+@pytest.mark.parametrize(
+    ("told", "lines"),
+    [
+        ({"version": "0.33.0", "arriero": __version__}, [f"arriero version is {__version__}"]),
+        (
+            {"version": "0.33.0", "arriero": "9.9.9"},
+            ["arriero version is 9.9.9", f"Warning: client version is {__version__}"],
+        ),
+        ({"version": "0.33.0"}, ["ollama version is 0.33.0", f"Warning: client version is {__version__}"]),
+        ({"error": "no"}, [ABSENT, f"Warning: client version is {__version__}"]),
+        (["odd"], [ABSENT, f"Warning: client version is {__version__}"]),
+    ],
+    ids=["same", "another", "an Ollama", "an error", "nonsense"],
+)
+def test_version(
+    arriero: Arriero, ollama: Ollama, monkeypatch: pytest.MonkeyPatch, flag: str, told: object, lines: list[str]
+) -> None:
+    monkeypatch.setenv("OLLAMA_API_KEY", "a key")
+    server = ollama({"/api/version": document(told)})
+    assert arriero(flag) == (0, "".join(f"{line}\n" for line in lines), "")
+    assert server.asked[0].headers["Authorization"] == "Bearer a key"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:1", "http://127.0.0.1:notaport"])
+def test_version_without_a_server(arriero: Arriero, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", host)
+    assert arriero("-v") == (0, f"{ABSENT}\nWarning: client version is {__version__}\n", "")
 
 
 def _loads(code: str) -> set[str]:
