@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, ClassVar
 
 import gguf
@@ -115,9 +114,3 @@ class Family:
                 if found != shape:
                     said = f"where config.json makes it {list(shape)}"
                     raise InvalidRequest(f"{name} has the shape {list(found)}, {said}")
-
-
-def layer_of(name: str) -> int | None:
-    """The layer that a GGUF tensor belongs to."""
-    found = re.match(r"blk\.(\d+)\.", name)
-    return int(found[1]) if found else None

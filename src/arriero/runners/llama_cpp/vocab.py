@@ -14,8 +14,6 @@ from arriero.core.errors import InvalidRequest
 from arriero.runners.llama_cpp.bindings import lib
 from arriero.runners.llama_cpp.wordpiece import WordPieceRules, segments
 
-_SPECIAL = lib.LLAMA_TOKEN_ATTR_CONTROL | lib.LLAMA_TOKEN_ATTR_UNKNOWN
-
 
 class Vocab:
     """The tokenizer of one model; `model` is a `llama_model_p` that outlives it."""
@@ -84,10 +82,6 @@ class Vocab:
         if known is None:
             known = self._pieces[token] = self._piece(token, special=False)
         return known
-
-    def is_special(self, token: int) -> bool:
-        """Whether `token` is a control or unknown token, which stands for no text."""
-        return bool(lib.llama_vocab_get_attr(self._vocab, token) & _SPECIAL)
 
     def _piece(self, token: int, *, special: bool) -> bytes:
         if not 0 <= token < self.n_vocab:

@@ -65,8 +65,6 @@ def test_special_tokens_are_read_only_if_asked(vocab: Vocab) -> None:
 def test_control_tokens_stand_for_nothing(vocab: Vocab) -> None:
     assert vocab.piece(IM_START) == b""
     assert vocab.piece(IM_START, special=True) == b"<|im_start|>"
-    assert vocab.is_special(IM_END)
-    assert not vocab.is_special(65)
 
 
 def test_half_a_character_is_its_bytes(vocab: Vocab) -> None:
