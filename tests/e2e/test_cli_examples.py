@@ -19,7 +19,7 @@ def test_there_are_examples() -> None:
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_example(server: Server, tmp_path: Path, example: Path) -> None:
-    addresses = {"OLLAMA_HOST": server.url, "OPENAI_BASE_URL": f"{server.url}/v1"}
+    addresses = {"OLLAMA_HOST": server.url, "OPENAI_BASE_URL": f"{server.url}/v1", "ANTHROPIC_BASE_URL": server.url}
     done = subprocess.run(
         [sys.executable, str(example)],
         env=clean_environment(tmp_path, addresses),
