@@ -37,7 +37,7 @@ from arriero.store.names import parse_name
 from arriero.store.places import Stores
 
 if TYPE_CHECKING:
-    from arriero.service.transfers import Transfers
+    from arriero.service.transfer.transfers import Transfers
 
 
 class Service:
@@ -208,7 +208,7 @@ class Service:
     def _transferring(self) -> Transfers:
         """Made on first use: what it needs of HTTP clients costs a quarter of a second that a start can spare."""
         if self._transfers is None:
-            from arriero.service.transfers import Transfers
+            from arriero.service.transfer.transfers import Transfers
 
             self._transfers = Transfers(self._stores, self._options.registry, self._library)
         return self._transfers

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from arriero.core.errors import BlobNotFound, InvalidRequest, RegistryError, StoreError
 from arriero.core.library import CreateRequest, Progress
-from arriero.service.fetch import BlobCommit, BlobFetch, FileFetch
-from arriero.service.flights import Flights
-from arriero.service.transfer_progress import short, watched
+from arriero.service.transfer.fetch import BlobCommit, BlobFetch, FileFetch
+from arriero.service.transfer.flights import Flights
+from arriero.service.transfer.progress import short, watched
 from arriero.store.folder import ModelFolder
 from arriero.store.manifests import Layer, Manifest
 from arriero.store.names import ModelName

@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator
 
 from arriero.core.errors import InvalidRequest, ModelNotFound, StoreError
 from arriero.core.library import Progress
-from arriero.service.pull import named
-from arriero.service.transfer_progress import short, watched
+from arriero.service.transfer.progress import short, watched
+from arriero.service.transfer.pull import named
 from arriero.store.folder import ModelFolder
 from arriero.store.manifests import Layer, StoredManifest
 from arriero.store.names import ModelName

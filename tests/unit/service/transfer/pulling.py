@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from arriero.core.library import CreateRequest, Progress
-from arriero.service.pull import Puller
+from arriero.service.transfer.pull import Puller
 from arriero.store.folder import ModelFolder
 from arriero.store.places import Stores
 from arriero.store.registry.options import RegistryOptions

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from arriero.service.flights import Flights
+from arriero.service.transfer.flights import Flights
 
 
 class Counted:

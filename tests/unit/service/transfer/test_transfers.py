@@ -12,7 +12,7 @@ from aiohttp import web
 from arriero.core.errors import Cancelled, InvalidRequest
 from arriero.core.library import Progress
 from arriero.service.library import Library
-from arriero.service.transfers import Transfers
+from arriero.service.transfer.transfers import Transfers
 from arriero.store.catalog import Catalog
 from arriero.store.folder import ModelFolder
 from arriero.store.places import Stores

@@ -9,8 +9,8 @@ from collections.abc import AsyncGenerator
 from arriero.core.errors import Cancelled
 from arriero.core.library import Progress
 from arriero.service.library import Library
-from arriero.service.pull import Puller
-from arriero.service.push import Pusher
+from arriero.service.transfer.pull import Puller
+from arriero.service.transfer.push import Pusher
 from arriero.store.places import Stores
 from arriero.store.registry.options import RegistryOptions
 

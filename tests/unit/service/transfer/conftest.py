@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from arriero.store.registry.options import RegistryOptions
-from tests.unit.service.pulling import Place, place
+from tests.unit.service.transfer.pulling import Place, place
 from tests.unit.store.registry.conftest import docker, elsewhere, impatient, options, registry
 
 __all__ = ["docker", "elsewhere", "here", "impatient", "options", "registry"]

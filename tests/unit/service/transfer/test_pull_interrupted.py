@@ -12,7 +12,7 @@ import threading
 from aiohttp import web
 
 from arriero.store.registry.options import RegistryOptions
-from tests.unit.service.pulling import WEIGHTS, Place, place
+from tests.unit.service.transfer.pulling import WEIGHTS, Place, place
 from tests.unit.store.registry.scripted_registry import ScriptedRegistry, digest_of
 
 
@@ -54,7 +54,7 @@ async def test_a_download_stops_when_the_last_has_left_and_goes_on_later(
 KILLED = """
 import asyncio, dataclasses, sys
 from pathlib import Path
-from arriero.service.pull import Puller
+from arriero.service.transfer.pull import Puller
 from arriero.store.places import Stores
 from arriero.store.registry.options import RegistryOptions
 

@@ -14,11 +14,11 @@ import pytest
 from aiohttp import web
 
 from arriero.core.errors import InvalidRequest, RegistryError, StoreError
-from arriero.service.pull import Puller
+from arriero.service.transfer.pull import Puller
 from arriero.store.names import ModelName, parse_name
 from arriero.store.places import Stores
 from arriero.store.registry.options import RegistryOptions
-from tests.unit.service.pulling import GGUF, WEIGHTS, Made, Place, place
+from tests.unit.service.transfer.pulling import GGUF, WEIGHTS, Made, Place, place
 from tests.unit.store.registry.scripted_registry import ScriptedRegistry, digest_of
 
 
