@@ -10,17 +10,20 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from arriero.core.errors import ErrorInfo
 from arriero.server.errors import api_of_scope, error_response
+from arriero.server.tenant import SCOPE_KEY, key_tenant
 
 _OPEN = frozenset({"/", "/live", "/ready", "/health"})
 """Probes, which say only that the server is there; read without a key."""
 
 
 class Auth:
-    """Refuses requests without one of `keys`; without keys it lets all pass."""
+    """Refuses requests without one of `keys`, and says in the scope whose they are; without keys it lets all pass."""
 
     def __init__(self, app: ASGIApp, keys: Iterable[str]) -> None:
         self._app = app
+        keys = list(keys)
         self._keys = [key.encode() for key in keys]
+        self._tenants = [key_tenant(key) for key in keys]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, or refuse in the path's own error shape."""
@@ -39,4 +42,7 @@ class Auth:
         given.append(headers.get("x-api-key", ""))
         # Every pair is compared, so that time tells nothing about which key came close.
         matches = [hmac.compare_digest(one.encode("latin-1"), key) for one in given for key in self._keys]
-        return any(matches)
+        if not any(matches):
+            return False
+        scope[SCOPE_KEY] = self._tenants[matches.index(True) % len(self._keys)]
+        return True

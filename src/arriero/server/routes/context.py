@@ -18,6 +18,7 @@ from arriero.server.contract import HttpMetrics, Service
 from arriero.server.errors import JSON, Api, api_of, error_response, unsupported_encoding
 from arriero.server.generation import Generation
 from arriero.server.ignored import IgnoredLog
+from arriero.server.tenant import with_tenant
 
 Decode = Callable[[bytes, Find], Call]
 MakeEncoder = Callable[[Call, str, int], ReplyEncoder]
@@ -42,7 +43,7 @@ class Context:
         if isinstance(body, Response):
             return body
         try:
-            call = decode(body, self.service.find)
+            call = with_tenant(decode(body, self.service.find), request.scope, body)
         except ArrieroError as error:
             return error_response(error.info(), api)
         self.ignored.note(call.ignored, request.url.path)

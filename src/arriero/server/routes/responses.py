@@ -22,6 +22,7 @@ from arriero.server.contract import Service
 from arriero.server.errors import error_response
 from arriero.server.generation import Generation
 from arriero.server.routes.context import Context, json_response, read_body
+from arriero.server.tenant import with_tenant
 
 _PAGE, _LONGEST_PAGE = 20, 100
 
@@ -41,7 +42,7 @@ class ResponsesRoutes:
         try:
             draft = decode_response(body, context.unknown_fields)
             chain = [] if draft.previous is None else await self._service.response_chain(draft.previous)
-            call = draft.call(_items(chain), self._service.find)
+            call = with_tenant(draft.call(_items(chain), self._service.find), request.scope, body)
         except ArrieroError as error:
             return error_response(error.info(), "openai")
         context.ignored.note(call.ignored, request.url.path)
