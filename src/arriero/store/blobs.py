@@ -1,4 +1,4 @@
-"""The blobs of a models folder: `blobs/sha256-HEX`. Knows no manifest.
+"""The blobs of a models folder: `blobs/sha256-HEX`, or `sha256:HEX` where an old Ollama wrote it. Knows no manifest.
 
 A blob appears under its name only whole and with its digest checked. Unfinished ones lie in `.arriero/`.
 """
@@ -114,8 +114,15 @@ class BlobStore:
         self.journal = Journal(root)
 
     def path(self, digest: str) -> Path:
-        """Where the blob lies or would lie; InvalidRequest for what is no digest."""
-        return self.folder / parse_digest(digest).replace(":", "-")
+        """Where the blob lies or would lie; InvalidRequest for what is no digest.
+
+        Blobs with their old names stay as they are: an Ollama of today renames them when it starts.
+        """
+        name = parse_digest(digest)
+        path = self.folder / name.replace(":", "-")
+        if not path.exists() and (old := self.folder / name).is_file():
+            return old
+        return path
 
     def has(self, digest: str) -> bool:
         """Whether the blob is there. Its content is trusted, as Ollama does; `verify` reads it."""

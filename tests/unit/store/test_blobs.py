@@ -139,3 +139,26 @@ def test_the_journal_survives_a_torn_line(tmp_path: Path) -> None:
     assert store.journal.written() == {HELLO, other}
     store.journal.removed(HELLO)
     assert store.journal.written() == {other}
+
+
+def test_blobs_with_their_old_names_are_read_and_stay(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+    store.put(b"hello")
+    new, old = store.folder / HELLO.replace(":", "-"), store.folder / HELLO
+    new.rename(old)
+    assert store.path(HELLO) == store.path(HELLO.replace(":", "-")) == old
+    assert store.has(HELLO)
+    assert store.size(HELLO) == 5
+    assert store.put(b"hello") == (HELLO, False)
+    held = store.hold(HELLO)
+    assert held is not None
+    assert list(store.folder.iterdir()) == [old]
+    old.rename(new)  # an Ollama starts
+    assert store.path(HELLO) == new
+    new.unlink()
+    store.restore(held, HELLO)
+    assert list(store.folder.iterdir()) == [new]
+    old.mkdir()  # what is no file is no blob
+    new.unlink()
+    assert store.path(HELLO) == new
+    assert not store.has(HELLO)
