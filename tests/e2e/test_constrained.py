@@ -129,6 +129,25 @@ def test_integers_of_64_bits(server: Server) -> None:
     assert -(2**63) <= int(reply.response or "") < 2**63
 
 
+def test_references_may_follow_each_other(server: Server) -> None:
+    step = {"type": "object", "required": ["k"]}
+    steps = {f"a{n}": {**step, "properties": {"k": {"$ref": f"#/$defs/a{n + 1}"}}} for n in range(2000)}
+    schema = {"$ref": "#/$defs/a0", "$defs": {**steps, "a2000": {"type": "null"}}}
+    reply = ollama.Client(server.url).generate("demo", "Two", format=schema, options={"num_predict": 9})
+    assert (reply.response or "").startswith("{")
+
+
+@pytest.mark.parametrize(
+    ("grammar", "named"),
+    [('start: %json {"const": -9223372036854775808}', "exactly"), ("#" * 10**6 + "\n", "characters")],
+)
+def test_grammars_that_cannot_be_held(server: Server, grammar: str, named: str) -> None:
+    fields = {"model": "demo", "messages": ASK, "structured_outputs": {"grammar": grammar}}
+    status, body = asked(server, "/v1/chat/completions", fields)
+    assert (status, body["error"]["param"]) == (400, "structured_outputs.grammar")
+    assert named in body["error"]["message"]
+
+
 def test_openai_parse(sdk: openai.OpenAI) -> None:
     reply = sdk.chat.completions.parse(model="demo", messages=ASK, response_format=Pet, temperature=1, seed=2)
     assert isinstance(reply.choices[0].message.parsed, Pet)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,6 +10,9 @@ from arriero.core.constraint import AnswerPlan, MaskMaker, TokenMask
 from arriero.core.errors import ArrieroError, ErrorInfo
 
 THREADS = 2  # a grammar that takes seconds leaves one for the others
+STACK = 512 * 2**20
+"""Bytes of such a thread's stack. Rules that lead to rules are followed by recursion, and a stack that overflows ends
+the process; what is not used takes no memory."""
 
 
 class MaskDesk:
@@ -22,7 +26,11 @@ class MaskDesk:
         self, plan: AnswerPlan, done: Callable[[TokenMask | None], None], failed: Callable[[ErrorInfo], None]
     ) -> None:
         """Compile `plan`; then call `done` with the mask, or `failed` with what is wrong with it."""
-        self._threads.submit(self._compile, plan, done, failed)
+        usual = threading.stack_size(STACK)  # of the thread that submitting may start
+        try:
+            self._threads.submit(self._compile, plan, done, failed)
+        finally:
+            threading.stack_size(usual)
 
     def _compile(
         self, plan: AnswerPlan, done: Callable[[TokenMask | None], None], failed: Callable[[ErrorInfo], None]

@@ -5,6 +5,7 @@ Source: llguidance's docs/syntax.md and docs/json_schema.md.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Callable
@@ -26,6 +27,8 @@ _SPACE = r"SPACE: /[ \t\r\n]{0,8}/"
 _BLANKS = re.compile(r"(\s+)")
 _PARTS = re.compile(r"(@NAME|NAME|ARGUMENTS)")
 _INNER = "client"
+_SCHEMA = re.compile(r"%json\s*(?=\{)")
+_MOST_SOURCE = 1_000_000  # characters of a client's grammar: each rule may lead to the next, and each step takes stack
 
 
 class Grammar:
@@ -110,12 +113,30 @@ def json_rule(schema: Any, *, lenient: bool = False, close: bool = False) -> str
 
 
 def client_grammar(source: str) -> str:
-    """A client's grammar as Lark; GBNF is translated. ValueError says what cannot be read."""
+    """A client's grammar as Lark; GBNF is translated. ValueError says what cannot be read.
+
+    Schemas in it are made plain as all others are: some would end the process.
+    """
+    if len(source) > _MOST_SOURCE:
+        raise ValueError(f"the grammar has more than {_MOST_SOURCE} characters")
     try:
         lark = any_to_lark(source)
     except Exception as error:  # the translator raises what it likes
         raise ValueError(f"the grammar cannot be read: {error}") from error
-    return str(lark)
+    return _with_plain_schemas(str(lark))
+
+
+def _with_plain_schemas(lark: str) -> str:
+    parts: list[str] = []
+    done = 0
+    for match in _SCHEMA.finditer(lark):
+        with contextlib.suppress(json.JSONDecodeError, RecursionError):  # llguidance says what is wrong with it
+            schema, end = json.JSONDecoder().raw_decode(lark, match.end())
+            made = plain(schema)
+            if match.end() >= done and made != schema:
+                parts += [lark[done : match.end()], json.dumps(made)]
+                done = end
+    return "".join([*parts, lark[done:]])
 
 
 def arguments_rule(tool: HeldTool, *, close: bool = False) -> str:
