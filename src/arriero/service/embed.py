@@ -11,12 +11,13 @@ import msgspec
 
 from arriero.core.backend import Backend, Permit
 from arriero.core.embedding import Embedded, EmbedRequest
-from arriero.core.errors import ArrieroError, UnsupportedFeature
+from arriero.core.errors import UnsupportedFeature
 from arriero.core.events import Usage
 from arriero.core.model import ModelSpec
 from arriero.core.ranking import Ranked, RankRequest
 from arriero.observe.metrics import Metrics
 from arriero.service.admission import Admission
+from arriero.service.counted import counted
 from arriero.service.lifecycle import Lifecycle, with_defaults
 from arriero.store.catalog import Catalog
 
@@ -76,23 +77,11 @@ class Embeddings:
         self, spec: ModelSpec, request: EmbedRequest | RankRequest
     ) -> AsyncGenerator[tuple[Backend, Permit], None]:
         """Hold permit and model; however the block ends, both come back and the request is counted once."""
-        permit = self._admission.enter(request)
-        outcome = "cancelled"
-        self._metrics.request_started(spec.name)
-        try:
+        with counted(self._admission, self._metrics, spec.name, request) as one:
             load = with_defaults(request.load, self._context_length)
             async with self._lifecycle.lease(spec, load, request.keep_alive) as backend:
-                yield backend, permit
-                outcome = EMBEDDED
-        except ArrieroError as error:
-            outcome = error.code
-            raise
-        except Exception:
-            outcome = "internal"
-            raise
-        finally:
-            self._admission.leave(permit)
-            self._metrics.request_finished(spec.name, outcome)
+                yield backend, one.permit
+                one.outcome = EMBEDDED
 
 
 async def _by_vectors(backend: Backend, request: RankRequest, permit: Permit) -> Ranked:

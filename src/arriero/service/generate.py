@@ -15,13 +15,14 @@ from functools import partial
 import msgspec
 
 from arriero.core.backend import Backend, Permit, Restarted
-from arriero.core.errors import ArrieroError, DeadlineExceeded, ErrorInfo, UnsupportedFeature
+from arriero.core.errors import DeadlineExceeded, ErrorInfo, UnsupportedFeature
 from arriero.core.events import Accepted, Event, Failed, Finished, TextDelta
 from arriero.core.model import ModelSpec
 from arriero.core.request import GenerateRequest
 from arriero.observe.metrics import Metrics
 from arriero.service.admission import Admission
 from arriero.service.answering import Answering
+from arriero.service.counted import counted
 from arriero.service.first_call import FirstCall
 from arriero.service.lifecycle import Lifecycle, with_defaults
 from arriero.service.model_turns import with_model_turns
@@ -80,18 +81,16 @@ class Generator:
         spec = self._catalog.find(request.model)
         check_abilities(spec, request)
         request = with_model_turns(spec, request)
-        permit = self._admission.enter(request)
-        started, outcome = time.monotonic(), "cancelled"
+        started = time.monotonic()
         last_text: float | None = None
-        self._metrics.request_started(spec.name)
-        try:
+        with counted(self._admission, self._metrics, spec.name, request) as one:
             load = with_defaults(request.load, self._context_length)
             async with self._lifecycle.lease(spec, load, request.keep_alive) as backend:
                 load_ns = int((time.monotonic() - started) * 1e9)
                 first_call = None if request.parallel_tool_calls else FirstCall()
                 held: list[Event] = []  # of an answer that is shown as a whole
                 until = None if request.deadline is None else started + request.deadline
-                generate = partial(_events, backend, permit=permit, until=until)
+                generate = partial(_events, backend, permit=one.permit, until=until)
                 answering = Answering(spec, request, generate, mode=self._tool_repair, dedupe=self._tool_dedupe)
                 async with contextlib.aclosing(answering.events()) as events:
                     async for event, parts in events:
@@ -101,7 +100,7 @@ class Generator:
                         if isinstance(event, TextDelta):
                             now = time.monotonic()
                             if last_text is None:
-                                self._admission.began(permit)
+                                self._admission.began(one.permit)
                                 self._metrics.first_token(spec.name, now - started)
                             else:
                                 self._metrics.next_token(spec.name, now - last_text)
@@ -109,11 +108,11 @@ class Generator:
                         cut = None if first_call is None else first_call.cut(event, parts)
                         for part in parts if cut is None else cut:
                             if isinstance(part, Finished):
-                                outcome = part.reason
+                                one.outcome = part.reason
                                 self._metrics.tool_calls(spec.name, answering.outcomes, answering.repairs)
                                 held.append(_timed(part, load_ns, started))
                             else:
-                                outcome = part.error.code if isinstance(part, Failed) else outcome
+                                one.outcome = part.error.code if isinstance(part, Failed) else one.outcome
                                 held.append(part)
                         if not request.whole or cut is not None or isinstance(event, (Accepted, Finished, Failed)):
                             for part in held:
@@ -121,15 +120,6 @@ class Generator:
                             held = []
                         if cut is not None:
                             break
-        except ArrieroError as error:
-            outcome = error.code
-            raise
-        except Exception:
-            outcome = "internal"
-            raise
-        finally:
-            self._admission.leave(permit)
-            self._metrics.request_finished(spec.name, outcome)
 
 
 def _timed(finished: Finished, load_ns: int, started: float) -> Finished:
