@@ -198,7 +198,7 @@ class ChatTemplate:
             shown = self._run([self._turn(turn, _CALL_STYLES[0]) for turn in turns], self._variables((), True))
         except LimitExceeded:
             raise
-        except Exception:
+        except Exception:  # a template raises what it likes: then it has no place for such turns
             return False
         places = [shown.find(content) for content in said[-4:]]
         return -1 not in places and places == sorted(places)
@@ -224,7 +224,7 @@ class ChatTemplate:
                 shown = self._run([self._turn(turn, style) for turn in turns], variables)
             except LimitExceeded:
                 raise
-            except Exception:
+            except Exception:  # a template raises what it likes: then this style is not its own
                 continue
             if _PROBE in shown and f"'{_PROBE}'" not in shown:
                 return style
