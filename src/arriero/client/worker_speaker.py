@@ -22,8 +22,9 @@ from arriero.core.request import GenerateRequest, Message
 from arriero.core.version import __version__
 from arriero.observe.metrics import Metrics
 from arriero.protocols.embed_call import numbers
+from arriero.protocols.keep_alive import read_keep_alive
 from arriero.protocols.ollama.options import read_options
-from arriero.protocols.ollama.request import read_keep_alive, read_think
+from arriero.protocols.ollama.request import read_think
 from arriero.service.service import Service
 from arriero.store.catalog import Catalog
 from arriero.store.names import name_from_file

@@ -14,7 +14,7 @@ from arriero.core.errors import InvalidRequest
 from arriero.core.ranking import Ranked, RankRequest
 from arriero.protocols.body import read_fields
 from arriero.protocols.call import Find
-from arriero.protocols.ollama.request import read_keep_alive
+from arriero.protocols.keep_alive import read_keep_alive
 from arriero.protocols.openai.body import convert
 from arriero.protocols.openai.fields import HARMLESS, read_sampling
 from arriero.protocols.unknown import Unknown, unknown_fields

@@ -18,7 +18,7 @@ from arriero.protocols.anthropic.messages import MessageReader, read_system
 from arriero.protocols.anthropic.tools import read_tools
 from arriero.protocols.body import read_fields
 from arriero.protocols.call import Call, Find
-from arriero.protocols.ollama.request import read_keep_alive
+from arriero.protocols.keep_alive import read_keep_alive
 from arriero.protocols.unknown import Unknown
 
 _PROMPT = (

@@ -18,9 +18,9 @@ from arriero.core.request import LoadOptions
 from arriero.protocols.body import decode_object, lower_keys
 from arriero.protocols.call import Find
 from arriero.protocols.embed_call import EmbedCall
+from arriero.protocols.keep_alive import read_keep_alive
 from arriero.protocols.ollama.body import convert
 from arriero.protocols.ollama.options import read_options
-from arriero.protocols.ollama.request import read_keep_alive
 
 NO_EMBEDDINGS = "This server does not support embeddings. Start it with `--embeddings`"
 """Ollama's text (its runner's) for a model that generates."""

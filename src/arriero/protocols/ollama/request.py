@@ -19,7 +19,7 @@ from arriero.core.model import ModelSpec
 from arriero.core.request import GenerateRequest, LoadOptions, Message, SamplingParams, ToolCall, ToolSpec
 from arriero.protocols.body import decode_object, lower_keys
 from arriero.protocols.call import Call, Find
-from arriero.protocols.go_duration import LONGEST, parse_duration
+from arriero.protocols.keep_alive import read_keep_alive
 from arriero.protocols.ollama.body import convert
 from arriero.protocols.ollama.format import read_format
 from arriero.protocols.ollama.images import check_images
@@ -179,22 +179,6 @@ def read_think(value: Any) -> bool | str | None:
         return value  # type: ignore[no-any-return]
     shown = f'"{value}"' if isinstance(value, str) else msgspec.json.encode(value).decode()
     raise InvalidRequest(f"invalid think value: {shown} {_THINK_VALUES}", param="think")
-
-
-def read_keep_alive(value: Any) -> float | None:
-    """Return `keep_alive` in seconds, −1 for ever, None if absent; InvalidRequest if it is no duration."""
-    if value is None:
-        return None
-    if isinstance(value, str):
-        try:
-            seconds = parse_duration(value)
-        except ValueError as error:
-            raise InvalidRequest(str(error), param="keep_alive") from None
-    elif isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InvalidRequest("keep_alive must be a number of seconds or a duration", param="keep_alive")
-    else:
-        seconds = min(float(value), LONGEST)
-    return seconds if seconds >= 0 else -1.0
 
 
 def _lower_each(items: Any) -> Any:

@@ -16,7 +16,7 @@ from arriero.core.events import Usage
 from arriero.protocols.body import read_fields
 from arriero.protocols.call import Find
 from arriero.protocols.embed_call import EmbedCall
-from arriero.protocols.ollama.request import read_keep_alive
+from arriero.protocols.keep_alive import read_keep_alive
 from arriero.protocols.openai.body import convert
 from arriero.protocols.openai.fields import HARMLESS, read_sampling
 from arriero.protocols.unknown import Unknown, unknown_fields

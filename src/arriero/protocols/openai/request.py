@@ -17,7 +17,8 @@ from arriero.core.request import Choices, GenerateRequest, LoadOptions, Message,
 from arriero.core.version import __version__
 from arriero.protocols.body import read_fields
 from arriero.protocols.call import Call, Find
-from arriero.protocols.ollama.request import read_keep_alive, read_think
+from arriero.protocols.keep_alive import read_keep_alive
+from arriero.protocols.ollama.request import read_think
 from arriero.protocols.openai.body import convert
 from arriero.protocols.openai.constraint import read_constraint, read_tool_choice
 from arriero.protocols.openai.fields import check_fields, read_bias, read_sampling, read_tier, read_token_ids
