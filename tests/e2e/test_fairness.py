@@ -1,0 +1,54 @@
+"""One client queues twenty long prompts; another's short request does not wait for them. By counters and by order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import aiohttp
+
+from tests.e2e.asking import ask, completion, new_session
+from tests.e2e.serving import Server
+
+QUEUED, LONG, SHORT = 20, 800, 12
+
+
+def _ids(start: int, count: int) -> list[int]:
+    return [300 + (start * 131 + i * 17 + i * i * start) % 500 for i in range(count)]
+
+
+async def _first_token(session: aiohttp.ClientSession, server: Server, user: str) -> None:
+    """Ask something short, and return when a token has come."""
+    body = completion([901, *_ids(77, SHORT)], 4, user=user)
+    async with session.post(server.url + "/v1/completions", json=body) as reply:
+        assert reply.status == 200
+        async for line in reply.content:
+            if line.startswith(b"data: {") and json.loads(line[6:])["choices"][0]["text"]:
+                return
+    raise AssertionError("no token came")
+
+
+async def _ended_before_the_short_one(server: Server, first: int, user: str) -> int:
+    """How many of the long requests had ended when the short one's first token came."""
+    before = server.metrics().get("arriero_added_total", 0)
+    async with new_session() as session:
+        bodies = [completion([first + i, *_ids(first + i, LONG)], 8, user="heavy") for i in range(QUEUED)]
+        queued = [asyncio.create_task(ask(session, server.url + "/v1/completions", body)) for body in bodies]
+        while (await asyncio.to_thread(server.metrics)).get("arriero_added_total", 0) < before + QUEUED:
+            await asyncio.sleep(0.02)
+        waiting = (await asyncio.to_thread(server.metrics))["arriero_waiting_normal"]
+        done = sum(task.done() for task in queued)
+        await _first_token(session, server, user)
+        overtaken = sum(task.done() for task in queued) - done
+        answers = await asyncio.gather(*queued)
+    assert all(answer.usage["completion_tokens"] == 8 for answer in answers)
+    assert waiting >= QUEUED // 2, f"only {waiting} waited, so this proves nothing"
+    return overtaken
+
+
+def test_a_short_request_overtakes_anothers_queue(server: Server) -> None:
+    assert asyncio.run(_ended_before_the_short_one(server, 300, user="light")) <= 3
+
+
+def test_it_does_not_overtake_its_own_queue(server: Server) -> None:
+    assert asyncio.run(_ended_before_the_short_one(server, 400, user="heavy")) >= QUEUED // 2
