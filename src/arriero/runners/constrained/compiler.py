@@ -23,7 +23,8 @@ from arriero.runners.constrained.vocabulary import Vocabulary
 MAX_PROGRAMS = 128
 MAX_PLAN_BYTES = 8_000_000  # of all kept ones together
 _EXCERPT = re.compile(r"\n\s*\d+ \|")
-_LIMITS = llguidance.LLParserLimits(max_grammar_size=100_000, verbose_errors=False)
+# An optional property is four items of a row: this is room for as many as schema.py lets through.
+_LIMITS = llguidance.LLParserLimits(max_grammar_size=100_000, max_items_in_row=10_000, verbose_errors=False)
 
 
 class _GrammarError(Exception):

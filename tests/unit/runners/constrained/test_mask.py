@@ -45,6 +45,11 @@ def test_a_schema_ends_the_answer(compiler: MaskCompiler) -> None:
     assert not say(make(compiler, constraint=Constraint(kind="json_schema", schema=SCHEMA)), b'{"a": 12')[1]
 
 
+def test_many_optional_properties(compiler: MaskCompiler) -> None:
+    schema = {"type": "object", "properties": {f"p{number}": {} for number in range(2000)}}
+    assert say(make(compiler, constraint=Constraint(kind="json_schema", schema=schema)), b'{"p7": 1, "p1999": 2}')[1]
+
+
 def test_what_may_end_or_go_on(compiler: MaskCompiler) -> None:
     mask = make(compiler, constraint=Constraint(kind="regex", source="ab+"))
     tokens, over = say(mask, b"ab")
