@@ -26,6 +26,11 @@ _CHAT = {
     **{name: name for name in EXTENSIONS},
     **{name: name for name in OPTION_NAMES if name not in ("max_tokens", "max_completion_tokens")},
 }
+_OWN_NAMES = {
+    "max_completion_tokens": "max_output_tokens",
+    "response_format": "text.format",
+    "reasoning_effort": "reasoning.effort",
+}
 _OWN = frozenset(
     [
         *("include", "input", "instructions", "max_tool_calls", "metadata", "previous_response_id", "reasoning"),
@@ -70,9 +75,12 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
         try:
             call = chat_call(self.chat, find, messages, self.ignored)
         except InvalidRequest as error:
-            raise type(error)(error.message, **{**error.details, "param": _own_name(error)}) from None
+            raise type(error)(_own_words(error.message), **{**error.details, "param": _own_name(error)}) from None
         # An item that a client was told of cannot be taken back, and half a call may turn out to be text.
         request = msgspec.structs.replace(call.request, truncate=self.truncate, call_parts=False)
+        if request.constraint is not None and request.constraint.param == "response_format":
+            constraint = msgspec.structs.replace(request.constraint, param="text.format")
+            request = msgspec.structs.replace(request, constraint=constraint)
         return msgspec.structs.replace(call, request=request)
 
 
@@ -183,9 +191,15 @@ def _own_name(error: InvalidRequest) -> Any:
     param = error.details.get("param")
     if not isinstance(param, str):
         return param
-    names = {"max_completion_tokens": "max_output_tokens", "response_format": "text.format"}
-    names |= {"reasoning_effort": "reasoning.effort", "logprobs": "include"}
+    names = {**_OWN_NAMES, "logprobs": "include"}
     return next((own + param[len(chat) :] for chat, own in names.items() if param.startswith(chat)), param)
+
+
+def _own_words(message: str) -> str:
+    """An error's text with the names that the client wrote."""
+    for chat, own in _OWN_NAMES.items():
+        message = message.replace(f"'{chat}", f"'{own}")
+    return message
 
 
 def _echo(fields: Mapping[str, Any], text: Mapping[str, Any]) -> dict[str, Any]:

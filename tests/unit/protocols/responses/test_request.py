@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -161,6 +162,25 @@ def test_refused_by_name(fields: dict[str, Any], code: str, param: str | None) -
     with pytest.raises(ArrieroError) as raised:
         respond(**fields)
     assert (raised.value.code, raised.value.details.get("param")) == (code, param)
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"max_output_tokens": 0}, "'max_output_tokens' must be at least 1"),
+        ({"text": {"format": {"type": "xml"}}}, "'text.format.type' must be"),
+    ],
+)
+def test_errors_speak_of_what_the_client_wrote(fields: dict[str, Any], text: str) -> None:
+    with pytest.raises(ArrieroError, match=re.escape(text)):
+        respond(**fields)
+
+
+def test_a_schema_is_named_as_the_client_wrote_it() -> None:
+    form = {"type": "json_schema", "name": "x", "schema": {"type": "object"}}
+    constraint = respond(text={"format": form}).request.constraint
+    assert constraint is not None
+    assert constraint.param == "text.format"
 
 
 def test_unknown_fields() -> None:
