@@ -77,7 +77,7 @@ def test_thirty_two_at_once_say_what_each_says_alone(
 def test_thirty_two_at_once_take_less_than_half_of_the_time(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    """With as many threads as a model is given where nobody says how many; the best of three, for others compute too."""
+    """With as many threads as a model gets where nobody says how many; the best of three, for others compute too."""
     asked = [completion(f"{WORDS[i % len(WORDS)]} {i}", 40) for i in range(CLIENTS)]
     ratios = []
     with serve(tmp_path, environment={"ARRIERO_DETERMINISTIC": "1"}) as server:
