@@ -5,6 +5,7 @@ The only reader of the environment. "Auto" values are resolved here or by their 
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import tomllib
@@ -20,6 +21,7 @@ from arriero.protocols.go_duration import LONGEST, parse_duration
 from arriero.protocols.ollama.models import OLLAMA_VERSION
 from arriero.protocols.unknown import Unknown
 from arriero.server.options import ServerOptions
+from arriero.server.tenant import key_tenant
 from arriero.service.ollama_variables import unhonoured
 from arriero.service.options import TOOL_REPAIR, ServiceOptions
 from arriero.store.registry.options import RegistryOptions, user_agent
@@ -199,7 +201,35 @@ def _worker(environ: Mapping[str, str]) -> dict[str, Any]:
         if environ.get(name):
             options["max_sequences"] = _number(environ, name, 1, 1)
             break
+    if environ.get("ARRIERO_AGEING"):
+        options["ageing"] = _duration(environ, "ARRIERO_AGEING", 0.0)
+        if options["ageing"] <= 0:
+            raise ConfigError(f"ARRIERO_AGEING={environ['ARRIERO_AGEING']!r} must be more than 0 seconds")
+    weights = _key_weights(environ)
+    if weights:
+        options["tenant_weights"] = weights
     return options
+
+
+def _keys(environ: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(key for key in environ.get("ARRIERO_API_KEY", "").split(",") if key)
+
+
+def _key_weights(environ: Mapping[str, str]) -> dict[str, float]:
+    """The weight of each API key's tenant: one number a key, in the keys' order."""
+    text, keys = environ.get("ARRIERO_KEY_WEIGHTS", ""), _keys(environ)
+    if not text:
+        return {}
+    try:
+        weights = [float(one) for one in text.split(",")]
+    except ValueError:
+        weights = []
+    if len(weights) != len(keys) or not all(0 < weight < math.inf for weight in weights):
+        raise ConfigError(
+            f"ARRIERO_KEY_WEIGHTS={text!r} must be a number above 0 for each of the {len(keys)} keys in "
+            "ARRIERO_API_KEY, in their order, separated by commas"
+        )
+    return {key_tenant(key): weight for key, weight in zip(keys, weights, strict=True)}
 
 
 def _tool_repair(environ: Mapping[str, str]) -> str:
@@ -277,7 +307,7 @@ def load_config(
     content = _file(path, required=config_file is not None)
     address = parse_address(environ.get("OLLAMA_HOST", ""))
     address = Address(host=address.host if host is None else host, port=address.port if port is None else port)
-    keys = tuple(key for key in environ.get("ARRIERO_API_KEY", "").split(",") if key)
+    keys = _keys(environ)
     if not address.loopback and not keys and not no_auth:
         raise ConfigError(
             f"refusing to listen on {address.host} without a key: anyone who reaches it could use it. Set "

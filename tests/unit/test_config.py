@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from arriero.config import ConfigError, home_folder, load_config, parse_address
+from arriero.engine.options import EngineOptions
+from arriero.server.tenant import key_tenant
 
 
 @pytest.mark.parametrize(
@@ -160,3 +162,24 @@ def test_unknown_fields(tmp_path: Path) -> None:
     assert load_config({"HOME": str(tmp_path)}, config_file=tmp_path / "config.toml").server.unknown_fields == "warn"
     refused = {"HOME": str(tmp_path)} | {"ARRIERO_UNKNOWN_FIELDS": "refuse"}
     assert load_config(refused, config_file=tmp_path / "config.toml").server.unknown_fields == "refuse"
+
+
+def test_fairness_is_read_for_every_worker(tmp_path: Path) -> None:
+    environ = {"HOME": str(tmp_path), "ARRIERO_API_KEY": "one,two", "ARRIERO_KEY_WEIGHTS": "3, 0.5"}
+    options = load_config({**environ, "ARRIERO_AGEING": "1m"}).service.worker
+    assert options["ageing"] == 60
+    assert options["tenant_weights"] == {key_tenant("one"): 3.0, key_tenant("two"): 0.5}
+    assert EngineOptions(ageing=options["ageing"], tenant_weights=options["tenant_weights"])
+    assert "tenant_weights" not in load_config({"HOME": str(tmp_path)}).service.worker
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        *(("ARRIERO_KEY_WEIGHTS", text) for text in ("1", "1,2,3", "1,x", "1,0", "1,-1", "1,inf", "1,nan")),
+        *(("ARRIERO_AGEING", text) for text in ("0", "-1", "soon")),
+    ],
+)
+def test_fairness_that_cannot_be_is_named(tmp_path: Path, name: str, text: str) -> None:
+    with pytest.raises(ConfigError, match=name):
+        load_config({"HOME": str(tmp_path), "ARRIERO_API_KEY": "one,two", name: text})
