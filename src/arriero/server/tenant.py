@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import msgspec
-from starlette.types import Scope
 
 from arriero.protocols.call import Call
 from arriero.protocols.end_user import end_user
+
+if TYPE_CHECKING:  # the configuration needs this file, and every command the configuration: it stays quick to load
+    from starlette.types import Scope
 
 SCOPE_KEY = "arriero.tenant"
 """Where the scope of a request that came with a valid API key has that key's tenant."""
