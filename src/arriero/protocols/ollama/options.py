@@ -26,12 +26,13 @@ class Option(NamedTuple):
     load: bool = False
     above: bool = False
 
-    @property
-    def range_text(self) -> str:
-        """The range in words, for errors."""
+    def range_text(self, value: float) -> str:
+        """The range that `value` is out of, in words."""
         if self.low == -self.high:
             return "a finite number" if self.kind == "float32" else "a 64-bit integer"
         if self.high in (_INT32, _FLOAT32):
+            if value > self.high:
+                return f"at most {self.high}"
             return f"greater than {self.low:g}" if self.above else f"at least {self.low:g}"
         return f"between {self.low:g} and {self.high:g}"
 
@@ -108,7 +109,7 @@ def check_option(name: str, value: Any) -> Any:
         raise InvalidOption(f'option "{name}" must be of type {option.kind}', param=name)
     outside = not math.isfinite(value) or not option.low <= value <= option.high
     if outside or (option.above and value == option.low):
-        raise InvalidRequest(f'option "{name}" must be {option.range_text}', param=name)
+        raise InvalidRequest(f'option "{name}" must be {option.range_text(value)}', param=name)
     # Go cuts a fraction off where an integer is expected.
     return int(value) if option.kind == "integer" else float(value)
 
