@@ -99,11 +99,11 @@ class MaskCompiler:
 
     def _program(self, plan: AnswerPlan) -> Program:
         """Compile with closed objects; where that cannot be, with open ones; then without the tools that cannot."""
-        with contextlib.suppress(_GrammarError):
+        with contextlib.suppress(_GrammarError, ValueError):
             return self._with(plan, plan.calls, close=True)
         try:
             return self._with(plan, plan.calls, close=False)
-        except _GrammarError:
+        except (_GrammarError, ValueError):
             if plan.calls is None:
                 raise
             return self._with(plan, self._holdable(plan.calls), close=False)
@@ -140,7 +140,7 @@ class MaskCompiler:
     def _holdable_tool(self, tool: HeldTool) -> HeldTool:
         try:
             self._compiled(f"start: {arguments_rule(tool)}\n")
-        except _GrammarError as error:
+        except (_GrammarError, ValueError) as error:
             if tool.strict:
                 message = f"the parameters of tool {tool.name!r} cannot be held: {error}"
                 raise InvalidRequest(message, param="tools") from None

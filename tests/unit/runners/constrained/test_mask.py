@@ -45,6 +45,14 @@ def test_a_schema_ends_the_answer(compiler: MaskCompiler) -> None:
     assert not say(make(compiler, constraint=Constraint(kind="json_schema", schema=SCHEMA)), b'{"a": 12')[1]
 
 
+@pytest.mark.parametrize("value", [2**53 + 1, {"k": -(2**63)}])
+def test_a_lax_tool_that_cannot_be_held_is_any_object(compiler: MaskCompiler, value: object) -> None:
+    odd = {"type": "object", "properties": {"a": {"const": value}}}
+    say(make(compiler, calls=calls(tools=(HeldTool(name="add", parameters=odd),))), CALL)
+    with pytest.raises(InvalidRequest, match="'add' cannot be held: the constant"):
+        compiler.compile(AnswerPlan(calls=calls(tools=(HeldTool(name="add", parameters=odd, strict=True),))))
+
+
 def test_many_optional_properties(compiler: MaskCompiler) -> None:
     schema = {"type": "object", "properties": {f"p{number}": {} for number in range(2000)}}
     assert say(make(compiler, constraint=Constraint(kind="json_schema", schema=schema)), b'{"p7": 1, "p1999": 2}')[1]
