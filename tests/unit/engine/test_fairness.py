@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from arriero.engine.events import TokenEvent
 from arriero.engine.options import EngineOptions
 from arriero.engine.shares import Shares
 from tests.unit.engine.harness import N_VOCAB, World, make_info
@@ -77,6 +80,40 @@ def test_tokens_are_shared_by_weight(weight: float, least: float, most: float) -
         world.step()
     found = _prefilled(world, {1: "a", 2: "b"})
     assert least <= found["a"] / found["b"] <= most
+    world.finish()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    queues=st.lists(st.lists(st.integers(8, 300), min_size=1, max_size=12), min_size=2, max_size=4),
+    weights=st.lists(st.sampled_from([0.5, 1.0, 1.0, 3.0]), min_size=4, max_size=4),
+    chunk_align=st.sampled_from([0, 16]),
+    storage=st.sampled_from(["paged", "sequence"]),
+)
+def test_whoever_has_something_waiting_is_served_as_much_as_the_others(
+    queues: list[list[int]], weights: list[float], chunk_align: int, storage: str
+) -> None:
+    """Counted from outside, by what the runner got: nobody is ahead by more than two steps, where slots suffice."""
+    options = EngineOptions(tenant_weights={str(i): weight for i, weight in enumerate(weights)}, prefix_cache=False)
+    info = make_info(active_blocks=1024, max_sequences=STEP, chunk_align=chunk_align, storage=storage)
+    world = World(info, options)
+    numbers = [
+        [world.add([i, *_prompt(j, size - 1)], max_tokens=1, tenant=str(i)) for j, size in enumerate(queue)]
+        for i, queue in enumerate(queues)
+    ]
+    served = [0.0] * len(queues)
+    while True:
+        events = world.step()
+        if any(world.records[queue[-1]].started for queue in numbers):
+            break  # somebody has nothing waiting any more: the others may take the rest
+        for tenant, start, end in world.runner.shapes[-1]:
+            if end - start > 1 or start == 0:
+                served[tenant] += (end - start) / weights[tenant]
+        for event in events:
+            if isinstance(event, TokenEvent):
+                tenant = world.records[event.id].spec.tokens[0]
+                served[tenant] += 1 / weights[tenant]
+        assert max(served) - min(served) <= 2 * STEP / min(weights[: len(queues)])
     world.finish()
 
 
