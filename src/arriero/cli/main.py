@@ -30,10 +30,11 @@ def run(arguments: Sequence[str]) -> int:
 
     try:
         status = app(args=_spelled_out(arguments), prog_name="arriero", standalone_mode=False)
+        sys.stdout.flush()  # what is still kept must not fail while the interpreter ends
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # whoever read our output has gone: `arriero list | head -1`
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
         message = told(error)

@@ -15,7 +15,7 @@ log = logging.getLogger("arriero.access")
 
 
 class AccessLog:
-    """Logs and counts when the response has ended."""
+    """Logs and counts when the response has ended. Who leaves before the first byte of a body has had no answer."""
 
     def __init__(self, app: ASGIApp, metrics: HttpMetrics | None) -> None:
         self._app, self._metrics = app, metrics
@@ -26,18 +26,28 @@ class AccessLog:
             await self._app(scope, receive, send)
             return
         started, status, size = time.monotonic(), STATUS["cancelled"], 0
+        gone = ended = False
+
+        async def heard() -> Message:
+            nonlocal gone
+            message = await receive()
+            gone = gone or (message["type"] == "http.disconnect" and not ended)
+            return message
 
         async def watched(message: Message) -> None:
-            nonlocal status, size
+            nonlocal status, size, ended
             if message["type"] == "http.response.start":
                 status = message["status"]
             elif message["type"] == "http.response.body":
                 size += len(message.get("body", b""))
+                ended = not message.get("more_body", False)
             await send(message)
 
         try:
-            await self._app(scope, receive, watched)
+            await self._app(scope, heard, watched)
         finally:
+            if gone and not ended and size == 0:  # a status line alone is no answer
+                status = STATUS["cancelled"]
             # The router puts the route into the scope; its pattern is safe as a label, a client's path is not.
             route = getattr(scope.get("route"), "path", "other")
             method = scope["method"] if scope["method"] in _METHODS else "other"
