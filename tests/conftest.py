@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -102,6 +103,8 @@ def _fail(session: pytest.Session) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Before anything is collected: a home of our own, and nothing that is set for Ollama, arriero or a proxy."""
     strict = os.environ.get("ARRIERO_STRICT") == "1"
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job; our programs would inherit that
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in list(os.environ):
         ours = name.startswith(("OLLAMA_", "ARRIERO_", "XDG_")) and name not in _SETTINGS_OF_TESTS
         if ours or name.lower().endswith("_proxy"):
