@@ -1,6 +1,6 @@
 """A checkpoint to the GGUF that ships: Q8_0 matrices, float32 norms, tokenizer and chat template inside.
 
-python -m training.export_gguf /tmp/demo-train/run/checkpoint.pt src/arriero/demo/demo.gguf
+python -m training.export_gguf build/demo/checkpoint.pt src/arriero/demo/demo.gguf
 """
 
 from __future__ import annotations

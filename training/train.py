@@ -1,6 +1,6 @@
 """The trainer: a copying stage, then the mix, on a clock; checkpoints carry everything but the data's seed.
 
-python -m training.train --out /tmp/demo-train/run --minutes 90
+python -m training.train --out build/demo --minutes 90
 """
 
 from __future__ import annotations
