@@ -13,7 +13,7 @@ _ALPHABET = re.compile(r"[A-Za-z0-9+/]*")
 
 
 def check_images(images: Sequence[Any], spec: ModelSpec, full_name: str) -> None:
-    """Refuse images: those that are no base64, those for a model that cannot see, and all others, as no runner here reads images."""
+    """Refuse images: no base64, a model that cannot see, or any at all, as no runner here reads them."""
     for image in images:
         if not isinstance(image, str):
             raise InvalidRequest("invalid request: images must be base64 texts", param="images")
