@@ -1,0 +1,108 @@
+"""Outcome: what a step's output means for the sequences that were in it. It plans nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Items
+
+from arriero.core.errors import ErrorInfo
+from arriero.core.runner import Batch, Span, StepOutput
+from arriero.engine.events import EngineEvent, Started, TokenEvent
+from arriero.engine.roster import Roster
+from arriero.engine.sequence import Sequence
+from arriero.engine.stats import EngineStats
+from arriero.engine.storage import KVStorage
+
+
+class Outcome:
+    """Takes in what batches gave: tokens, ends, failures, counters."""
+
+    def __init__(self, roster: Roster, storage: KVStorage, stats: EngineStats, block_size: int, capacity: int) -> None:
+        self._roster = roster
+        self._storage = storage
+        self._stats = stats
+        self._block_size = block_size
+        self._capacity = capacity
+
+    def commit(self, batch: Batch, members: Items[Sequence], output: StepOutput) -> list[EngineEvent]:
+        """Return what happened in `batch`; `members` holds the sequence of each span."""
+        lost = self._apply_failures(batch, output)
+        error = output.error
+        if error is None and len(output.choices) != len(batch.spans):
+            error = f"{len(output.choices)} choices for {len(batch.spans)} spans"
+        if error is not None:
+            return self.fail(members, ErrorInfo("internal", error))
+        self._count(batch, members, output.counters)
+        events: list[EngineEvent] = []
+        for index, sequence in enumerate(members):
+            if sequence.slot in lost:
+                self._roster.retry(sequence)
+            else:
+                self._commit_span(sequence, batch.spans[index], output, index, events)
+        return events
+
+    def fail(self, members: Items[Sequence], error: ErrorInfo) -> list[EngineEvent]:
+        """End everybody who was in a failed step."""
+        self._stats.failed_steps += 1
+        return [self._roster.end(sequence, "error", error) for sequence in members]
+
+    def _commit_span(
+        self, sequence: Sequence, span: Span, output: StepOutput, index: int, events: list[EngineEvent]
+    ) -> None:
+        roster = self._roster
+        sequence.advance(span.end)
+        whole = span.start < sequence.admitted_tokens <= span.end  # and with it all that it claims
+        if whole or span.end // self._block_size > span.start // self._block_size:
+            self._storage.computed(sequence)
+            done = roster.claims.cancel(sequence.id) if whole else None
+            roster.wake(roster.claims.fulfil(sequence.id, span.end // self._block_size) if done is None else done)
+        if not sequence.started:
+            sequence.started = True
+            self._stats.prompt_tokens += sequence.prompt_len
+            self._stats.cached_tokens += sequence.cached_tokens
+            events.append(Started(sequence.id, sequence.cached_tokens))
+        if span.sampler is None:
+            return
+        choice = output.choices[index]
+        if choice is None or choice.error is not None:
+            error = ErrorInfo("internal", "the runner drew no token" if choice is None else choice.error or "")
+            events.append(roster.end(sequence, "error", error))
+            return
+        self._stats.decoded_tokens += 1
+        roster.shares.charge(sequence.spec.tenant, 1)
+        sequence.append(choice.token)
+        spec, drawn = sequence.spec, sequence.num_output
+        events.append(TokenEvent(sequence.id, choice.token, choice.logprob, choice.top))
+        if choice.end or (choice.token in spec.stop_ids and drawn > spec.min_tokens):
+            events.append(roster.end(sequence, "stop"))
+        elif 0 <= spec.max_tokens <= drawn or len(sequence.tokens) > self._capacity:
+            events.append(roster.end(sequence, "length"))
+
+    def _apply_failures(self, batch: Batch, output: StepOutput) -> set[int]:
+        """Tell the storage what parks took and what the runner could not do; return the slots that hold nothing."""
+        lost: set[int] = set()
+        if output.parked_sizes:
+            self._storage.parks_sized(output.parked_sizes)
+        if not (output.failed_parks or output.failed_restores):
+            return lost
+        for state in output.failed_parks:
+            self._storage.park_failed(state)
+        for restore in batch.restores:
+            source_lost = restore.from_slot in lost or restore.from_parked in output.failed_parks
+            if source_lost or restore.slot in output.failed_restores:
+                lost.add(restore.slot)
+                self._storage.restore_failed(restore)
+        return lost
+
+    def _count(self, batch: Batch, members: Items[Sequence], counters: dict[str, int]) -> None:
+        stats = self._stats
+        for name, value in counters.items():
+            stats.runner[name] = stats.runner.get(name, 0) + value
+        if not batch.spans:
+            return
+        stats.decode_calls += 1
+        stats.batch_sequences_total += len(batch.spans)
+        for sequence, span in zip(members, batch.spans, strict=True):
+            size = span.end - span.start
+            stats.executed_tokens += size
+            if span.start < sequence.admitted_tokens:
+                stats.prefilled_tokens += size

@@ -1,0 +1,135 @@
+"""Roster: every sequence that has not ended, where it stands, and its moves between line, slot and end.
+
+It decides nothing about steps: the scheduler says who moves.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from arriero.core.errors import ErrorInfo
+from arriero.engine.claims import Claims
+from arriero.engine.events import Ended
+from arriero.engine.line import WaitingLine, rank_running
+from arriero.engine.options import EngineOptions
+from arriero.engine.sequence import Sequence, Status
+from arriero.engine.shares import Shares
+from arriero.engine.stats import EngineStats
+from arriero.engine.storage import KVStorage, Match
+
+
+class Roster:
+    """All live sequences: running, in line, or in the claims' waiting room, over one KV storage."""
+
+    def __init__(self, options: EngineOptions, storage: KVStorage, stats: EngineStats) -> None:
+        self._storage = storage
+        self._stats = stats
+        self.live: dict[int, Sequence] = {}
+        self.shares = Shares(options.tenant_weights)
+        self.line = WaitingLine(self.shares, options.ageing)
+        self.running: list[Sequence] = []  # as `rank_running` sorts them: the last one is preempted first
+        self.claims = Claims()
+        self.stalled: int | None = None  # the first in line that found no room; tried again when somebody leaves
+        self._new: list[Sequence] = []  # nobody has told yet when they came
+        self._unranked = False  # whether somebody has left since
+
+    def waiting(self) -> Counter[int]:
+        """Sequences that have not ended and hold no slot, by the priority they came with."""
+        return Counter(s.spec.priority for s in self.live.values() if s.status is Status.WAITING)
+
+    def enter(self, sequence: Sequence) -> None:
+        """Take a new sequence in; it stands nowhere yet."""
+        self._stats.added += 1
+        self.live[sequence.id] = sequence
+        self.shares.enter(sequence.spec.tenant)
+
+    def queue(self, sequence: Sequence) -> None:
+        """Let a sequence that has entered wait in line."""
+        self._new.append(sequence)
+        self.line.add(sequence)
+
+    def begin_step(self, now: float) -> None:
+        """Note who came since the last step, and restore the order of those that run. `now` in seconds."""
+        for sequence in self._new:
+            sequence.since = now
+        self._new = []
+        if self._unranked:
+            rank_running(self.running, self.shares)
+            self._unranked = False
+
+    def admit(self, sequence: Sequence, rank: int, match: Match, reserve: int) -> bool:
+        """Move the first in line into a slot, with `match` of it cached; False, and it is stalled, without room."""
+        if not self._storage.admit(sequence, match, reserve):
+            self.stalled = sequence.id
+            return False
+        self.line.remove(sequence)
+        sequence.rank = max(rank, sequence.rank)
+        self.running.append(sequence)
+        rank_running(self.running, self.shares)
+        self._stats.recomputed_tokens += max(0, sequence.high_water - sequence.num_computed)
+        return True
+
+    def defer(self, sequence: Sequence, key: bytes) -> None:
+        """Take a sequence out of the line until the claim on `key` ends."""
+        self.line.remove(sequence)
+        self.claims.wait(sequence, key)
+        self._stats.deferrals += 1
+
+    def preempt(self, sequence: Sequence) -> None:
+        """Take a running sequence's room; it waits again."""
+        self._leave(sequence, keep=True)
+        sequence.preempt()
+        self.line.add(sequence)
+        self._stats.preemptions += 1
+
+    def retry(self, sequence: Sequence) -> None:
+        """Its restored KV is not there: it waits again and computes everything itself."""
+        self._leave(sequence, keep=False)
+        high_water = sequence.high_water
+        sequence.preempt()
+        sequence.high_water = high_water  # what was not restored was not computed
+        sequence.use_cache = False
+        self.line.add(sequence)
+
+    def end(self, sequence: Sequence, reason: str, error: ErrorInfo | None = None) -> Ended:
+        """End a sequence, in whatever state; return what is to be told."""
+        if sequence.status is Status.RUNNING:
+            self._leave(sequence, keep=error is None)
+        elif not self.claims.withdraw(sequence):
+            self.line.remove(sequence)
+        sequence.finish()
+        del self.live[sequence.id]
+        self.shares.leave(sequence.spec.tenant)
+        if reason == "abort":
+            self._stats.aborts += 1
+        elif error is not None:
+            self._stats.failed += 1
+        else:
+            self._stats.finished += 1
+        return Ended(sequence.id, reason, error)
+
+    def wake(self, sequences: list[Sequence]) -> None:
+        """Put those whose claim has ended back in line."""
+        for sequence in sequences:
+            self.line.add(sequence)
+
+    def _leave(self, sequence: Sequence, *, keep: bool) -> None:
+        """Take a running sequence out of its slot."""
+        self.running.remove(sequence)
+        self._unranked = True
+        self._storage.release(sequence, keep=keep)
+        self.wake(self.claims.cancel(sequence.id))
+        self.stalled = None
+
+    def check(self, max_running: int) -> None:
+        """Raise AssertionError if lists, claims and storage contradict each other."""
+        self._storage.check(self.running)
+        self.claims.check(self.running)
+        assert len(self.running) <= max_running, "more sequences run than may"
+        self.line.check()
+        self.shares.check(Counter(s.spec.tenant for s in self.live.values()))
+        waiting = len(self.live) - len(self.running)
+        assert waiting == len(self.line) + self.claims.num_waiting, "a waiting sequence is lost"
+        assert [s.order for s in self.running] == sorted(s.order for s in self.running), "out of order"
+        for items, status in ((self.running, Status.RUNNING), (self.line, Status.WAITING)):
+            assert all(s.status is status and self.live.get(s.id) is s for s in items), "a wrong status"
