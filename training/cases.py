@@ -1,4 +1,7 @@
-"""The held-out cases: what is asked, and what counts as right."""
+"""The cases: what is asked, and what counts as right.
+
+The exam gives the published scores and nobody reads its misses; the development set may be looked at.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from training.chat import Message, assistant, user
-from training.data import arithmetic, copying, facts, greetings, json_skill, longform, memory, refusal, styles, tools
-from training.data.words import WORDS_HELD
+from training.data import (
+    arithmetic,
+    copying,
+    exam,
+    facts,
+    greetings,
+    json_skill,
+    longform,
+    memory,
+    refusal,
+    styles,
+    tools,
+)
+from training.data.words import WORDS_EXAM, WORDS_HELD
 from training.tokenizer import load
 
 FLOORS = {
@@ -92,21 +107,70 @@ def not_refused(reply: Reply) -> bool:
     return reply.text.strip() != refusal.ANSWER
 
 
-def long_cases() -> list[Case]:
+@dataclass(frozen=True)
+class Source:
+    """What one set of cases is made of; the shapes are those of the generator's `cases` functions."""
+
+    plain: list[tuple[str, str, str]]
+    memory: list[tuple[list[tuple[str, str]], str, str]]
+    tools: list[tuple[str, list[Message], list[dict[str, Any]]]]
+    json: list[tuple[str, str, str]]
+    styles: list[tuple[str, list[Message]]]
+    words: list[str]
+    repeats: tuple[str, ...]
+    counts: tuple[str, ...]
+    stories: tuple[str, ...]
+
+
+def development() -> Source:
+    """The held-out cases that may be looked at while the model is made."""
+    known = facts.cases()
+    plain = [*known, *greetings.cases(), *arithmetic.cases(), *copying.cases(), *refusal.cases()]
+    return Source(
+        plain,
+        memory.cases([(question, answer) for _, question, answer in known]),
+        tools.cases(WORDS_HELD),
+        json_skill.cases(),
+        styles.cases(),
+        WORDS_HELD,
+        copying.HELD,
+        longform.COUNT_HELD,
+        longform.STORY_HELD,
+    )
+
+
+def examination() -> Source:
+    """The exam: other words, names, tools, keys and phrasings."""
+    plain = exam.plain()
+    between = [(question, answer) for skill, question, answer in plain if skill in ("facts", "opposites", "months")]
+    return Source(
+        plain,
+        exam.memory(between),
+        exam.tool_use(),
+        exam.json_texts(),
+        exam.styled(),
+        WORDS_EXAM,
+        exam.REPEATS,
+        exam.COUNTS,
+        exam.STORIES,
+    )
+
+
+def long_cases(source: Source) -> list[Case]:
     """Long streams: sixty words, counting, stories."""
     rng = random.Random(16)
     found = []
     for i in range(20):
-        text = " ".join(rng.choices(WORDS_HELD, k=60))
-        found.append(exact("repeat 60", [user(copying.HELD[i % 4 if i % 4 < 3 else 4].format(x=text))], text, 600))
+        text = " ".join(rng.choices(source.words, k=60))
+        found.append(exact("repeat 60", [user(source.repeats[i % 3].format(x=text))], text, 600))
     for n in (10, 20, 30, 50, 75, 100):
-        found += [exact("count", [user(ask.format(n=n))], longform.count_to(n), 600) for ask in longform.COUNT_HELD]
-    return found + [story_like(ask) for ask in longform.STORY_HELD]
+        found += [exact("count", [user(ask.format(n=n))], longform.count_to(n), 600) for ask in source.counts]
+    return found + [story_like(ask) for ask in source.stories]
 
 
-def all_cases() -> list[Case]:
+def all_cases(source: Source) -> list[Case]:
     """Every skill, at most 120 cases each, drawn with a fixed seed."""
-    plain = [*facts.cases(), *greetings.cases(), *arithmetic.cases(), *copying.cases(), *refusal.cases()]
+    plain = list(source.plain)
     random.Random(17).shuffle(plain)
     counts: dict[str, int] = {}
     found: list[Case] = []
@@ -118,17 +182,16 @@ def all_cases() -> list[Case]:
         if skill in ("facts", "opposites", "months") and len(known) < LARGEST:
             known.append(Case("known not refused", [user(question)], not_refused, "no refusal"))
     found += known
-    between = [(question, answer) for _, question, answer in facts.cases()]
-    found += [exact("memory", dialogue(turns, ask), answer) for turns, ask, answer in memory.cases(between)]
-    for skill, messages, specs in tools.cases(WORDS_HELD):
+    found += [exact("memory", dialogue(turns, ask), answer) for turns, ask, answer in source.memory]
+    for skill, messages, specs in source.tools:
         if skill == "tools":
             found.append(called(skill, messages, specs))
         else:
             case = exact(skill, messages[:-1], messages[-1]["content"])
             found.append(Case(skill, case.messages, case.judge, case.expected, specs))
-    found += [has_keys(*case) for case in json_skill.cases()]
-    found += [exact(skill, messages[:-1], messages[-1]["content"]) for skill, messages in styles.cases()]
-    return found + long_cases()
+    found += [has_keys(*case) for case in source.json]
+    found += [exact(skill, messages[:-1], messages[-1]["content"]) for skill, messages in source.styles]
+    return found + long_cases(source)
 
 
-__all__ = ["FLOORS", "Case", "Reply", "all_cases"]
+__all__ = ["FLOORS", "Case", "Reply", "all_cases", "development", "examination"]

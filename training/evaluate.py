@@ -1,4 +1,4 @@
-"""Scores a served model on the held-out cases, over HTTP, at temperature 0.
+"""Scores a served model on the exam, over HTTP, at temperature 0; with --development on the set that may be read.
 
 python -m training.evaluate http://127.0.0.1:11434 [--model demo] [--report-only]
 """
@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from training.cases import FLOORS, Case, Reply, all_cases
+from training.cases import FLOORS, Case, Reply, all_cases, development, examination
 from training.data.mix import COPYING, MIX, stream
 
 SCORES = Path(__file__).with_name("scores.json")
@@ -123,10 +123,13 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=4)
     parser.add_argument("--report-only", action="store_true", help="always exit 0")
     parser.add_argument("--limit", type=int, default=0, help="cases for each skill, for a quick look; writes no scores")
-    parser.add_argument("--misses", type=int, default=0, help="misses to print for each skill")
+    parser.add_argument("--development", action="store_true", help="ask the development set, not the exam")
+    parser.add_argument("--misses", type=int, default=0, help="misses to print for each skill, of the development set")
     parser.add_argument("--out", type=Path, default=SCORES)
     args = parser.parse_args()
-    cases = all_cases()
+    if args.misses and not args.development:
+        parser.error("--misses needs --development: once its misses are read, an exam is none")
+    cases = all_cases(development() if args.development else examination())
     leaked = leaks(cases, 30000)
     if args.limit:
         cases = [
@@ -141,7 +144,7 @@ def main() -> int:
             print(f"[{case.skill}] {case.messages[-1]['content']!r}\n  want {case.expected!r}\n  got  {reply}")
     for text in leaked:
         print(f"held-out, yet in the training text: {text!r}", file=sys.stderr)
-    if not args.limit:
+    if not args.limit and (not args.development or args.out != SCORES):
         args.out.write_text(json.dumps({"scores": rows, "leaked": leaked}, indent=2) + "\n", encoding="utf-8")
     failed = bool(leaked) or any(not row["met"] for row in rows.values())
     return 0 if args.report_only or not failed else 1

@@ -10,6 +10,7 @@ from training.chat import Dialogue, assistant, render, system, user
 from training.data import (
     arithmetic,
     copying,
+    exam,
     facts,
     greetings,
     json_skill,
@@ -67,17 +68,17 @@ Maker = Callable[[random.Random], Dialogue]
 MIX: tuple[tuple[float, Maker], ...] = (
     (14, one_skill("facts", facts.turn)),
     (18, alone("facts", facts.turn)),
-    (10, one_skill("greetings", greetings.turn)),
+    (14, one_skill("greetings", greetings.turn)),
     (4, alone("greetings", greetings.turn)),
     (4, one_skill("sums", arithmetic.turn)),
     (6, alone("sums", arithmetic.turn)),
     (14, one_skill("repeat", copying.turn)),
-    (6, one_skill("repeat", copying.long_turn)),
+    (10, one_skill("repeat", copying.long_turn)),
     (9, remembering),
     (5, one_skill("refusal", refusal.turn)),
     (6, alone("refusal", refusal.turn)),
-    (5, one_skill("long", longform.turn)),
-    (28, tools.dialogue),
+    (7, one_skill("long", longform.turn)),
+    (38, tools.dialogue),
     (5, known_tools.dialogue),
     (3, known_tools.unneeded),
     (10, one_skill("json", json_skill.turn)),
@@ -108,8 +109,9 @@ HEAD = 7
 def held() -> dict[str, tuple[str, ...]]:
     """Held-out questions by their first characters."""
     found: dict[str, set[str]] = {}
-    for make in (facts, greetings, arithmetic, copying, refusal):
-        for _, question, _ in make.cases():
+    apart = [make.cases() for make in (facts, greetings, arithmetic, copying, refusal)]
+    for cases in (*apart, exam.plain()):
+        for _, question, _ in cases:
             found.setdefault(question[:HEAD], set()).add(question)
     return {head: tuple(questions) for head, questions in found.items()}
 

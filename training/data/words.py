@@ -1,4 +1,4 @@
-"""Word and name lists, split once and for all: what ends in _HELD is seen by no training dialogue."""
+"""Word and name lists, split once and for all: what ends in _HELD (development) or _EXAM is seen by no training dialogue."""
 
 from __future__ import annotations
 
@@ -63,12 +63,31 @@ Octavia Olivia Pamela Penelope Quentin Ramona Rashid Rosalind Rufus Selma Silas 
 Valerie Vincent Walter Xenia Yusuf Zachary
 """.split()
 
+WORDS_EXAM = """
+abbey almond amber antler arena attic bamboo banjo barrel basil beacon beaver blade bonfire bracelet bronze buffalo
+bugle burrow butler canyon caravan carpenter cashew cedar charcoal cherub cinnamon clover cobweb compass copper cabbage
+cricket crystal curtsy cymbal damsel dragonfly driftwood eclipse ember falconer feast ferry fiddle flannel fossil
+galaxy gazelle gravel grotto guard harvest hamster hollow hornet iceberg igloo jasmine juniper kayak kernel lagoon
+lasso lavender lobster lynx mango mantle marsh meteor mitten monsoon mosaic muffin nectar nugget obelisk opal
+ostrich owlet parsley pelican pendant petal pewter pickle pilgrim plaza pouch prairie puddle pumpkin quarry quiver
+radish raft reef relic rooster rubber sapphire scepter sequin shrub sleigh spruce squid stable tambourine thistle
+toucan trellis tundra turnip urchin vanilla vineyard wagtail walrus weasel wharf wicker
+""".split()
+
+NAMES_EXAM = """
+Adele Alvaro Annika Archie Audrey Aurora Basil Beatrice Bridget Callum Caspian Celeste Clement Cosima Dahlia Darius
+Desmond Edmund Elodie Emeka Enzo Estelle Ezra Felicity Finley Freya Gareth Giselle Gunther Harriet Hendrik Ibrahim
+Ignatius Isolde Jolene Jonathan Kamala Kasper Kirsten Lavinia Leopold Lucinda Maddox Marcella Matilda Mirella Mortimer
+Nadine Natasha Nikolai Odette Orlando Patience Percival Philippa Ravi Reginald Roland Rowena Sebastian Serena
+Sigrid Stefan Sunniva Svetlana Thaddeus Theresa Timothy Ulrich Verena Vivian Wilfred Winona Yolanda Zelda
+""".split()
+
 ONSETS = "b c d f g h j k l m n p r s t v w z br ch cl dr fl gr kr pl pr sh sk sl sp st th tr".split()
 VOWELS = "a e i o u a e i o ai ea ou ee oo".split()
 CODAS = ["", "", "", "n", "r", "l", "s", "t", "m", "x", "nd", "rk", "st", "ck"]
 
 
-UNSEEN = {word.lower() for word in (*WORDS_HELD, *NAMES_HELD)}
+UNSEEN = {word.lower() for word in (*WORDS_HELD, *NAMES_HELD, *WORDS_EXAM, *NAMES_EXAM)}
 
 
 @cache
