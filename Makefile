@@ -13,7 +13,7 @@ run: setup  ## install into .venv, then stream an answer of the built-in model
 	@.venv/bin/python -m scripts.first_run
 
 test: setup-dev  ## run the whole suite
-	@.venv/bin/python -m pytest -q
+	@.venv/bin/python -m scripts.run_tests
 
 check: setup-dev  ## lint, types, import rules, file sizes
 	@failed=""; \

@@ -12,6 +12,7 @@ import signal
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,21 +25,33 @@ class SkipCount:
 
     def __init__(self, strict: bool) -> None:
         self.strict = strict
-        self.reasons: Counter[str] = Counter()
+        self.tests: Counter[str] = Counter()
+        self.modules: Counter[str] = Counter()
 
-    def _note(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+    @property
+    def reasons(self) -> Counter[str]:
+        """How many tests and whole modules did not run, by reason."""
+        return self.tests + self.modules
+
+    def _note(self, report: pytest.TestReport | pytest.CollectReport, counter: Counter[str]) -> None:
         # An expected failure is reported as skipped too; it ran.
         if report.skipped and not hasattr(report, "wasxfail"):
             text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-            self.reasons[text.removeprefix("Skipped: ")] += 1
+            counter[text.removeprefix("Skipped: ")] += 1
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """A test was skipped, in its set-up or by its own call."""
-        self._note(report)
+        self._note(report, self.tests)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A whole module was skipped."""
-        self._note(report)
+        self._note(report, self.modules)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """A process of a parallel run ends. Its tests' reports came here; what it left out as a whole did not."""
+        for reason, count in getattr(node, "workeroutput", {}).get("modules_skipped", {}).items():
+            self.modules[reason] = max(self.modules[reason], count)  # every process collects every file
 
     def refused(self) -> list[str]:
         """The reasons that a strict run does not accept."""
@@ -46,7 +59,9 @@ class SkipCount:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Fail a strict run that left something out."""
+        """Fail a strict run that left something out; a process of a parallel run tells what it did not collect."""
+        if hasattr(session.config, "workeroutput"):
+            session.config.workeroutput["modules_skipped"] = dict(self.modules)
         if self.refused():
             _fail(session)
 
@@ -109,7 +124,9 @@ def pytest_configure(config: pytest.Config) -> None:
         ours = name.startswith(("OLLAMA_", "ARRIERO_", "XDG_")) and name not in _SETTINGS_OF_TESTS
         if ours or name.lower().endswith("_proxy"):
             del os.environ[name]
+    config.pluginmanager.register(SkipCount(strict), "arriero-skip-count")
+    if hasattr(config, "workerinput"):
+        return  # a process of a parallel run has its home from the one that started it, which looks after it
     home = SentinelHome()
     os.environ["HOME"] = str(home.path)
-    config.pluginmanager.register(SkipCount(strict), "arriero-skip-count")
     config.pluginmanager.register(home, "arriero-sentinel-home")

@@ -73,6 +73,7 @@ def test_thirty_two_at_once_say_what_each_says_alone(
     assert a_call >= 8
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 def test_thirty_two_at_once_take_less_than_half_of_the_time(
     tmp_path: Path, record_property: Callable[[str, object], None]

@@ -45,7 +45,7 @@ def test_every_locked_package_is_in_the_notices() -> None:
     assert set(locked) <= noted
 
 
-def _suite(folder: Path, tests: str, strict: str, **more: str) -> subprocess.CompletedProcess[str]:
+def _suite(folder: Path, tests: str, strict: str, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Run a suite of its own under our conftest."""
     shutil.copy(CONFTEST, folder / "conftest.py")
     (folder / "test_it.py").write_text(f"import pytest\n\n{tests}")
@@ -61,6 +61,7 @@ def _suite(folder: Path, tests: str, strict: str, **more: str) -> subprocess.Com
         os.devnull,
         "--rootdir",
         str(folder),
+        *arguments,
     ]
     return subprocess.run([*command, str(folder)], env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
 
@@ -96,6 +97,19 @@ def test_a_missing_gpu_and_an_expected_failure_pass_a_strict_run(tmp_path: Path)
     done = _suite(tmp_path, PASSING + GPU + EXPECTED_FAILURE, strict="1")
     assert done.returncode == 0, done.stdout
     assert "    1  gpu: none here" in done.stdout
+
+
+def test_a_parallel_run_counts_and_refuses_as_one(tmp_path: Path) -> None:
+    """A module that skips is collected in each process, and counts once; so does a touched Ollama folder."""
+    (tmp_path / "test_module.py").write_text(f"import pytest\n\n{MODULE}")
+    done = _suite(tmp_path, PASSING + CALLED, "1", "-n", "2")
+    assert done.returncode == 1, done.stdout
+    assert "2 skipped" in done.stdout
+    assert "    1  shared data: ARRIERO_TEST_DATA is not set" in done.stdout
+    assert "    1  node: not installed" in done.stdout
+    done = _suite(tmp_path, TOUCH, "", "-n", "2")
+    assert done.returncode == 1, done.stdout
+    assert ".ollama/history" in done.stdout
 
 
 TOUCH = "def test_f():\n    from pathlib import Path\n    (Path.home() / '.ollama' / 'history').touch()\n"
