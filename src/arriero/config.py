@@ -20,6 +20,7 @@ from arriero.core.errors import InvalidRequest
 from arriero.protocols.go_duration import LONGEST, parse_duration
 from arriero.protocols.ollama.models import OLLAMA_VERSION
 from arriero.protocols.unknown import Unknown
+from arriero.runners.llama_cpp.options import check_kv_type
 from arriero.server.options import ServerOptions
 from arriero.server.tenant import key_tenant
 from arriero.service.ollama_variables import unhonoured
@@ -192,6 +193,10 @@ def _worker(environ: Mapping[str, str]) -> dict[str, Any]:
     flash = environ.get("ARRIERO_FLASH_ATTENTION") or environ.get("OLLAMA_FLASH_ATTENTION")
     if flash:
         options["flash_attn"] = "on" if truthy({"x": flash}, "x") else "off"
+    for name in ("ARRIERO_KV_CACHE_TYPE", "OLLAMA_KV_CACHE_TYPE"):
+        if environ.get(name):
+            options["kv_cache_type"] = _kv_cache_type(environ[name], name, options)
+            break
     layout = environ.get("ARRIERO_KV_LAYOUT")
     if layout:
         if layout not in ("auto", "unified", "streams"):
@@ -213,6 +218,15 @@ def _worker(environ: Mapping[str, str]) -> dict[str, Any]:
 
 def _keys(environ: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(key for key in environ.get("ARRIERO_API_KEY", "").split(",") if key)
+
+
+def _kv_cache_type(text: str, name: str, options: Mapping[str, Any]) -> str:
+    kind = text.strip().strip("\"'").lower()
+    try:
+        check_kv_type(kind, options.get("flash_attn", "auto"), options.get("deterministic", False))
+    except ValueError as error:
+        raise ConfigError(f"{name}={text!r}: {error}") from error
+    return kind
 
 
 def _key_weights(environ: Mapping[str, str]) -> dict[str, float]:

@@ -43,9 +43,10 @@ def test_no_keep_alive(tmp_path: Path) -> None:
 def test_the_places_of_a_model_and_of_devices(tmp_path: Path) -> None:
     """The context where a request names none; how many run at once; which devices a worker sees."""
     environment = {"OLLAMA_CONTEXT_LENGTH": "1024", "OLLAMA_NUM_PARALLEL": "2", "CUDA_VISIBLE_DEVICES": "1,0"}
+    environment["OLLAMA_KV_CACHE_TYPE"] = "Q8_0"
     with serve(tmp_path, environment=environment) as server:
         (model,) = loaded(server)
-        assert model["context_length"] == 1024
+        assert (model["context_length"], model["kv_cache_type"]) == (1024, "q8_0")
         (worker,) = psutil.Process(server.process.pid).children()
         assert worker.environ()["CUDA_VISIBLE_DEVICES"] == "1,0"
         answers = asyncio.run(ask_all(server, "/v1/completions", [completion(f"{i} one", 40) for i in range(8)]))
@@ -89,7 +90,6 @@ def test_host(tmp_path: Path) -> None:
 def test_origins_and_what_has_no_effect(tmp_path: Path) -> None:
     environment = {
         "OLLAMA_ORIGINS": "https://editor.example,chrome-extension://*",
-        "OLLAMA_KV_CACHE_TYPE": "q8_0",
         "OLLAMA_GPU_OVERHEAD": "1000000",
         "OLLAMA_DEBUG_LOG_REQUESTS": "1",
         "LLAMA_ARG_FIT": "off",
@@ -104,7 +104,6 @@ def test_origins_and_what_has_no_effect(tmp_path: Path) -> None:
             reply = send_raw(server, "/api/tags", method="GET", headers={"Origin": origin})
             assert reply.status == status, origin
         log = server.log.read_text()
-        assert "OLLAMA_KV_CACHE_TYPE=q8_0 has no effect: K and V are kept as float16" in log
         assert "OLLAMA_GPU_OVERHEAD=1000000 has no effect" in log
         assert "OLLAMA_DEBUG_LOG_REQUESTS=1 has no effect: no request is written to a disk" in log
         assert "LLAMA_ARG_FIT: no effect" in log
@@ -117,6 +116,7 @@ def test_origins_and_what_has_no_effect(tmp_path: Path) -> None:
         ({"OLLAMA_KEEP_ALIVE": "soon"}, "OLLAMA_KEEP_ALIVE"),
         ({"OLLAMA_CONTEXT_LENGTH": "4k"}, "OLLAMA_CONTEXT_LENGTH"),
         ({"OLLAMA_HOST": "127.0.0.1:99999"}, "OLLAMA_HOST"),
+        ({"OLLAMA_KV_CACHE_TYPE": "q8_0", "OLLAMA_FLASH_ATTENTION": "0"}, "needs flash attention"),
     ],
 )
 def test_what_cannot_be_read_is_refused(tmp_path: Path, environment: Mapping[str, str], said: str) -> None:

@@ -46,6 +46,7 @@ def running(server: Server) -> dict[str, Any]:
         ("num_gpu", 0, 99),
         ("main_gpu", 0, 1),
         ("use_mmap", True, False),
+        ("kv_cache_type", "q8_0", "q4_0"),
     ],
 )
 def test_a_changed_option_loads_again_and_the_same_does_not(own: Server, name: str, first: Any, second: Any) -> None:
@@ -115,3 +116,24 @@ def test_ps_shows_where_the_layers_are(own: Server) -> None:
     assert shown["layers_total"] > 2
     assert shown["size_vram"] == 0
     assert shown["size"] > demo_path().stat().st_size
+
+
+def test_kv_cache_type_takes_less_memory_and_answers_well(own: Server) -> None:
+    """What the demo was taught comes out in every type; sizes and type are told."""
+    body = {"model": "demo", "prompt": "What is the capital of France?", "stream": False}
+    sizes, answers = {}, set()
+    for kind in ("f16", "q8_0"):
+        reply = send_raw(own, "/api/generate", {**body, "options": {"temperature": 0, "kv_cache_type": kind}})
+        answers.add(reply.json["response"])
+        shown = running(own)
+        assert shown["kv_cache_type"] == kind
+        sizes[kind] = shown["size"]
+    assert len(answers) == 1, answers
+    plan = send_raw(own, "/api/show", {"model": "demo", "memory": True}).json["memory"]
+    assert plan["kv_cache_type"] == "f16"
+    assert sizes["q8_0"] < sizes["f16"]
+    wrong = send_raw(own, "/api/generate", {**body, "options": {"kv_cache_type": "q3_0"}})
+    assert (wrong.status, wrong.json) == (
+        400,
+        {"error": 'option "kv_cache_type" must be one of f16, bf16, q8_0, q4_0'},
+    )

@@ -55,6 +55,7 @@ def test_ollamas_variables_are_honoured(tmp_path: Path) -> None:
         "OLLAMA_NUM_PARALLEL": "3",
         "OLLAMA_ORIGINS": "https://a.example, https://b.example",
         "OLLAMA_FLASH_ATTENTION": "1",
+        "OLLAMA_KV_CACHE_TYPE": "Q4_0",
     }
     config = load_config(environ)
     assert config.ollama_models == tmp_path / "store"
@@ -71,6 +72,7 @@ def test_ollamas_variables_are_honoured(tmp_path: Path) -> None:
         ("OLLAMA_KEEP_ALIVE", "soon"),
         ("OLLAMA_MAX_QUEUE", "many"),
         ("ARRIERO_KV_LAYOUT", "flat"),
+        ("OLLAMA_KV_CACHE_TYPE", "q3_0"),
         ("ARRIERO_MEMORY", "-1"),
         ("ARRIERO_PREFIX_CACHE_SIZE", "a lot"),
     ],

@@ -25,6 +25,7 @@ def ps(
         print(msgspec.json.encode(running).decode())
         return
     now = datetime.now(UTC)
+    kinds = any(model.kv_cache_type not in ("", "f16") for model in running)  # else Ollama's columns tell all
     rows = []
     for model in running:
         ending = model.expires_at is not None and model.expires_at <= now
@@ -36,6 +37,8 @@ def ps(
                 processor(model.size, model.size_vram),
                 str(model.context_length),
                 "Stopping..." if ending else human_time(model.expires_at, now, "Forever"),
+                *([model.kv_cache_type] if kinds else []),
             )
         )
-    sys.stdout.write(table([("NAME", "ID", "SIZE", "PROCESSOR", "CONTEXT", "UNTIL"), *rows]))
+    head = ("NAME", "ID", "SIZE", "PROCESSOR", "CONTEXT", "UNTIL", *(["KV"] if kinds else []))
+    sys.stdout.write(table([head, *rows]))

@@ -79,7 +79,9 @@ def read_parameter(name: str, values: list[str]) -> Any:
         return values
     text = values[0]
     value: Any = text
-    if option.kind == "boolean":
+    if option.kind == "string":
+        value = text
+    elif option.kind == "boolean":
         value = {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
     else:
         try:

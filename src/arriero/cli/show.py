@@ -75,9 +75,10 @@ def memory_section(plan: dict[str, Any]) -> str:
     length, sequences, cells = plan["context_length"], plan["max_sequences"], plan["cells"]
     shared = f"{cells} tokens, shared by up to {sequences} requests of at most {length} each"
     each = f"{cells} tokens: {sequences} requests of {length} each"
+    kept = f", in {plan['kv_cache_type']}" if plan.get("kv_cache_type") else ""
     rows = [
         ("weights", human_size(plan["weights"]), ""),
-        ("context", human_size(plan["kv"]), shared if plan["layout"] == "unified" else each if cells else ""),
+        ("context", human_size(plan["kv"]), (shared if plan["layout"] == "unified" else each) + kept if cells else ""),
         ("computing", human_size(plan["compute"]), ""),
         ("kept prompts", human_size(plan["cached_prefixes"]), "at most; in memory of the host"),
         ("together", human_size(plan["total"]), ""),

@@ -76,6 +76,7 @@ class RunningInfo(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime | None = None
     context_length: int = 0
     details: Details = Details()
+    kv_cache_type: str = ""
 
 
 class ShownModel(msgspec.Struct, frozen=True, kw_only=True):

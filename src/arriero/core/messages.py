@@ -116,6 +116,7 @@ class Ready(_Report, frozen=True, kw_only=True):
     layers_gpu: int = 0
     load_ns: int = 0
     capabilities: tuple[str, ...] = ()
+    kv_cache_type: str = ""
 
 
 class LoadFailed(_Report, frozen=True, kw_only=True):

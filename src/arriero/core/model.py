@@ -69,7 +69,8 @@ class MemoryPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     `kv` is what the context reserves, `compute` what calls need beside it, `cached_prefixes` the most that finished
     prompts may keep. `context_length` is one sequence's, `cells` that of all `max_sequences` together, which share
-    them in the layout `unified`. `problem` says why it does not fit, empty if it does.
+    them in the layout `unified`. `problem` says why it does not fit, empty if it does. `kv_cache_type` is what K and V
+    are kept as.
     """
 
     weights: int
@@ -84,6 +85,7 @@ class MemoryPlan(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
 
     @property
+    kv_cache_type: str = ""
     def total(self) -> int:
         """All of it together."""
         return self.weights + self.kv + self.compute + self.cached_prefixes
@@ -113,3 +115,4 @@ class RunningModel(msgspec.Struct, frozen=True, kw_only=True):
     layers_gpu: int = 0
     waiting: int = 0
     running: int = 0
+    kv_cache_type: str = ""

@@ -79,6 +79,7 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
     main_gpu: int | None = None
     num_thread: int | None = None
     use_mmap: bool | None = None
+    kv_cache_type: str | None = None
 
 
 class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):

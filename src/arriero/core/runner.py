@@ -35,7 +35,10 @@ class RunnerInfo:
     slots, and what no running sequence holds lives in parked states of at most `parked_blocks` blocks in all, and of
     at most `parked_bytes` bytes where that is not 0: then the runner reports what each state takes.
     `active_blocks` bounds the blocks that running sequences refer to. `prefix_sharing` says which part of a cached
-    state can be reused: any prefix, only the whole, none. `chunk_align` > 0: prefill chunks end at its multiples.
+    state can be reused: any prefix, only the whole, none. `window` > 0: some layers see so many tokens only, so that a
+    parked state of more than these can only be used whole, and a slot that was filled with one gives others a prefix
+    only if that reaches the window's width beyond what the state kept. `chunk_align` > 0: prefill chunks end at its multiples.
+    `kv_cache_type` is what K and V are kept as: a state can only be restored where that is the same.
     """
 
     n_vocab: int
@@ -57,6 +60,7 @@ class RunnerInfo:
 
 
 @dataclass(frozen=True, slots=True)
+    kv_cache_type: str = ""
 class Park:
     """Keep the first `num_tokens` of `slot` as the parked state `parked`.
 

@@ -78,6 +78,8 @@ def needs_reload(loaded: Loaded, spec: ModelSpec, load: LoadOptions) -> bool:
             continue
         if name == "num_ctx" and has is None and info is not None and wanted == info.context_length:
             continue
+        if name == "kv_cache_type" and has is None and info is not None and wanted == info.kv_cache_type:
+            continue
         return True
     return False
 
@@ -92,10 +94,14 @@ class Lifecycle:
         keep_alive: float,
         max_loaded: int,
         fits: Callable[[ModelSpec, LoadOptions], bool] = lambda spec, load: True,
+        check: Callable[[ModelSpec, LoadOptions], None] = lambda spec, load: None,
     ) -> None:
-        """`fits` says, from the file's header, whether a model has enough memory now; it may block."""
+        """`fits` says, from the file's header, whether a model has enough memory now; it may block.
+
+        `check` raises where a model cannot be loaded so, before another one has to go.
+        """
         self._make_backend, self._keep_alive, self._max_loaded = make_backend, keep_alive, max_loaded
-        self._fits = fits
+        self._fits, self._check = fits, check
         self._loaded: dict[str, Loaded] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._loading = asyncio.Lock()
@@ -144,6 +150,8 @@ class Lifecycle:
     async def _acquire(self, spec: ModelSpec, load: LoadOptions) -> Loaded:
         async with self._locks[spec.name]:
             loaded = self._loaded.get(spec.name)
+            if loaded is None or loaded.leaving or needs_reload(loaded, spec, load):
+                self._check(spec, load)
             if loaded is not None and (loaded.leaving or needs_reload(loaded, spec, load)):
                 await loaded.drained.wait()
                 await self._close(loaded)
@@ -260,6 +268,7 @@ class Lifecycle:
             context_length=info.context_length,
             layers_total=info.layers_total,
             layers_gpu=info.layers_gpu,
+            kv_cache_type=info.kv_cache_type,
         )
 
 

@@ -12,16 +12,14 @@ from typing import Any
 
 import psutil
 
-from arriero.core.errors import ModelLoadError
+from arriero.core.errors import InvalidRequest, ModelLoadError
 from arriero.core.model import MemoryPlan, ModelSpec
 from arriero.core.request import LoadOptions
-from arriero.runners.llama_cpp.options import LlamaCppOptions
+from arriero.runners.llama_cpp.options import KV_TYPES, LlamaCppOptions, kv_bytes
 from arriero.runners.llama_cpp.plan import CELL_BYTES, MASK_BYTES, Facts, Plan, make_plan
 from arriero.store.gguf import GgufHeader
 from arriero.store.splits import read_whole
 
-KV_VALUE_BYTES = 2
-"""K and V are kept as float16."""
 SCORE_BYTES = 4
 USEFUL_CONTEXT = 4096
 """Tokens: rather than give a model less beside idle ones, those go."""
@@ -45,7 +43,7 @@ def plan_memory(
         return MemoryPlan(
             weights=weights, free_memory=free, context_length=longest, compute=longest * longest * MASK_BYTES
         )
-    facts = _facts(spec, header, weights, free)
+    facts = _facts(spec, header, weights, free, options.kv_cache_type)
     try:
         plan = make_plan(options, facts)
     except ModelLoadError as error:
@@ -60,6 +58,7 @@ def plan_memory(
         kv=plan.cells * (facts.kv_bytes_per_token + CELL_BYTES),
         compute=_compute(plan, facts),
         cached_prefixes=plan.parked_bytes,
+        kv_cache_type=plan.kv_cache_type,
     )
 
 
@@ -74,6 +73,21 @@ def fits(spec: ModelSpec, load: LoadOptions, settings: Mapping[str, Any], free_m
     return not plan.problem and taken <= plan.free_memory and plan.context_length >= useful
 
 
+def check_options(spec: ModelSpec, load: LoadOptions, settings: Mapping[str, Any]) -> None:
+    """InvalidRequest for options that `spec` cannot be loaded with, whatever memory there is: one of them, or two."""
+    try:
+        options = _options(spec, load, settings)
+    except ValueError as error:
+        raise InvalidRequest(str(error)) from error
+    block, details = KV_TYPES[options.kv_cache_type].values, spec.details
+    if "completion" in spec.capabilities and (details.key_length % block or details.value_length % block):
+        raise InvalidRequest(
+            f"kv_cache_type {options.kv_cache_type} keeps {block} values together, the heads of model {spec.name} have "
+            f"{details.key_length} and {details.value_length}: it needs f16 or bf16",
+            param="kv_cache_type",
+        )
+
+
 def _options(spec: ModelSpec, load: LoadOptions, settings: Mapping[str, Any]) -> LlamaCppOptions:
     known = {field.name for field in fields(LlamaCppOptions)} - {"path", "adapters"}
     own = {name: spec.options[name] for name in LoadOptions.__struct_fields__ if name in spec.options}
@@ -82,14 +96,14 @@ def _options(spec: ModelSpec, load: LoadOptions, settings: Mapping[str, Any]) ->
     return LlamaCppOptions(path=spec.path, **{**given, **own, **asked})
 
 
-def _facts(spec: ModelSpec, header: GgufHeader, weights: int, free: int) -> Facts:
+def _facts(spec: ModelSpec, header: GgufHeader, weights: int, free: int, kv_type: str) -> Facts:
     details = spec.details
     values = details.head_count_kv * (details.key_length + details.value_length)
     return Facts(
         n_ctx_train=details.context_length,
         n_vocab=header.array_lengths.get("tokenizer.ggml.tokens", header.arch("vocab_size")),
         n_head=max(1, details.head_count),
-        kv_bytes_per_token=details.block_count * values * KV_VALUE_BYTES,
+        kv_bytes_per_token=details.block_count * kv_bytes(values, kv_type),
         weights=weights,
         free_memory=free,
         threads=1,

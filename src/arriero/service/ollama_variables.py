@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 NOT_HONOURED: Mapping[str, tuple[tuple[str, ...], str]] = {
-    "OLLAMA_KV_CACHE_TYPE": (("f16",), "K and V are kept as float16"),
     "OLLAMA_GPU_OVERHEAD": (("0",), "no memory of a GPU is held back; ARRIERO_MEMORY bounds what a model takes"),
     "OLLAMA_LLM_LIBRARY": (("auto",), "the backend is chosen when llama.cpp is compiled, by ARRIERO_BACKEND"),
     "OLLAMA_VULKAN": (("1", "true"), "the backend is chosen when llama.cpp is compiled, by ARRIERO_BACKEND"),

@@ -25,7 +25,7 @@ from arriero.service.embed import Embeddings
 from arriero.service.generate import Generator
 from arriero.service.library import Library
 from arriero.service.lifecycle import Lifecycle, with_defaults
-from arriero.service.memory import fits, plan_memory
+from arriero.service.memory import check_options, fits, plan_memory
 from arriero.service.options import ServiceOptions
 from arriero.service.responses import Responses
 from arriero.service.templates import check_template
@@ -53,6 +53,7 @@ class Service:
             keep_alive=options.keep_alive,
             max_loaded=options.max_loaded_models,
             fits=lambda spec, load: fits(spec, load, options.worker),
+            check=lambda spec, load: check_options(spec, load, options.worker),
         )
         self._generator = Generator(
             catalog,

@@ -229,6 +229,7 @@ class Host:
             layers_gpu=info.layers_gpu,
             load_ns=int((time.monotonic() - started) * 1e9),
             capabilities=templates.capabilities,
+            kv_cache_type=info.kv_cache_type,
         )
         self._connection.send([self._stats(), ready])
         self._loaded.set()

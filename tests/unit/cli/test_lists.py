@@ -47,6 +47,8 @@ def test_ps(arriero: Arriero, ollama: Ollama) -> None:
         "c:latest    0123456789ab    100 B    100% CPU           2048       Stopping...           \n"
     )
     assert json.loads(arriero("ps", "b", "--json").out)[0]["context_length"] == 2048
+    ollama({"/api/ps": document({"models": [{**running[1], "kv_cache_type": "q8_0"}]})})
+    assert [line.split()[-1] for line in arriero("ps").out.splitlines()] == ["KV", "q8_0"]
 
 
 SHOWN = {

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from arriero.core.errors import ModelLoadError
+from arriero.core.errors import InvalidRequest, ModelLoadError
 from arriero.core.model import MemoryPlan
 from arriero.core.request import LoadOptions
-from arriero.service.memory import fits, plan_memory
+from arriero.service.memory import check_options, fits, plan_memory
 from arriero.store.catalog import demo_path
 from arriero.store.describe import describe
 from tests.unit.runners.llama_cpp.tiny_gguf import Shape, write_gguf
@@ -72,3 +72,21 @@ def test_whether_it_fits() -> None:
     assert not asked(8 << 20)  # the weights alone would
     assert not asked(FREE, num_ctx=2**30)
     assert asked(24 << 20, num_ctx=256)
+
+
+def test_the_type_of_k_and_v_counts() -> None:
+    plain, small = planned(num_ctx=512), planned({"kv_cache_type": "q8_0"}, num_ctx=512)
+    assert (plain.kv_cache_type, small.kv_cache_type) == ("f16", "q8_0")
+    cell = plain.kv // plain.cells - KV_BYTES
+    assert small.kv // small.cells == KV_BYTES * 34 // 64 + cell
+    assert planned({"kv_cache_type": "q8_0"}, num_ctx=512, kv_cache_type="f16") == plain
+
+
+def test_what_no_memory_would_help_is_refused_before_loading(tmp_path: Path) -> None:
+    demo = describe("demo", demo_path())
+    check_options(demo, LoadOptions(kv_cache_type="q4_0"), {})
+    with pytest.raises(InvalidRequest, match="deterministic mode has f16 and bf16 only"):
+        check_options(demo, LoadOptions(kv_cache_type="q4_0"), {"deterministic": True})
+    odd = describe("odd", write_gguf(tmp_path / "odd.gguf", Shape(head_dim=16)))
+    with pytest.raises(InvalidRequest, match="the heads of model odd have 16 and 16"):
+        check_options(odd, LoadOptions(), {"kv_cache_type": "q8_0"})

@@ -5,7 +5,7 @@ from arriero.service.ollama_variables import NOT_HONOURED, unhonoured
 
 def test_what_asks_for_nothing_is_not_mentioned() -> None:
     assert unhonoured({}) == ()
-    assert unhonoured({"OLLAMA_KV_CACHE_TYPE": "F16", "OLLAMA_GPU_OVERHEAD": "0", "OLLAMA_VULKAN": '"1"'}) == ()
+    assert unhonoured({"OLLAMA_GPU_OVERHEAD": "0", "OLLAMA_VULKAN": '"1"'}) == ()
 
 
 def test_each_is_said_with_what_is_so_instead() -> None:

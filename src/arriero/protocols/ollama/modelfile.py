@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from arriero.core.errors import InvalidRequest
-from arriero.protocols.ollama.options import OPTIONS, RETIRED
+from arriero.protocols.ollama.options import OPTIONS, RETIRED, check_option
 
 COMMANDS = (
     *("from", "license", "template", "system", "adapter", "draft"),
@@ -147,6 +147,8 @@ def parameter_value(name: str, text: str) -> Any:
         return _BOOLEANS[text.lower()]
     if kind == "array":
         return [text]
+    if kind == "string":
+        return check_option(name, text)
     word = "int" if kind == "integer" else "float"
     try:
         if "_" in text:

@@ -69,6 +69,7 @@ def encode_ps(models: Iterable[RunningModel], now_ns: int) -> bytes:
                     "context_length": model.context_length,
                     "layers_total": model.layers_total,
                     "layers_gpu": model.layers_gpu,
+                    "kv_cache_type": model.kv_cache_type,
                     "requests_waiting": model.waiting,
                     "requests_running": model.running,
                 }

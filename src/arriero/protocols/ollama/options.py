@@ -12,12 +12,12 @@ from typing import Any, Literal, NamedTuple
 from arriero.core.errors import InvalidOption, InvalidRequest
 from arriero.core.request import LoadOptions, SamplingParams
 
-Kind = Literal["integer", "float32", "boolean", "array"]
+Kind = Literal["integer", "float32", "boolean", "array", "string"]
 _INT32, _INT64, _FLOAT32 = 2**31 - 1, 2**63 - 1, 3.4028234663852886e38
 
 
 class Option(NamedTuple):
-    """One option: its JSON type, its inclusive range (`above` excludes `low`), and the core field it fills."""
+    """One option: its JSON type, its inclusive range (`above` excludes `low`) or `words`, and the core field."""
 
     kind: Kind
     field: str
@@ -25,6 +25,7 @@ class Option(NamedTuple):
     high: float = _FLOAT32
     load: bool = False
     above: bool = False
+    words: tuple[str, ...] = ()
 
     def range_text(self, value: float) -> str:
         """The range that `value` is out of, in words."""
@@ -44,6 +45,7 @@ OPTIONS: dict[str, Option] = {
     "main_gpu": Option("integer", "main_gpu", 0, _INT32, load=True),
     "num_thread": Option("integer", "num_thread", 0, 4096, load=True),
     "use_mmap": Option("boolean", "use_mmap", load=True),
+    "kv_cache_type": Option("string", "kv_cache_type", load=True, words=("f16", "bf16", "q8_0", "q4_0")),
     "temperature": Option("float32", "temperature", 0),
     "top_k": Option("integer", "top_k", -_INT32, _INT32),
     "top_p": Option("float32", "top_p", 0, 1),
@@ -105,6 +107,12 @@ def check_option(name: str, value: Any) -> Any:
         if not all(isinstance(item, str) for item in value):
             raise InvalidOption(f'option "{name}" must be of an array of strings', param=name)
         return tuple(item for item in value if item)  # an empty stop string would stop at once
+    if option.kind == "string":
+        if not isinstance(value, str):
+            raise InvalidOption(f'option "{name}" must be of type string', param=name)
+        if value.lower() not in option.words:
+            raise InvalidRequest(f'option "{name}" must be one of {", ".join(option.words)}', param=name)
+        return value.lower()
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidOption(f'option "{name}" must be of type {option.kind}', param=name)
     outside = not math.isfinite(value) or not option.low <= value <= option.high

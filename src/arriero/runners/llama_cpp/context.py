@@ -12,6 +12,7 @@ from arriero.core.errors import ModelLoadError
 from arriero.runners.llama_cpp.batch import TokenBatch
 from arriero.runners.llama_cpp.bindings import lib, log_tail
 from arriero.runners.llama_cpp.model import Model
+from arriero.runners.llama_cpp.options import KV_TYPES
 from arriero.runners.llama_cpp.parks import new_state
 from arriero.runners.llama_cpp.plan import Plan
 
@@ -154,3 +155,4 @@ def _context_params(plan: Plan) -> Any:
     params.flash_attn_type = flash.get(plan.flash_attn, lib.LLAMA_FLASH_ATTN_TYPE_DISABLED)
     params.no_perf = False  # counts graph reuse
     return params
+    params.type_k = params.type_v = KV_TYPES[plan.kv_cache_type].number

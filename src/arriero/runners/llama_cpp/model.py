@@ -12,11 +12,9 @@ import psutil
 
 from arriero.core.errors import ModelLoadError
 from arriero.runners.llama_cpp.bindings import compiled_with_amx, lib, log_tail
-from arriero.runners.llama_cpp.options import LlamaCppOptions
+from arriero.runners.llama_cpp.options import LlamaCppOptions, kv_bytes
 from arriero.runners.llama_cpp.plan import Facts
 from arriero.runners.llama_cpp.vocab import Vocab
-
-KV_VALUE_BYTES = 2  # K and V are kept as float16
 
 Progress = Callable[[float], None]
 
@@ -40,6 +38,7 @@ class Model:
         if not self.layers_total:
             self.layers_total = lib.llama_model_n_layer(self.handle) + 1
         self.vocab = Vocab(self.handle)
+        self._kv_type = options.kv_cache_type
         self._adapter_bytes = 0
         self._adapters = [self._adapter(Path(adapter)) for adapter in options.adapters]
 
@@ -122,7 +121,7 @@ class Model:
         key = int(self.metadata("{arch}.attention.key_length") or own)
         value = int(self.metadata("{arch}.attention.value_length") or own)
         heads_kv = lib.llama_model_n_head_kv(self.handle)
-        return int(lib.llama_model_n_layer(self.handle) * heads_kv * (key + value) * KV_VALUE_BYTES)
+        return int(lib.llama_model_n_layer(self.handle)) * kv_bytes(heads_kv * (key + value), self._kv_type)
 
 
 def default_threads() -> int:

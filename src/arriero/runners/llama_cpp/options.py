@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Layout = Literal["auto", "unified", "streams"]
 FlashAttention = Literal["auto", "on", "off"]
+KvType = Literal["f16", "bf16", "q8_0", "q4_0"]
 
 MAX_SEQUENCES = 256
 """llama.cpp's own bound (LLAMA_MAX_SEQ)."""
+
+
+class KvFormat(NamedTuple):
+    """One of ggml's types: its number (ggml.h), the values in a block, and a block's bytes (ggml-common.h)."""
+
+    number: int
+    values: int
+    size: int
+
+
+KV_TYPES: Mapping[str, KvFormat] = {
+    "f16": KvFormat(1, 1, 2),
+    "bf16": KvFormat(30, 1, 2),
+    "q8_0": KvFormat(8, 32, 34),
+    "q4_0": KvFormat(2, 32, 18),
+}
+"""How K and V may be kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +58,9 @@ class LlamaCppOptions:
     """Where KV lives: "unified", one pool in which sequences share cells; "streams", one area a sequence."""
     flash_attn: FlashAttention = "auto"
     """Fused attention. "auto": llama.cpp's choice on a GPU, off on a CPU, where it makes decoding slower (plan.py)."""
+    kv_cache_type: KvType = "f16"
+    """How K and V are kept. "q8_0" takes a little more than half of f16's memory, "q4_0" a little more than a quarter;
+    both need flash attention, which is then on, and heads of a multiple of 32 values."""
     deterministic: bool = False
     """A sequence's logits do not depend on its neighbours: streams, no flash attention, calls of a fixed shape."""
     repack: bool | None = None
@@ -65,5 +87,32 @@ class LlamaCppOptions:
             raise ValueError(f"layout must be auto, unified or streams, not {self.layout!r}")
         if self.flash_attn not in ("auto", "on", "off"):
             raise ValueError(f"flash_attn must be auto, on or off, not {self.flash_attn!r}")
+        check_kv_type(self.kv_cache_type, self.flash_attn, self.deterministic)
         if self.deterministic and (self.layout == "unified" or self.flash_attn == "on"):
             raise ValueError("deterministic needs the layout streams and no flash attention")
+
+
+def check_kv_type(kv_type: str, flash_attn: str, deterministic: bool) -> None:
+    """ValueError for a type of K and V that is not known, or that the other two options exclude."""
+    if kv_type not in KV_TYPES:
+        raise ValueError(f"kv_cache_type must be one of {', '.join(KV_TYPES)}, not {kv_type!r}")
+    if not quantized(kv_type):
+        return
+    if deterministic:
+        raise ValueError(
+            f"kv_cache_type {kv_type} needs flash attention, with which answers depend on their neighbours: "
+            "the deterministic mode has f16 and bf16 only"
+        )
+    if flash_attn == "off":
+        raise ValueError(f"kv_cache_type {kv_type} needs flash attention, which is switched off: use f16, or allow it")
+
+
+def quantized(kv_type: str) -> bool:
+    """Whether K and V lie in blocks with a scale."""
+    return KV_TYPES[kv_type].values > 1
+
+
+def kv_bytes(values: int, kv_type: str) -> int:
+    """Return the bytes of `values` numbers of K or V, rounded up to whole blocks."""
+    kind = KV_TYPES[kv_type]
+    return -(-values // kind.values) * kind.size

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from arriero.core.errors import ModelLoadError
-from arriero.runners.llama_cpp.options import LlamaCppOptions
+from arriero.runners.llama_cpp.options import LlamaCppOptions, quantized
 
 BLOCK = 16
 """Tokens in a block of the engine's accounting."""
@@ -71,6 +71,7 @@ class Plan:
     threads_batch: int
     parked_bytes: int
     deterministic: bool
+    kv_cache_type: str = "f16"
 
     @property
     def layout(self) -> str:
@@ -133,6 +134,7 @@ def make_plan(options: LlamaCppOptions, facts: Facts) -> Plan:
         threads_batch=options.num_thread or facts.threads,
         parked_bytes=parked,
         deterministic=options.deterministic,
+        kv_cache_type=options.kv_cache_type,
     )
 
 
@@ -169,10 +171,11 @@ def _flash_attention(options: LlamaCppOptions, facts: Facts, batch: int, reach: 
     On a CPU it stays off: measured (5M llama, streams, one thread) at 1,280 tokens, eight sequences decode in 10 ms
     without and 24 ms with it, a chunk of 32 takes 13 and 95 ms; only chunks of 256 gain 5 to 20 %. But without it a
     call keeps a score for every head, row and cell in reach: where these eat an eighth of the memory, it is on.
+    A quantized V can be read by fused attention only.
     """
     if options.deterministic or options.flash_attn == "off":
         return False
-    if options.flash_attn == "on":
+    if options.flash_attn == "on" or quantized(options.kv_cache_type):
         return True
     if facts.gpu:
         return None

@@ -194,3 +194,4 @@ def _describe(model: Model, plan: Plan, context: Context, exact: bool) -> Runner
         layers_total=model.layers_total,
         layers_gpu=model.layers_gpu,
     )
+        kv_cache_type=plan.kv_cache_type,

@@ -11,7 +11,7 @@ from arriero.protocols.ollama.options import OPTIONS, RETIRED, read_options
 
 def test_each_option_fills_its_own_field() -> None:
     """A value that is not the default must arrive in exactly one field of core."""
-    values: dict[str, Any] = {"integer": 17, "float32": 0.625, "boolean": False, "array": ["x"]}
+    values: dict[str, Any] = {"integer": 17, "float32": 0.625, "boolean": False, "array": ["x"], "string": "q8_0"}
     plain = read_options({})
     for name, option in OPTIONS.items():
         read = read_options({name: values[option.kind]})
