@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
 import pytest
 
-from arriero.core.runner import Park, Restore
+from arriero.core.runner import Choice, Park, Restore
 from arriero.engine.engine import Engine
 from arriero.engine.events import Ended, TokenEvent
 from arriero.engine.sequence import SequenceSpec
@@ -64,6 +67,37 @@ def test_a_prompt_in_chunks_is_a_prompt(driver: Driver) -> None:
         found = driver.logits(driver.span(1, PROMPT, start, end))
     assert driver.close(found[0], whole)
     assert not driver.close(driver.prefill(2, OTHER), whole)
+
+
+@dataclass
+class KeepScored:
+    """A scorer that keeps the logits that it was given for each token."""
+
+    seen: list[tuple[int, Any]] = field(default_factory=list)
+
+    def score(self, logits: Any, token: int) -> Choice:
+        """See core.runner.Scorer."""
+        self.seen.append((token, np.array(logits, dtype=np.float32)))
+        return Choice(token, float(len(self.seen)))
+
+
+def test_all_tokens_of_a_prompt_but_the_first_are_scored(driver: Driver) -> None:
+    """In chunks as at once: each by the logits behind what stands before it, with a neighbour in the batch."""
+    scorer, chunk = KeepScored(), driver.info.chunk_align or 35
+    scores: list[Choice] = []
+    for start in range(0, len(PROMPT), chunk):
+        span = driver.span(0, PROMPT, start, min(start + chunk, len(PROMPT)))
+        span.scorer = scorer
+        output = driver.step(span, *([] if start else [driver.span(1, OTHER[:9])]))
+        assert output.error is None
+        assert set(output.scores) <= {0}
+        scores += output.scores.get(0, [])
+    assert [token for token, _ in scorer.seen] == [one.token for one in scores] == PROMPT[1:]
+    assert [one.logprob for one in scores] == list(range(1, len(PROMPT)))
+    for place in (1, 17, len(PROMPT) - 1):
+        row = driver.prefill(2, PROMPT[:place])
+        assert float(np.abs(scorer.seen[place - 1][1] - row).max()) <= 0.02 * float(row.std())
+        driver.free(2)
 
 
 def test_token_by_token_is_all_at_once(driver: Driver) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx
@@ -118,6 +119,35 @@ def test_echo(client: openai.OpenAI) -> None:
     assert (nothing.choices[0].text, nothing.usage.completion_tokens) == ("one two", 0)
     streamed = [chunk.choices[0].text for chunk in complete(client, echo=True, stream=True)]
     assert "".join(streamed) == "one two" + plain.choices[0].text
+
+
+def test_an_echoed_prompt_with_log_probabilities(client: openai.OpenAI, server: Server) -> None:
+    """As lm-evaluation-harness scores texts: what was drawn with its log probabilities has the same as a prompt."""
+    drawn = complete(client, prompt="Once upon a time", max_tokens=80, logprobs=1, extra_body={"ignore_eos": True})
+    begun, whole = (
+        json.loads(server.post("/tokenize", {"model": "demo", "prompt": text}))["tokens"]
+        for text in ("Once upon a time", "Once upon a time" + drawn.choices[0].text)
+    )
+    ids, first = whole, len(begun)
+    for fields in ({"max_tokens": 0}, {"max_tokens": 1}, {"max_tokens": 1, "stream": True}):
+        reply = complete(client, prompt=[ids], echo=True, logprobs=1, **fields)
+        told = [reply.choices[0].logprobs] if "stream" not in fields else [part.choices[0].logprobs for part in reply]
+        parts = [one for one in told if one is not None]
+        logprobs = [value for part in parts for value in part.token_logprobs]
+        texts = [text for part in parts for text in part.tokens]
+        tops = [top for part in parts for top in part.top_logprobs]
+        assert len(logprobs) == len(ids) + fields["max_tokens"]
+        assert logprobs[0] is tops[0] is None
+        if texts[first : len(ids)] == drawn.choices[0].logprobs.tokens:  # the text is cut into the same tokens
+            assert logprobs[first : len(ids)] == pytest.approx(drawn.choices[0].logprobs.token_logprobs, abs=0.05)
+            greedy = [text == max(top, key=top.get) for text, top in zip(texts[first:], tops[first:], strict=True)]
+            assert sum(greedy) >= len(greedy) - 2  # equals may change places
+    usage = complete(client, prompt=[ids, ids[:40]], echo=True, logprobs=1, max_tokens=0).usage
+    assert (usage.prompt_tokens, usage.completion_tokens) == (len(ids) + 40, 0)
+    assert usage.prompt_tokens_details.cached_tokens == 0
+    parts = complete(client, prompt=[ids[:1], ids[:40]], echo=True, logprobs=0, max_tokens=0).choices
+    assert parts[0].logprobs.token_logprobs == [None]
+    assert parts[1].logprobs.token_logprobs == pytest.approx([None, *logprobs[1:40]], abs=0.05)
 
 
 def test_a_bias_forbids_and_forces(client: openai.OpenAI) -> None:

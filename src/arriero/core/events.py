@@ -27,10 +27,13 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TokenLogprob(msgspec.Struct, frozen=True):
-    """A token, its log probability under the model, its bytes, and the best alternatives."""
+    """A token, its log probability under the model, its bytes, and the best alternatives.
+
+    The first token of a prompt has no log probability.
+    """
 
     token: str
-    logprob: float
+    logprob: float | None
     bytes: tuple[int, ...] = ()
     top: tuple[TokenLogprob, ...] = ()
 
@@ -49,11 +52,15 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True, tag="accepted"):
 
 
 class TextDelta(msgspec.Struct, frozen=True, kw_only=True, tag="text"):
-    """A piece of the answer: valid UTF-8, never half a character. `tokens` counts the tokens it closes."""
+    """A piece of the answer: valid UTF-8, never half a character. `tokens` counts the tokens it closes.
+
+    `echoed`: it is the prompt, and so are its `logprobs`.
+    """
 
     text: str
     tokens: int = 1
     logprobs: tuple[TokenLogprob, ...] = ()
+    echoed: bool = False
 
 
 class ThinkingDelta(msgspec.Struct, frozen=True, kw_only=True, tag="thinking"):

@@ -96,7 +96,8 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
     calls; `callable_tools` names the tools that may be called, None for all.
     `deadline` is in seconds from arrival. `template_kwargs` are further variables of a Jinja chat template.
     Without `cache_prompt` nothing of the prompt comes from the prefix cache. Without `parallel_tool_calls` the answer
-    ends behind its first call. `echo` puts the prompt's text before the answer. A greater `priority` goes first.
+    ends behind its first call. `echo` puts the prompt's text before the answer, with `prompt_logprobs` its tokens' log
+    probabilities, too, and `sampling.logprobs` alternatives to each. A greater `priority` goes first.
     `call_parts`: arguments of tool calls are told of while they are written, as far as they are final.
     `whole`: the client sees nothing before the answer's end, so that it may begin again after a crash.
     """
@@ -132,6 +133,7 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
     cache_prompt: bool = True
     parallel_tool_calls: bool = True
     echo: bool = False
+    prompt_logprobs: bool = False
 
 
 class Choices(msgspec.Struct, frozen=True, kw_only=True):

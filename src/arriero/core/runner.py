@@ -27,6 +27,13 @@ class Sampler(Protocol):
         """Draw the token after `tokens` (prompt, then output); `logits` is float32[n_vocab], may be overwritten."""
 
 
+class Scorer(Protocol):
+    """Says how likely the tokens of a prompt were; it keeps no position."""
+
+    def score(self, logits: Any, token: int) -> Choice:
+        """What the model thought of `token`, given the float32[n_vocab] after what stands before it."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunnerInfo:
     """What a runner can do, as data.
@@ -84,7 +91,10 @@ class Restore:
 
 @dataclass(slots=True)
 class Span:
-    """The tokens `tokens[start:end]` of the sequence in `slot`; with a sampler, the token after them is drawn."""
+    """The tokens `tokens[start:end]` of the sequence in `slot`; with a sampler, the token after them is drawn.
+
+    With a scorer, so is how likely each token of the prompt was that stands behind one of them.
+    """
 
     slot: int
     tokens: Sequence[int]
@@ -93,6 +103,12 @@ class Span:
     prompt_len: int
     block_table: Sequence[int] = ()
     sampler: Sampler | None = None
+    scorer: Scorer | None = None
+
+    @property
+    def scored(self) -> range:
+        """The places in `tokens` whose log probabilities are asked for: those in the prompt, none without a scorer."""
+        return range(self.start + 1, min(self.end + 1, self.prompt_len) if self.scorer is not None else 0)
 
 
 @dataclass(slots=True)
@@ -110,10 +126,13 @@ class Batch:
 class StepOutput:
     """`choices[i]` belongs to `spans[i]`, None where it has no sampler. Failed parks and restores name their ids.
 
+    `scores[i]` has what the scorer of `spans[i]` said, token by token in the order of `Span.scored`.
+
     `parked_sizes` gives the bytes of each state parked in this step, from runners that bound `parked_bytes`.
     """
 
     choices: list[Choice | None] = field(default_factory=list)
+    scores: dict[int, list[Choice]] = field(default_factory=dict)
     failed_parks: list[int] = field(default_factory=list)  # parked ids
     failed_restores: list[int] = field(default_factory=list)  # slots
     parked_sizes: dict[int, int] = field(default_factory=dict)  # parked id → bytes

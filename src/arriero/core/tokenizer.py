@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from arriero.core.constraint import MaskMaker, TokenMask
 from arriero.core.request import SamplingParams
-from arriero.core.runner import Runner, Sampler
+from arriero.core.runner import Runner, Sampler, Scorer
 
 
 class Tokenizer(Protocol):
@@ -46,10 +46,14 @@ class Tokenized(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """What a worker needs of a model: kernels, vocabulary, samplers, its own chat template, and who makes masks."""
+    """What a worker needs of a model: kernels, vocabulary, samplers, its own chat template, and who makes masks.
+
+    `make_scorer` gets how many alternatives to report of each token; None: the runner cannot score prompts.
+    """
 
     runner: Runner
     tokenizer: Tokenizer
     make_sampler: Callable[[SamplingParams, TokenMask | None], Sampler]
     chat_template: str | None
     masks: MaskMaker
+    make_scorer: Callable[[int], Scorer] | None = None

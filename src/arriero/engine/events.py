@@ -1,10 +1,11 @@
-"""What a step tells about sequences: Started, tokens, and exactly one Ended."""
+"""What a step tells about sequences: Started, scores of prompts, tokens, and exactly one Ended."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from arriero.core.errors import ErrorInfo
+from arriero.core.runner import Choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +14,15 @@ class Started:
 
     id: int
     cached_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class PromptScores:
+    """How likely the tokens of the prompt from `start` on were, in order; after a preemption some come again."""
+
+    id: int
+    start: int
+    scores: tuple[Choice, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,4 +47,4 @@ class Ended:
     error: ErrorInfo | None = None
 
 
-EngineEvent = Started | TokenEvent | Ended
+EngineEvent = Started | PromptScores | TokenEvent | Ended

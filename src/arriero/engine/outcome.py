@@ -6,7 +6,7 @@ from collections.abc import Sequence as Items
 
 from arriero.core.errors import ErrorInfo
 from arriero.core.runner import Batch, Span, StepOutput
-from arriero.engine.events import EngineEvent, Started, TokenEvent
+from arriero.engine.events import EngineEvent, PromptScores, Started, TokenEvent
 from arriero.engine.roster import Roster
 from arriero.engine.sequence import Sequence
 from arriero.engine.stats import EngineStats
@@ -60,6 +60,8 @@ class Outcome:
             self._stats.prompt_tokens += sequence.prompt_len
             self._stats.cached_tokens += sequence.cached_tokens
             events.append(Started(sequence.id, sequence.cached_tokens))
+        if index in output.scores:
+            events.append(PromptScores(sequence.id, span.start + 1, tuple(output.scores[index])))
         if span.sampler is None:
             return
         choice = output.choices[index]

@@ -165,6 +165,7 @@ class Scheduler:
                 sequence.prompt_len,
                 sequence.block_table,
                 sequence.spec.sampler if end == len(tokens) else None,
+                sequence.spec.scorer if sequence.num_computed < sequence.prompt_len - 1 else None,
             )
         )
         self._in_batch.append(sequence)

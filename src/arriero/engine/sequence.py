@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from arriero.core.runner import Sampler
+from arriero.core.runner import Sampler, Scorer
 from arriero.engine.chain import TokenChain
 
 
@@ -16,7 +16,7 @@ class SequenceSpec:
     `max_tokens` < 0: bounded by the context alone. A token of `stop_ids` ends the sequence once `min_tokens` were
     drawn. Sequences share cached blocks only under the same `salt` (adapter, tenant). A greater `priority` goes
     first; within one, the tenant (who asks) that was served least. Without `use_cache` all tokens are computed; others
-    may use what that gives.
+    may use what that gives. A `scorer` is for all tokens of the prompt but the first, so it needs `use_cache` off.
     """
 
     id: int
@@ -29,6 +29,7 @@ class SequenceSpec:
     priority: int = 0
     tenant: str = ""
     use_cache: bool = True
+    scorer: Scorer | None = None
 
 
 class Status(enum.Enum):

@@ -153,7 +153,8 @@ class FakeRunner:
             if span.slot in output.failed_restores:
                 output.choices.append(None)
             else:
-                output.choices.append(self._compute(span))
+                output.choices.append(self._compute(span, output.scores.setdefault(len(output.choices), [])))
+        output.scores = {index: found for index, found in output.scores.items() if found}
         if batch.spans:
             tokens = sum(span.end - span.start for span in batch.spans)
             output.counters = {"decode_calls": 1, "batch_sequences": len(batch.spans), "decoded_tokens": tokens}
@@ -261,7 +262,7 @@ class FakeRunner:
             if not aligned:
                 raise self._violated(f"a chunk ends at {span.end}, not at a multiple of {info.chunk_align}")
 
-    def _compute(self, span: Span) -> Choice | None:
+    def _compute(self, span: Span, scores: list[Choice]) -> Choice | None:
         before = self._read(span)
         total = sum(before) & _MASK
         values = []
@@ -271,6 +272,8 @@ class FakeRunner:
             value = (mixed >> _TOKEN_BITS << _TOKEN_BITS) | token
             values.append(value)
             total = (total + value) & _MASK
+            if position + 1 in span.scored and span.scorer is not None:
+                scores.append(span.scorer.score(self._logits(self._drawn(total)), span.tokens[position + 1]))
         self._write(span, values)
         if span.sampler is None:
             return None
@@ -278,8 +281,12 @@ class FakeRunner:
             stored = [value & ((1 << _TOKEN_BITS) - 1) for value in before + values]
             token = self._script(stored, span.prompt_len)
         else:
-            token = (((total ^ (total >> 31)) * 0x94D049BB133111EB & _MASK) >> 17) % self._info.n_vocab
+            token = self._drawn(total)
         return span.sampler.sample(self._logits(token), span.tokens, span.prompt_len)
+
+    def _drawn(self, total: int) -> int:
+        """The token after stored values of this sum, where no script says another."""
+        return (((total ^ (total >> 31)) * 0x94D049BB133111EB & _MASK) >> 17) % self._info.n_vocab
 
     def _read(self, span: Span) -> list[int]:
         if self._info.storage == "sequence":

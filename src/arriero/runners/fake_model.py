@@ -14,6 +14,7 @@ from arriero.core.tokenizer import LoadedModel
 from arriero.runners.constrained.compiler import MaskCompiler
 from arriero.runners.fake import FakeRunner, GreedySampler, echo
 from arriero.runners.fake_embedder import FakeEmbedder
+from arriero.runners.sampler import NumpyScorer
 
 END = 256
 N_VOCAB = 257
@@ -61,7 +62,7 @@ def open_model(
     def make_sampler(params: SamplingParams, mask: TokenMask | None = None) -> GreedySampler:
         return GreedySampler(mask)
 
-    return LoadedModel(runner, tokenizer, make_sampler, spec.chat_template, MaskCompiler(tokenizer))
+    return LoadedModel(runner, tokenizer, make_sampler, spec.chat_template, MaskCompiler(tokenizer), NumpyScorer)
 
 
 def _step_seconds(options: Mapping[str, Any]) -> float:

@@ -137,6 +137,17 @@ class NumpySampler:
         return found
 
 
+class NumpyScorer:
+    """Implements core.runner.Scorer, with the `count` best alternatives to each token."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def score(self, logits: Any, token: int) -> Choice:
+        """See core.runner.Scorer; `logits` stays as it is."""
+        return _Logprobs(logits, self._count).choice(token)
+
+
 class _Logprobs:
     """Log probabilities under the model itself, taken before bans and penalties change the logits."""
 

@@ -145,5 +145,6 @@ def _likeliest(told: _Told, choices: Choices) -> list[ChoiceEvent]:
 
 
 def _mean_logprob(events: list[ChoiceEvent]) -> float:
-    logprobs = [entry.logprob for one in events if isinstance(one.event, TextDelta) for entry in one.event.logprobs]
+    drawn = [one.event for one in events if isinstance(one.event, TextDelta) and not one.event.echoed]
+    logprobs = [entry.logprob for delta in drawn for entry in delta.logprobs if entry.logprob is not None]
     return sum(logprobs) / len(logprobs) if logprobs else 0.0

@@ -21,7 +21,7 @@ from arriero.core.errors import ArrieroError, ErrorInfo, InvalidRequest, Unsuppo
 from arriero.core.request import GenerateRequest
 from arriero.core.tokenizer import LoadedModel
 from arriero.engine.engine import Engine
-from arriero.engine.events import Ended, EngineEvent, Started
+from arriero.engine.events import Ended, EngineEvent, PromptScores, Started
 from arriero.engine.loop import Command, Loop, StepStats
 from arriero.engine.options import EngineOptions
 from arriero.engine.sequence import SequenceSpec
@@ -127,6 +127,8 @@ class Host:
         try:
             prompt = self._prompts.build(request)
             check_tokens(request.sampling, self._model.tokenizer.n_vocab)
+            if request.prompt_logprobs and self._model.make_scorer is None:
+                raise UnsupportedFeature("this model's runner cannot score prompts", param="echo")
             plan = self._plans.plan(request, prompt)
         except ArrieroError as error:
             self._reply(wire.RequestFailed(id=number, error=error.info()))
@@ -152,16 +154,19 @@ class Host:
     ) -> RequestStream:
         piece = self._special_tokens.piece(request)
         mask = within_budget(request, prompt, self._plans.thinking(request), mask, self._model.tokenizer, piece)
+        make_scorer = self._model.make_scorer if request.prompt_logprobs else None
+        scorer = None if make_scorer is None else make_scorer(request.sampling.logprobs or 0)
         sequence = SequenceSpec(
             id=number,
             tokens=prompt.tokens,
             sampler=self._model.make_sampler(request.sampling, mask),
-            max_tokens=request.sampling.max_tokens,
+            max_tokens=request.sampling.max_tokens or int(scorer is not None),  # none: the engine would compute nothing
             stop_ids=stream_stops(request.sampling, self._model.tokenizer),
             min_tokens=request.sampling.min_tokens,
             priority=request.priority,
             tenant=request.tenant,
-            use_cache=request.cache_prompt,
+            use_cache=request.cache_prompt and scorer is None,
+            scorer=scorer,
         )
         return RequestStream(request, prompt, sequence, self._model.tokenizer, received, mask, piece)
 
@@ -248,6 +253,10 @@ class Host:
                 continue  # aborted
             if isinstance(event, Started):
                 stream.admitted(event.cached_tokens, self._step_ended)
+            elif isinstance(event, PromptScores):
+                delta = stream.scored(event.start, event.scores)
+                if delta is not None:
+                    reports.append(delta)
             elif isinstance(event, Ended):
                 reason = "stop" if stream.stopped() else event.reason  # both can be true of the last token
                 again = self._again(stream) if reason == "length" else None

@@ -9,6 +9,7 @@ from arriero.core.errors import ErrorInfo, InvalidRequest
 from arriero.core.events import TextDelta, TokenLogprob, Usage
 from arriero.core.messages import RequestDelta, RequestFailed, RequestFinished
 from arriero.core.request import GenerateRequest, SamplingParams
+from arriero.core.runner import Choice
 from arriero.core.tokenizer import Tokenizer
 from arriero.engine.sequence import SequenceSpec
 from arriero.text.detokenizer import Delta, Detokenizer
@@ -66,6 +67,10 @@ class RequestStream:
         self._output: list[int] = []
         self._discarded = 0
         self._logprobs: list[TokenLogprob] = []
+        self._scores: list[TokenLogprob] | None = None  # of the prompt, as far as they came; None if not asked for
+        if request.prompt_logprobs:
+            self._scores = [self._describe(prompt.tokens[0], None)]
+        self._scored_only = request.prompt_logprobs and request.sampling.max_tokens == 0
         self.stop_sequence: str | None = None
 
     def stopped(self) -> bool:
@@ -79,27 +84,39 @@ class RequestStream:
 
     def echo(self) -> RequestDelta | None:
         """The prompt's text, where it was asked for before the answer."""
-        if not self._request.echo:
+        if not self._request.echo or (self._scores is not None and len(self._scores) < len(self.prompt.tokens)):
             return None
         text = self._request.prompt
         if text is None:
             text = b"".join(map(self._tokenizer.piece, self.prompt.tokens)).decode("utf-8", "replace")
-        return RequestDelta(id=self.number, delta=TextDelta(text=text, tokens=0))
+        delta = TextDelta(text=text, tokens=0, logprobs=tuple(self._scores or ()), echoed=True)
+        return RequestDelta(id=self.number, delta=delta)
+
+    def scored(self, start: int, scores: Sequence[Choice]) -> RequestDelta | None:
+        """Take the scores of the prompt's tokens from `start` on; the prompt's text once it has all."""
+        if self._scores is None or len(self._scores) == len(self.prompt.tokens):
+            return None
+        new = scores[len(self._scores) - start :]  # a preempted prompt is computed from its beginning again
+        self._scores += [self._described(one) for one in new]
+        return self.echo()
 
     def token(
         self, token: int, logprob: float | None, top: Sequence[tuple[int, float]], now: float
     ) -> RequestDelta | None:
         """Take a token; afterwards `stopped()` says whether a stop string has ended the answer."""
         self._first = now if self._first is None else self._first
+        if self._scored_only:
+            return None
         self._count += 1
         self._tokens.append(token)
+        described = None if logprob is None else self._described(Choice(token, logprob, tuple(top)))
         if token in self._stops:
-            return None
+            # Who scores texts takes the prompt's log probabilities by leaving out as many at the end as were drawn.
+            return None if self._scores is None or described is None else self._told(described)
         if self._request.want_context:
             self._output.append(token)
-        if logprob is not None:
-            alternatives = tuple(self._describe(other, value) for other, value in top)
-            self._logprobs.append(self._describe(token, logprob, alternatives))
+        if described is not None:
+            self._logprobs.append(described)
         return self._delta(self._detokenizer.push(token))
 
     def shifted(self, context_length: int) -> tuple[list[int], int] | None:
@@ -126,7 +143,7 @@ class RequestStream:
         rest = None if self.stop_sequence is not None else self._delta(self._detokenizer.flush())
         finished = RequestFinished(
             id=self.number,
-            reason=reason,
+            reason="length" if self._scored_only else reason,
             usage=self._usage(now),
             stop_sequence=self.stop_sequence,
             context=(*self.prompt.tokens, *self._output) if self._request.want_context else (),
@@ -145,7 +162,15 @@ class RequestStream:
         logprobs, self._logprobs = tuple(self._logprobs), []
         return RequestDelta(id=self.number, delta=TextDelta(text=delta.text, tokens=delta.tokens, logprobs=logprobs))
 
-    def _describe(self, token: int, logprob: float, top: tuple[TokenLogprob, ...] = ()) -> TokenLogprob:
+    def _told(self, entry: TokenLogprob) -> RequestDelta:
+        return RequestDelta(id=self.number, delta=TextDelta(text="", tokens=0, logprobs=(entry,)))
+
+    def _described(self, choice: Choice) -> TokenLogprob:
+        return self._describe(
+            choice.token, choice.logprob, tuple(self._describe(other, value) for other, value in choice.top)
+        )
+
+    def _describe(self, token: int, logprob: float | None, top: tuple[TokenLogprob, ...] = ()) -> TokenLogprob:
         raw = self._tokenizer.piece(token)
         return TokenLogprob(token=raw.decode("utf-8", "replace"), logprob=logprob, bytes=tuple(raw), top=top)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from arriero.core.messages import RequestDelta, RequestFinished
 from arriero.core.request import GenerateRequest, SamplingParams
+from arriero.core.runner import Choice
 from arriero.engine.sequence import SequenceSpec
 from arriero.runners.fake import GreedySampler
 from arriero.worker.prompt import Prompt
@@ -70,6 +71,37 @@ def test_durations_and_context() -> None:
         6 * 10**9,
     )
     assert finished.context == (1, 2, 3, 65, 66)
+
+
+def scored_stream(max_tokens: int) -> RequestStream:
+    sampling = SamplingParams(logprobs=1, max_tokens=max_tokens)
+    request = GenerateRequest(model="m", prompt="ABC", raw=True, echo=True, prompt_logprobs=True, sampling=sampling)
+    sequence = SequenceSpec(id=7, tokens=[65, 66, 67], sampler=GreedySampler())
+    return RequestStream(request, Prompt([65, 66, 67]), sequence, Letters(), received=10.0)
+
+
+def test_an_echoed_prompt_waits_for_its_log_probabilities() -> None:
+    one = scored_stream(max_tokens=1)
+    assert one.echo() is None
+    assert one.scored(1, [Choice(66, -0.5, ((90, -0.25),))]) is None
+    report = one.scored(1, [Choice(66, -0.5), Choice(67, -2.0)])  # computed again after a preemption
+    assert report is not None
+    assert (report.delta.text, report.delta.tokens, report.delta.echoed) == ("ABC", 0, True)
+    assert [(entry.token, entry.logprob) for entry in report.delta.logprobs] == [("A", None), ("B", -0.5), ("C", -2.0)]
+    assert [other.token for other in report.delta.logprobs[1].top] == ["Z"]
+    assert one.scored(1, [Choice(66, -0.5), Choice(67, -2.0)]) is None
+    drawn = one.token(0, -3.0, (), 11.0)  # a stop token: no text, but a log probability
+    assert drawn is not None
+    assert [entry.logprob for entry in drawn.delta.logprobs] == [-3.0]
+
+
+def test_what_is_only_scored_draws_nothing() -> None:
+    one = scored_stream(max_tokens=0)
+    assert one.scored(1, [Choice(66, -0.5), Choice(67, -2.0)]) is not None
+    assert one.token(68, -1.0, (), 11.0) is None
+    (finished,) = one.ended("stop", 12.0)
+    assert isinstance(finished, RequestFinished)
+    assert (finished.reason, finished.usage.completion_tokens) == ("length", 0)
 
 
 def test_log_probabilities_travel_with_their_text() -> None:

@@ -90,6 +90,11 @@ class CompletionReply:
         return {
             "tokens": [entry.token for entry in entries],
             "token_logprobs": [entry.logprob for entry in entries],
-            "top_logprobs": [{other.token: other.logprob for other in entry.top} for entry in entries],
+            "top_logprobs": [_alternatives(entry) for entry in entries],
             "text_offset": offsets,
         }
+
+
+def _alternatives(entry: TokenLogprob) -> dict[str, float | None] | None:
+    """The best alternatives to a token; None for a prompt's first one, which stands behind nothing."""
+    return None if entry.logprob is None else {other.token: other.logprob for other in entry.top}

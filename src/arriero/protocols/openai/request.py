@@ -164,8 +164,9 @@ def decode_completion(body: bytes, find: Find, unknown: Unknown = "refuse") -> C
     fields, wire, spec, strange = _read(body, _Completion, find, unknown)
     if wire.logprobs is not None and not 0 <= wire.logprobs <= 20:
         raise InvalidRequest("logprobs must be between 0 and 20", param="logprobs")
-    if wire.echo and wire.logprobs is not None:
-        raise UnsupportedFeature("'echo' with 'logprobs' is not supported: a prompt's are not kept", param="echo")
+    scored = wire.echo and wire.logprobs is not None
+    if scored and wire.suffix:
+        raise UnsupportedFeature("'echo' with 'logprobs' and 'suffix': what is echoed is not what is scored", param="echo")
     least = 0 if wire.echo else 1
     sampling, load, ignored = _sampling(fields, _COMPLETION_DEFAULTS, wire, spec, wire.logprobs, least)
     base = GenerateRequest(
@@ -178,6 +179,7 @@ def decode_completion(body: bytes, find: Find, unknown: Unknown = "refuse") -> C
         cache_prompt=wire.cache_prompt,
         constraint=read_constraint(fields),
         echo=wire.echo,
+        prompt_logprobs=scored,
         priority=read_tier(wire.service_tier)[0],
     )
     requests = [_with_prompt(base, prompt) for prompt in _prompts(wire.prompt)]

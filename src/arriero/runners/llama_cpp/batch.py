@@ -46,14 +46,19 @@ class TokenBatch:
         self.size = 0
         self.fillers.clear()
 
-    def add(self, slot: int, tokens: Sequence[int], start: int, end: int, *, output: bool) -> None:
-        """Append `tokens[start:end]` of the sequence in `slot`; `output` asks for logits after the last of them."""
+    def add(
+        self, slot: int, tokens: Sequence[int], start: int, end: int, *, output: bool, each: bool = False
+    ) -> None:
+        """Append `tokens[start:end]` of the sequence in `slot`; `output` asks for logits after the last of them.
+
+        `each` asks for those after all of them.
+        """
         first, last = self.size, self.size + end - start
         self._token[first:last] = 0 if tokens is _NO_TOKENS else tokens[start:end]
         self._pos[first:last] = np.arange(start, end, dtype=np.int32)
         self._seq[first:last] = slot
-        self._output[first:last] = 0
-        self._output[last - 1] = output
+        self._output[first:last] = each
+        self._output[last - 1] = output or each
         self.size = last
 
     def add_filler(self, slot: int, position: int, *, output: bool) -> None:

@@ -15,7 +15,10 @@ and 0.3 ms a row on a 5M model; on a large one a graph reads all weights again."
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Tokens `start` to `end` of the span `index`, in `slot`; `output` asks for the logits after the last."""
+    """Tokens `start` to `end` of the span `index`, in `slot`; `output` asks for the logits after the last.
+
+    `scored` asks for those after each.
+    """
 
     index: int
     slot: int
@@ -23,11 +26,18 @@ class Piece:
     end: int
     prompt_len: int
     output: bool
+    scored: bool = False
 
     @classmethod
     def of(cls, index: int, span: Span) -> Piece:
         """The whole of a span."""
-        return cls(index, span.slot, span.start, span.end, span.prompt_len, span.sampler is not None)
+        sampled, scored = span.sampler is not None, bool(span.scored)
+        return cls(index, span.slot, span.start, span.end, span.prompt_len, sampled, scored)
+
+    @property
+    def outputs(self) -> int:
+        """How many of its rows have logits."""
+        return self.end - self.start if self.scored else int(self.output)
 
     @property
     def drawn(self) -> bool:
@@ -35,14 +45,26 @@ class Piece:
         return self.end - self.start == 1 and self.start >= self.prompt_len
 
 
-def cut_calls(pieces: list[Piece], capacity: int, *, align: int, mixed: bool) -> Iterator[list[Piece]]:
+def cut_calls(pieces: list[Piece], capacity: int, *, align: int, mixed: bool, outputs: int) -> Iterator[list[Piece]]:
     """Yield what goes into one llama_decode call, together all of `pieces`, none over `capacity` tokens.
 
     Drawn tokens come first, ordered by slot: with streams llama.cpp puts neighbouring slots with equally many tokens
     into one graph. `mixed` (the unified layout) lets prompts join the drawn tokens' call: one graph holds them all.
     `align` > 0 keeps a sequence's numbers free of its neighbours: a prompt's chunk shares no call, and what lies
-    behind its last multiple of `align` is a call of its own, wherever the chunk before it began.
+    behind its last multiple of `align` is a call of its own, wherever the chunk before it began. Scored pieces come
+    last, each by itself in calls of `outputs` rows, which is how many may have logits.
     """
+    scored = [p for p in pieces if p.scored]
+    pieces = [p for p in pieces if not p.scored]
+    yield from _unscored(pieces, capacity, align=align, mixed=mixed)
+    for piece in scored:
+        if align and align <= outputs:
+            yield from ([part] for part in _aligned(piece, min(capacity, outputs), align))
+        else:
+            yield from _packed([piece], min(capacity, outputs))
+
+
+def _unscored(pieces: list[Piece], capacity: int, *, align: int, mixed: bool) -> Iterator[list[Piece]]:
     drawn = sorted((p for p in pieces if p.drawn), key=lambda p: p.slot)
     chunks = sorted((p for p in pieces if not p.drawn), key=lambda p: p.slot)
     if mixed and not align:

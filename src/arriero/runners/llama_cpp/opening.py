@@ -23,7 +23,7 @@ from arriero.runners.llama_cpp.model import Model
 from arriero.runners.llama_cpp.options import LlamaCppOptions
 from arriero.runners.llama_cpp.pairs import PairEncoder
 from arriero.runners.llama_cpp.runner import LlamaCppRunner
-from arriero.runners.sampler import NumpySampler
+from arriero.runners.sampler import NumpySampler, NumpyScorer
 
 
 def open_model(
@@ -51,7 +51,7 @@ def open_model(
     def make_sampler(params: SamplingParams, mask: TokenMask | None = None) -> Sampler:
         return NumpySampler(params, eog_ids=model.vocab.eog_ids, banned_ids=suppressed, mask=mask)
 
-    return LoadedModel(runner, model.vocab, make_sampler, spec.chat_template or model.chat_template, masks)
+    return LoadedModel(runner, model.vocab, make_sampler, spec.chat_template or model.chat_template, masks, NumpyScorer)
 
 
 def _prepare(masks: MaskCompiler) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from arriero.core.runner import Batch, Choice, Park, Restore, RunnerInfo, Span, StepOutput
+from arriero.core.runner import Batch, Park, Restore, RunnerInfo, Span, StepOutput
 from arriero.runners.llama_cpp.batch import TokenBatch
 from arriero.runners.llama_cpp.calibrate import row_floor
 from arriero.runners.llama_cpp.calls import Piece, cut_calls, fillers
@@ -118,27 +118,29 @@ class LlamaCppRunner:
                 output.failed_restores.append(slot)
 
     def _compute(self, spans: list[Span], output: StepOutput) -> None:
-        choices: list[Choice | None] = [None] * len(spans)
+        output.choices = [None] * len(spans)
         lost = set(output.failed_restores)
         pieces = [Piece.of(index, span) for index, span in enumerate(spans) if span.slot not in lost]
         try:
-            for call in cut_calls(pieces, self.plan.num_batch, align=self._info.chunk_align, mixed=self.plan.unified):
-                self._call(call, spans, choices)
+            size, align, outputs = self.plan.num_batch, self._info.chunk_align, self.plan.max_sequences
+            for call in cut_calls(pieces, size, align=align, mixed=self.plan.unified, outputs=outputs):
+                self._call(call, spans, output)
         except DecodeError as error:
             for span in spans:
                 self.context.clear(span.slot)
             output.error = str(error)
-            choices = [None] * len(spans)
-        output.choices = choices
+            output.choices = [None] * len(spans)
+            output.scores.clear()
 
-    def _call(self, call: list[Piece], spans: list[Span], choices: list[Choice | None]) -> None:
+    def _call(self, call: list[Piece], spans: list[Span], output: StepOutput) -> None:
         self._batch.clear()
         rows = self._rows_of(call)
         for slot, piece in rows:
             if piece is None:
                 self._batch.add_filler(slot, self.context.positions(slot)[1] + 1, output=self._row_floor > 1)
             else:
-                self._batch.add(slot, spans[piece.index].tokens, piece.start, piece.end, output=piece.output)
+                tokens = spans[piece.index].tokens
+                self._batch.add(slot, tokens, piece.start, piece.end, output=piece.output, each=piece.scored)
         try:
             logits = iter(self.context.decode(self._batch))
         finally:
@@ -148,11 +150,18 @@ class LlamaCppRunner:
             if piece is None:
                 if self._row_floor > 1:
                     next(logits)
-            elif piece.output:
-                span = spans[piece.index]
+                continue
+            span = spans[piece.index]
+            own = [next(logits) for _ in range(piece.outputs)]
+            if piece.scored:
+                assert span.scorer is not None
+                scored = zip(own, range(piece.start + 1, span.scored.stop), strict=False)
+                found = [span.scorer.score(row, span.tokens[place]) for row, place in scored]
+                output.scores.setdefault(piece.index, []).extend(found)
+            if piece.output:
                 assert span.sampler is not None
                 tokens = span.tokens if len(span.tokens) == span.end else span.tokens[: span.end]
-                choices[piece.index] = span.sampler.sample(next(logits), tokens, span.prompt_len)
+                output.choices[piece.index] = span.sampler.sample(own[-1], tokens, span.prompt_len)
 
     def _rows_of(self, call: list[Piece]) -> list[tuple[int, Piece | None]]:
         """Return what the call computes, in order of slots; None for a row that only fills a gap."""

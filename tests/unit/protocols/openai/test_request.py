@@ -77,7 +77,7 @@ def test_what_cannot_be_honoured_is_refused_by_name(fields: dict[str, Any], code
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"echo": True, "logprobs": 0}, "echo"),
+        ({"echo": True, "logprobs": 0, "suffix": "x"}, "echo"),
         ({"best_of": 2, "n": 3}, "best_of"),
         ({"best_of": 2, "stream": True}, "best_of"),
         ({"best_of": 129}, "best_of"),

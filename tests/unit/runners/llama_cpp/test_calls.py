@@ -28,7 +28,7 @@ def steps(draw: st.DrawFn) -> list[Piece]:
         else:
             start = draw(st.integers(0, (prompt_len - 1) // 16)) * 16
             end = draw(st.sampled_from([*range(start + 16, prompt_len, 16), prompt_len]))
-            pieces.append(Piece(index, slots[index], start, end, prompt_len, end == prompt_len))
+            pieces.append(Piece(index, slots[index], start, end, prompt_len, end == prompt_len, draw(st.booleans())))
     return pieces
 
 
@@ -37,20 +37,21 @@ def test_calls_hold_all_that_is_asked_and_nothing_else(
     pieces: list[Piece], capacity: int, align: int, mixed: bool
 ) -> None:
     capacity = max(capacity, align)
-    calls = list(cut_calls(pieces, capacity, align=align, mixed=mixed))
+    calls = list(cut_calls(pieces, capacity, align=align, mixed=mixed, outputs=5))
     assert all(0 < sum(p.end - p.start for p in call) <= capacity for call in calls)
     for asked in pieces:
         parts = [p for call in calls for p in call if p.index == asked.index]
         assert [t for p in parts for t in range(p.start, p.end)] == list(range(asked.start, asked.end))
         assert [p.output for p in parts] == [False] * (len(parts) - 1) + [asked.output]
         assert {p.slot for p in parts} == {asked.slot}
+        assert all(p.outputs <= 5 for p in parts)
     for call in calls:
         assert len({p.index for p in call}) == len(call)
 
 
 @given(pieces=steps(), capacity=st.sampled_from([16, 40, 512]))
 def test_aligned_calls_do_not_depend_on_neighbours(pieces: list[Piece], capacity: int) -> None:
-    for call in cut_calls(pieces, capacity, align=16, mixed=False):
+    for call in cut_calls(pieces, capacity, align=16, mixed=False, outputs=16):
         if all(p.drawn for p in call):
             continue
         (part,) = call  # a prompt's part is alone
@@ -63,14 +64,14 @@ def test_aligned_calls_do_not_depend_on_neighbours(pieces: list[Piece], capacity
 
 def test_neighbouring_slots_lie_side_by_side() -> None:
     pieces = [Piece(i, slot, 20, 21, 20, True) for i, slot in enumerate((5, 1, 3))]
-    (call,) = cut_calls(pieces, 64, align=0, mixed=False)
+    (call,) = cut_calls(pieces, 64, align=0, mixed=False, outputs=8)
     assert [p.slot for p in call] == [1, 3, 5]
 
 
 def test_prompts_join_the_drawn_tokens_only_in_one_pool() -> None:
     pieces = [piece(0, 0, 30, 40, output=False), piece(1, 9, 10, 9)]
-    together = list(cut_calls(pieces, 64, align=0, mixed=True))
-    apart = list(cut_calls(pieces, 64, align=0, mixed=False))
+    together = list(cut_calls(pieces, 64, align=0, mixed=True, outputs=8))
+    apart = list(cut_calls(pieces, 64, align=0, mixed=False, outputs=8))
     assert [[p.index for p in call] for call in together] == [[1, 0]]
     assert [[p.index for p in call] for call in apart] == [[1], [0]]
 
