@@ -210,6 +210,10 @@ def _worker(environ: Mapping[str, str]) -> dict[str, Any]:
         options["ageing"] = _duration(environ, "ARRIERO_AGEING", 0.0)
         if options["ageing"] <= 0:
             raise ConfigError(f"ARRIERO_AGEING={environ['ARRIERO_AGEING']!r} must be more than 0 seconds")
+    if environ.get("ARRIERO_INTER_TOKEN_TARGET"):
+        options["inter_token_target"] = _duration(environ, "ARRIERO_INTER_TOKEN_TARGET", 0.0)
+        if options["inter_token_target"] < 0:
+            raise ConfigError("ARRIERO_INTER_TOKEN_TARGET must be 0 or more seconds")
     weights = _key_weights(environ)
     if weights:
         options["tenant_weights"] = weights

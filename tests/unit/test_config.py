@@ -168,8 +168,9 @@ def test_unknown_fields(tmp_path: Path) -> None:
 
 def test_fairness_is_read_for_every_worker(tmp_path: Path) -> None:
     environ = {"HOME": str(tmp_path), "ARRIERO_API_KEY": "one,two", "ARRIERO_KEY_WEIGHTS": "3, 0.5"}
-    options = load_config({**environ, "ARRIERO_AGEING": "1m"}).service.worker
-    assert options["ageing"] == 60
+    environ |= {"ARRIERO_AGEING": "1m", "ARRIERO_INTER_TOKEN_TARGET": "80ms"}
+    options = load_config(environ).service.worker
+    assert (options["ageing"], options["inter_token_target"]) == (60, 0.08)
     assert options["tenant_weights"] == {key_tenant("one"): 3.0, key_tenant("two"): 0.5}
     assert EngineOptions(ageing=options["ageing"], tenant_weights=options["tenant_weights"])
     assert "tenant_weights" not in load_config({"HOME": str(tmp_path)}).service.worker
@@ -180,6 +181,7 @@ def test_fairness_is_read_for_every_worker(tmp_path: Path) -> None:
     [
         *(("ARRIERO_KEY_WEIGHTS", text) for text in ("1", "1,2,3", "1,x", "1,0", "1,-1", "1,inf", "1,nan")),
         *(("ARRIERO_AGEING", text) for text in ("0", "-1", "soon")),
+        *(("ARRIERO_INTER_TOKEN_TARGET", text) for text in ("-1", "soon")),
     ],
 )
 def test_fairness_that_cannot_be_is_named(tmp_path: Path, name: str, text: str) -> None:

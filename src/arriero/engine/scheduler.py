@@ -14,12 +14,16 @@ from arriero.core.runner import Batch, RunnerInfo, Span, StepOutput
 from arriero.engine.events import EngineEvent
 from arriero.engine.options import EngineOptions
 from arriero.engine.outcome import Outcome
+from arriero.engine.pace import Pace
 from arriero.engine.prefixes import Prefixes
 from arriero.engine.roster import Roster
 from arriero.engine.sequence import Sequence, SequenceSpec, Status
 from arriero.engine.stats import EngineStats
 from arriero.engine.storage import KVStorage
 
+LEAST_CHUNK = 64
+"""Prompt tokens of a chunk at least, where as many are left and a step is not too small for it: kernels work on many
+rows at once, and in the layout `streams` each chunk reads the weights again."""
 _LOOKUPS = 16  # prefix look-ups in a step at most: each walks a whole prompt, and streams wait meanwhile
 
 
@@ -31,6 +35,7 @@ class Scheduler:
 
     def __init__(self, info: RunnerInfo, options: EngineOptions, storage: KVStorage, stats: EngineStats) -> None:
         self._storage = storage
+        self._stats = stats
         self._block_size = info.block_size
         self._align = info.chunk_align
         self._budget = min(options.max_batch_tokens, info.max_batch_tokens)
@@ -38,6 +43,8 @@ class Scheduler:
         least = max(1, self._align)  # tokens that the oldest prompt under way must find room for, else it starves
         if least > self._budget:
             raise ValueError(f"steps of {self._budget} tokens cannot hold a chunk of {least}")
+        self._least_chunk = max(least, min(LEAST_CHUNK, self._budget // 8))
+        self._pace = Pace(options.inter_token_target, self._least_chunk)
         bounds = [info.max_sequences, self._budget - least + 1, options.max_running or info.max_sequences]
         self.max_running = min(bounds)
         self.capacity = min(info.max_sequence_tokens, info.active_blocks * info.block_size)
@@ -47,6 +54,7 @@ class Scheduler:
         self._outcome = Outcome(self._roster, storage, stats, info.block_size, self.capacity)
         self._batch: Batch | None = None
         self._in_batch: list[Sequence] = []  # the sequence of each span
+        self._prompt_tokens = 0  # of prompts in this step
         self._events: list[EngineEvent] = []  # not about a step; told by the next one
         self._arrivals = 0
 
@@ -89,6 +97,8 @@ class Scheduler:
         if sequence is None:
             return False
         self._events.append(self._roster.end(sequence, reason))
+        if not self._roster.live:
+            self._pace.pause()
         return True
 
     def schedule(self, now: float) -> Batch | None:
@@ -101,8 +111,14 @@ class Scheduler:
             raise RuntimeError("the last batch was neither committed nor failed")
         batch = Batch()
         self._in_batch = []
+        self._prompt_tokens = 0
         self._roster.begin_step(now)
+        self._pace.begin(now)
         budget, prefilling, preempted = self._schedule_decodes(batch)
+        decoded, room = len(batch.spans), budget
+        if decoded:
+            budget = self._pace.bound(room)
+        paced = budget < room
         served = self._roster.shares.served
         for sequence in sorted(prefilling, key=lambda s: (-s.rank, served(s.spec.tenant), s.arrival)):
             if sequence.status is Status.RUNNING:
@@ -110,6 +126,8 @@ class Scheduler:
                 budget -= self._add_chunk(batch, sequence, budget)
         if not preempted:
             self._admit(batch, budget, now)
+        self._pace.planned(decoded, self._prompt_tokens)
+        self._stats.paced_steps += paced and self._prompt_tokens > 0
         self._storage.take_operations(batch)
         if not (batch.spans or batch.parks or batch.frees or batch.drops):
             return None
@@ -146,13 +164,17 @@ class Scheduler:
             fresh = min(end, sequence.prompt_len) - max(sequence.num_computed, sequence.high_water)
             self._roster.shares.charge(sequence.spec.tenant, max(0, fresh))  # what is computed once more was paid for
             self._add_span(batch, sequence, end)
+            self._prompt_tokens += size
         return size
 
     def _chunk(self, start: int, length: int, budget: int) -> int:
         if self._align:
             end = min(length, (start // self._align + 1) * self._align)
             return end - start if end - start <= budget else 0
-        return min(length - start, self._prefill_chunk, budget)
+        size = min(length - start, self._prefill_chunk, budget)
+        if self._prompt_tokens and size < min(length - start, self._prefill_chunk, self._least_chunk):
+            return 0  # what others have left of the step is not worth a call
+        return size
 
     def _add_span(self, batch: Batch, sequence: Sequence, end: int) -> None:
         tokens = sequence.tokens
@@ -196,17 +218,22 @@ class Scheduler:
     def commit(self, output: StepOutput, now: float) -> list[EngineEvent]:
         """Take in what the last batch gave; return what happened. `now` in seconds, as for `schedule`."""
         batch = self._take_batch()
-        return [*self.drain(), *self._outcome.commit(batch, self._in_batch, output)]
+        return self._told(self._outcome.commit(batch, self._in_batch, output))
 
     def fail(self, error: ErrorInfo) -> list[EngineEvent]:
         """The runner raised: nobody knows how far it came. The batch's sequences end, the others go on."""
         self._storage.redo(self._take_batch())
-        return [*self.drain(), *self._outcome.fail(self._in_batch, error)]
+        return self._told(self._outcome.fail(self._in_batch, error))
 
     def drain(self) -> list[EngineEvent]:
         """Return what is to be told and belongs to no step."""
         events, self._events = self._events, []
         return events
+
+    def _told(self, events: list[EngineEvent]) -> list[EngineEvent]:
+        if not self._roster.live:
+            self._pace.pause()
+        return [*self.drain(), *events]
 
     def _take_batch(self) -> Batch:
         if self._batch is None:

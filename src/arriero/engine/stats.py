@@ -36,6 +36,8 @@ class EngineStats:
     """Tokens computed once more after a preemption."""
     deferrals: int = 0
     """Times that a sequence waited for a block that another was computing."""
+    paced_steps: int = 0
+    """Steps with prompts that held fewer of their tokens than there was room for, so that streams went on."""
     failed_steps: int = 0
     parks: int = 0
     failed_parks: int = 0

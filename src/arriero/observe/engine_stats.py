@@ -33,6 +33,7 @@ COUNTERS: Mapping[str, str] = {
     "preemptions": "Sequences that lost their blocks to others.",
     "recomputed_tokens": "Tokens computed once more after a preemption.",
     "deferrals": "Times that a sequence waited for a block that another was computing.",
+    "paced_steps": "Engine steps that held less of prompts than they could, so that streams went on.",
     "failed_steps": "Engine steps that failed as a whole.",
     "parks": "States copied out of the context.",
     "failed_parks": "States that could not be copied out.",

@@ -1,0 +1,115 @@
+"""Pace: prompts add no more to a step than streams may wait, learned from the times that come in as arguments."""
+
+from __future__ import annotations
+
+import pytest
+
+from arriero.engine.options import EngineOptions
+from arriero.engine.pace import Pace
+from tests.unit.engine.harness import N_VOCAB, World, make_info
+
+FLOOR, ROOM, BARE = 64, 480, 0.02
+
+
+def _prompt(number: int, length: int) -> list[int]:
+    return [(number * 31 + i * i) % N_VOCAB for i in range(length)]
+
+
+def _learn(pace: Pace, now: float, decoded: int, prefilled: int, seconds: float) -> float:
+    pace.begin(now)
+    pace.planned(decoded, prefilled)
+    return now + seconds
+
+
+@pytest.mark.parametrize(("token_seconds", "bound"), [(0.0001, ROOM), (0.00025, 192), (0.0005, 96), (0.01, FLOOR)])
+def test_the_bound_follows_what_tokens_cost(token_seconds: float, bound: int) -> None:
+    pace, now = Pace(0.05, FLOOR), 0.0
+    for _ in range(6):
+        now = _learn(pace, now, 4, 0, BARE)
+    for _ in range(6):
+        now = _learn(pace, now, 4, 128, BARE + 128 * token_seconds)
+    pace.begin(now)
+    assert pace.bound(ROOM) == bound
+    assert pace.step_seconds == pytest.approx(BARE)
+    assert pace.token_seconds == pytest.approx(token_seconds)
+    assert pace.bound(FLOOR // 2) == FLOOR // 2
+
+
+def test_nothing_is_bounded_before_anything_is_known_or_without_a_target() -> None:
+    assert Pace(0.05, FLOOR).bound(ROOM) == ROOM
+    pace, now = Pace(0.0, FLOOR), 0.0
+    for _ in range(3):
+        now = _learn(pace, now, 1, 64, 9.0)
+    pace.begin(now)
+    assert pace.bound(ROOM) == ROOM
+
+
+def test_one_slow_step_is_soon_forgotten_and_a_pause_is_no_step() -> None:
+    pace, now = Pace(0.05, FLOOR), 0.0
+    for seconds in (0.02, 0.02, 5.0, 0.02):
+        now = _learn(pace, now, 4, 0, seconds)
+    now = _learn(pace, now, 4, 256, 0.02 + 0.03)
+    pace.begin(now)
+    assert pace.step_seconds == pytest.approx(BARE)
+    assert pace.bound(ROOM) == 416
+    pace.planned(1, 0)
+    pace.pause()
+    pace.begin(now + 3600)
+    assert pace.step_seconds == pytest.approx(BARE)
+
+
+class _Clock:
+    """A world whose steps last as long as their batch costs."""
+
+    def __init__(self, options: EngineOptions, **changes: object) -> None:
+        self.world = World(make_info(active_blocks=2048, max_batch_tokens=512, **changes), options)
+        self.now, self.longest, self.watching = 0.0, 0.0, False
+
+    def step(self) -> None:
+        self.world.step(self.now)
+        tokens = sum(end - start for _, start, end in self.world.runner.shapes[-1])
+        seconds = BARE + tokens * 0.001
+        self.now += seconds
+        if self.watching:
+            self.longest = max(self.longest, seconds)
+
+    def gap_while_a_long_prompt_comes(self) -> float:
+        streams = [self.world.add(_prompt(i, 40), max_tokens=80) for i in range(3)]
+        while not all(len(self.world.records[n].tokens) > 4 for n in streams):
+            self.step()
+        long = self.world.add(_prompt(9, 800), max_tokens=1)
+        self.watching = True
+        while not self.world.records[long].ended:
+            self.step()
+        self.watching = False
+        assert not any(self.world.records[n].ended for n in streams)
+        return self.longest
+
+
+def test_streams_go_on_while_a_long_prompt_comes_and_alone_it_takes_whole_steps() -> None:
+    free = _Clock(EngineOptions(inter_token_target=0, max_batch_tokens=512))
+    assert free.gap_while_a_long_prompt_comes() > 0.4
+    paced = _Clock(EngineOptions(inter_token_target=0.13, max_batch_tokens=512))
+    assert paced.gap_while_a_long_prompt_comes() <= BARE + 0.14
+    assert paced.world.engine.stats().paced_steps >= 800 // 128 - 1
+    paced.world.finish()
+    before = len(paced.world.runner.shapes)
+    paced.world.add(_prompt(5, 800), max_tokens=1)
+    paced.world.finish()
+    assert [len(shape) for shape in paced.world.runner.shapes[before:] if shape] == [1] * -(-800 // 512)
+
+
+def test_aligned_chunks_stay_what_they_are() -> None:
+    def chunks(target: float) -> list[tuple[int, int]]:
+        clock = _Clock(EngineOptions(inter_token_target=target, max_batch_tokens=512), chunk_align=16)
+        clock.gap_while_a_long_prompt_comes()
+        first = _prompt(9, 1)[0]
+        return [(a, b) for shape in clock.world.runner.shapes for token, a, b in shape if token == first and b - a > 1]
+
+    assert chunks(0.0) == chunks(0.02)
+
+
+def test_the_target_is_checked() -> None:
+    for wrong in (-1.0, float("inf"), float("nan")):
+        with pytest.raises(ValueError, match="inter_token_target"):
+            EngineOptions(inter_token_target=wrong)
