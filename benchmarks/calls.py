@@ -27,8 +27,8 @@ from typing import Any
 
 import jsonschema
 
+from arriero.observe.machine import machine_card
 from benchmarks.call_tools import CASES, Case
-from benchmarks.machine import machine_card
 
 MODES: dict[str, dict[str, str]] = {
     "held": {"ARRIERO_HOLD_CALLS": "1"},

@@ -20,7 +20,7 @@ from typing import Any
 
 import aiohttp
 
-from benchmarks.machine import machine_card
+from arriero.observe.machine import machine_card
 
 _TEXT = """
 river stone lamp garden winter copper window market silver paper bridge morning letter forest candle harbour

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 
 from arriero.core.constraint import AnswerPlan, CallForm, CallRules, Constraint, HeldTool, TokenMask
+from arriero.observe.machine import machine_card
 from arriero.runners.constrained.compiler import MaskCompiler
 from arriero.runners.llama_cpp.model import Model
 from arriero.runners.llama_cpp.options import LlamaCppOptions
 from arriero.runners.llama_cpp.vocab import Vocab
-from benchmarks.machine import machine_card
 
 _ADDRESS = {
     "type": "object",

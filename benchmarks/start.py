@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.machine import machine_card
+from arriero.observe.machine import machine_card
 
 _PAUSE_SECONDS = 0.003
 _PATIENCE_SECONDS = 60.0

@@ -19,9 +19,9 @@ from typing import Any
 from arriero.core.events import Accepted, Event, Finished, TextDelta, Usage
 from arriero.core.model import ModelSpec
 from arriero.core.request import GenerateRequest, Message, ToolCall
+from arriero.observe.machine import machine_card
 from arriero.service.split import Splitter
 from arriero.text.tool_calls import FAMILIES, Family
-from benchmarks.machine import machine_card
 from tests.unit.text.tool_calls.corpus_tools import CALLS, TOOLS
 from tests.unit.text.tool_calls.test_corpus import CORPUS
 

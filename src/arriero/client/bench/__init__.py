@@ -1,0 +1,1 @@
+"""Benchmarks of servers side by side: cases, measuring, results. Speaks HTTP only, and prints nothing."""

@@ -1,0 +1,144 @@
+"""Asker: sends streamed requests to one server and notes when bytes come. Reads them only afterwards.
+
+Reading while other streams run would delay those: what is measured is the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+from arriero.client.bench.sample import Chunks, Sample, read
+from arriero.client.bench.target import Target
+
+TIMEOUT_S = 900.0
+_BYTES = 1 << 18
+
+
+class Asker:
+    """Asks `target` during one measurement; `samples` are what became of the requests, in the order they were sent."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.samples: list[Sample] = []
+        self._raw: list[tuple[Sample, Chunks]] = []
+        headers = {"Authorization": f"Bearer {target.api_key}"} if target.api_key else {}
+        self._session = aiohttp.ClientSession(
+            headers=headers,
+            timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
+            # A connection a request: some servers close theirs behind a stream without saying so before.
+            connector=aiohttp.TCPConnector(limit=0, force_close=True),
+            read_bufsize=_BYTES,
+        )
+        self._start = time.perf_counter()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    def now(self) -> float:
+        """Seconds since the measurement began."""
+        return time.perf_counter() - self._start
+
+    def ask(self, prompt: str, max_tokens: int, *, label: str = "", user: str = "", exact: bool = True) -> Asked:
+        """Send a prompt, to be continued as it is; `exact` asks for all `max_tokens`, whatever the model says."""
+        body = _body(self.target, prompt, max_tokens, user, exact)
+        sample = Sample(label=label)
+        asked = Asked(sample)
+        self.samples.append(sample)
+        self._raw.append((sample, asked.chunks))
+        asked.task = asyncio.create_task(self._send(body, asked))
+        return asked
+
+    def finish(self) -> list[Sample]:
+        """Read what has come; once, when all requests have ended."""
+        for sample, chunks in self._raw:
+            if not sample.events:
+                read(sample, chunks)
+            if not (sample.events or sample.error or sample.cut):
+                sample.error = "the answer was empty"
+        self._raw.clear()
+        return self.samples
+
+    async def _send(self, body: dict[str, Any], asked: Asked) -> None:
+        sample, chunks = asked.sample, asked.chunks
+        path = "/api/generate" if self.target.api == "ollama" else "/v1/completions"
+        sample.sent = self.now()
+        try:
+            async with self._session.post(self.target.url + path, json=body) as reply:
+                if reply.status != 200:
+                    sample.error = f"{reply.status}: {(await reply.text())[:300]}"
+                    return
+                async for data in reply.content.iter_any():
+                    chunks.append((self.now(), data))
+                    asked.tell()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            sample.error = f"{type(error).__name__}: {error}"
+        except asyncio.CancelledError:
+            sample.cut = True
+            raise
+        finally:
+            sample.ended = self.now()
+            asked.tell(last=True)
+
+
+class Asked:
+    """A request under way."""
+
+    def __init__(self, sample: Sample) -> None:
+        self.sample = sample
+        self.chunks: Chunks = []
+        self.task: asyncio.Task[None]
+        self._awaited = 0
+        self._reached = asyncio.Event()
+
+    def tell(self, last: bool = False) -> None:
+        """More has come, or nothing will."""
+        if last or (self._awaited and len(self.chunks) >= self._awaited):
+            self._reached.set()
+
+    async def pieces(self, count: int) -> None:
+        """Wait until `count` pieces of the stream have come, or its end."""
+        self._awaited = count
+        if len(self.chunks) < count and not self.task.done():
+            await self._reached.wait()
+
+    async def whole(self) -> Sample:
+        """Wait for the end and read the answer."""
+        await self.task
+        read(self.sample, self.chunks)
+        return self.sample
+
+    async def close(self) -> None:
+        """Leave: the server sees the connection close."""
+        self.task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.task
+
+
+def _body(target: Target, prompt: str, max_tokens: int, user: str, exact: bool) -> dict[str, Any]:
+    if target.api == "ollama":
+        options = {"num_predict": max_tokens, "temperature": 0.0}
+        return {"model": target.model, "prompt": prompt, "raw": True, "stream": True, "options": options}
+    body: dict[str, Any] = {
+        "model": target.model,
+        "prompt": prompt,
+        "max_tokens": max_tokens,
+        "temperature": 0.0,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    if user:
+        body["user"] = user
+    if exact:
+        body["ignore_eos"] = True
+    return body

@@ -1,0 +1,115 @@
+"""Run: what a benchmark found, as it is kept in a file. Raw samples are in it; figures are computed from them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from arriero.client.bench.case import Better, Case
+from arriero.client.bench.figures import acceptance, median, met, ratios, spread
+from arriero.client.bench.sample import Sample
+
+FORMAT = 1
+
+
+class Measured(msgspec.Struct, kw_only=True):
+    """One measurement. `place` is 0 for who was first in this round; `error` says why there are no figures."""
+
+    server: str
+    round: int
+    place: int
+    figures: dict[str, float] = {}
+    error: str = ""
+    samples: list[Sample] = []
+
+
+class MetricKind(msgspec.Struct, kw_only=True):
+    """See case.Metric."""
+
+    name: str
+    unit: str
+    better: Better
+
+
+class Outcome(msgspec.Struct, kw_only=True):
+    """A case, all its measurements. `settings`: how each server was started, where that is known."""
+
+    case: str
+    title: str
+    metrics: list[MetricKind]
+    rounds: list[Measured] = []
+    settings: dict[str, Any] = {}
+    tried: list[dict[str, Any]] = []
+    targets: dict[str, float] = {}
+    """What the ratio of the first server to the second shall reach, by metric."""
+    model: str = ""
+
+    def values(self, server: str, metric: str) -> list[float]:
+        """The figure of each round that has it, in order."""
+        found = sorted((one for one in self.rounds if one.server == server), key=lambda one: one.round)
+        return [one.figures[metric] for one in found if metric in one.figures]
+
+    def pairs(self, server: str, other: str, metric: str) -> list[float]:
+        """`server` ÷ `other` of each round that both have."""
+        mine = {one.round: one.figures[metric] for one in self.rounds if one.server == server and metric in one.figures}
+        its = {one.round: one.figures[metric] for one in self.rounds if one.server == other and metric in one.figures}
+        both = sorted(mine.keys() & its.keys())
+        return ratios([mine[number] for number in both], [its[number] for number in both])
+
+    def is_met(self, server: str, other: str, metric: MetricKind) -> bool | None:
+        """Whether the target is reached; None where there is none."""
+        if metric.name not in self.targets:
+            return None
+        return met(self.pairs(server, other, metric.name), self.targets[metric.name], metric.better)
+
+    def accepted(self, server: str) -> float:
+        """The share of tokens that speculation guessed."""
+        return acceptance([sample for one in self.rounds if one.server == server for sample in one.samples])
+
+    def summary(self, server: str) -> dict[str, Any]:
+        """Medians of the metrics over the rounds, and p50, p95, p99 over all requests' times in seconds."""
+        samples = [sample for one in self.rounds if one.server == server for sample in one.samples]
+        good = [one for one in samples if not one.error and one.events]
+        return {
+            **{metric.name: median(self.values(server, metric.name)) for metric in self.metrics},
+            "rounds": len({one.round for one in self.rounds if one.server == server and not one.error}),
+            "accepted": self.accepted(server),
+            "ttft_s": spread([one.ttft for one in good]),
+            "between_s": spread([gap for one in good for gap in one.gaps]),
+            "request_s": spread([one.ended - one.sent for one in good if not one.cut]),
+        }
+
+    def errors(self, server: str) -> list[str]:
+        """Why measurements failed, each reason once."""
+        return list(dict.fromkeys(one.error for one in self.rounds if one.server == server and one.error))
+
+
+class Server(msgspec.Struct, kw_only=True):
+    """Who was measured."""
+
+    name: str
+    kind: str
+    version: str
+    model: str = ""
+    url: str = ""
+
+
+class Run(msgspec.Struct, kw_only=True):
+    """All of a run. Ratios are of the first server to each other one."""
+
+    started: str
+    seed: str
+    size: str
+    pairs: int
+    machine: dict[str, Any]
+    servers: list[Server]
+    settings: dict[str, Any] = {}
+    outcomes: list[Outcome] = []
+    format: int = FORMAT
+
+
+def outcome_of(case: Case, **more: Any) -> Outcome:
+    """An outcome without measurements."""
+    kinds = [MetricKind(name=one.name, unit=one.unit, better=one.better) for one in case.metrics]
+    return Outcome(case=case.name, title=case.title, metrics=kinds, **more)
