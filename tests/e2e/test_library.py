@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -17,6 +18,8 @@ import ollama
 import pytest
 
 from arriero.store.catalog import demo_path
+from arriero.store.describe import human_count
+from arriero.store.gguf import read_header
 from tests.e2e.serving import Server, clean_environment, serve
 from tests.unit.runners.llama_cpp.tiny_gguf import Shape, write_gguf
 
@@ -153,11 +156,16 @@ def check_bytes(raw: bytes, home: Path, size: Any) -> None:
     assert raw == json.dumps(expected, separators=(",", ":")).encode() + b"\n"
     assert size == sum(len(content) for content in contents.values()) + config["size"]
     assert hashlib.sha256(blob(home, config["digest"])).hexdigest() == config["digest"].removeprefix("sha256:")
-    document = json.loads(blob(home, config["digest"]))
-    assert document["model_format"] == "gguf"
-    assert document["model_family"] == "llama"
-    assert document["file_type"] == "Q8_0"
-    assert document["rootfs"] == {"type": "layers", "diff_ids": [layer["digest"] for layer in layers]}
+    document = {
+        "model_format": "gguf",
+        "model_family": "llama",
+        "model_families": ["llama"],
+        "model_type": human_count(read_header(demo_path()).parameter_count),
+        "file_type": "Q8_0",
+        "architecture": "amd64",
+        "os": "linux",
+    }
+    assert blob(home, config["digest"]) == json.dumps(document, separators=(",", ":")).encode() + b"\n"
 
 
 def test_create_from_an_uploaded_file(client: ollama.Client) -> None:
@@ -244,8 +252,12 @@ def test_a_modelfile_takes_effect(
 def test_show_modelfile_makes_the_same_model_again(
     arriero: Callable[..., subprocess.CompletedProcess[str]], client: ollama.Client, home: Path, tmp_path: Path
 ) -> None:
-    assert arriero("create", "round", "-f", "-", stdin=MODELFILE).returncode == 0
+    write_gguf(home / "small.gguf", Shape())
+    ran = arriero("create", "round", "--draft-quantize", "q8_0", "-f", "-", stdin=f"{MODELFILE}DRAFT ./small.gguf\n")
+    assert ran.returncode == 0, ran.stderr
     shown = arriero("show", "round", "--modelfile").stdout
+    small = re.findall(r"^DRAFT (.*)$", shown, re.MULTILINE)
+    assert [read_header(path).values["general.file_type"] for path in small] == [7]
     (tmp_path / "Again").write_text(shown)
     assert arriero("create", "trip", "--file", str(tmp_path / "Again")).returncode == 0
     again = arriero("show", "trip", "--modelfile").stdout
@@ -256,6 +268,10 @@ def test_show_modelfile_makes_the_same_model_again(
         return sorted((layer["mediaType"], layer["digest"]) for layer in json.loads(raw)["layers"])
 
     assert layers("trip") == layers("round")
+    assert [kind for kind, _ in layers("trip")].count("application/vnd.ollama.image.draft") == 1
+    ran = arriero("create", "bad", "-f", "-", stdin="FROM ./small.gguf\nDRAFT small.gguf\n")
+    assert "Error: DRAFT must not reference the same local path as FROM" in ran.stderr
+    assert arriero("create", "bad", "--draft-quantize", "q8_0", "-f", "-", stdin="FROM demo\n").returncode == 1
     ran = arriero("cp", "trip", "trop")
     assert (ran.returncode, ran.stdout) == (0, "copied 'trip' to 'trop'\n")
     ran = arriero("rm", "trip", "trop", "round", "nope")

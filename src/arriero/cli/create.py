@@ -20,6 +20,9 @@ def create(
     model: Annotated[str, typer.Argument(help="The new model's name.")],
     file: Annotated[str, typer.Option("--file", "-f", help='The Modelfile; "-" is standard input.')] = "",
     quantize: Annotated[str, typer.Option("--quantize", "-q", help="Quantize to this type.")] = "",
+    draft_quantize: Annotated[
+        str, typer.Option("--draft-quantize", help="Quantize the draft model to this type.")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print each report as a line of JSON.")] = False,
 ) -> None:
     """Make the model; without a Modelfile, of the files in this folder."""
@@ -47,14 +50,15 @@ def create(
     modelfile = parse(text)
     for warning in modelfile.warnings:
         print(warning, file=sys.stderr)
-    if modelfile.drafts:
-        raise CommandFailed("DRAFT is not supported by this version of arriero")
+    if draft_quantize and not modelfile.drafts:
+        raise CommandFailed("--draft-quantize requires a DRAFT model")
     with connected() as client, ProgressDisplay(sys.stderr) as display:
 
         async def work() -> None:
             async with AsyncLibrary(client.address, api_key=key_from_environment()) as library:
                 body = await gathered(modelfile, folder, library, display)
-                body |= {"model": model} | ({"quantize": quantize} if quantize else {})
+                named = {"model": model, "quantize": quantize, "draft_quantize": draft_quantize}
+                body |= {name: value for name, value in named.items() if value}
                 async for report in library.progress("/api/create", body):
                     if as_json:
                         print(msgspec.json.encode(report).decode(), flush=True)
@@ -87,6 +91,15 @@ async def gathered(
             raise CommandFailed(f"the adapter {adapter} is not there")
         for name, file in files_of(path, ADAPTERS).items():
             body.setdefault("adapters", {})[name] = await sent(file, library, display)
+    bases = [expand(base, folder).resolve() for base in modelfile.bases]
+    for draft in modelfile.drafts:
+        path = expand(draft, folder)
+        if not path.exists():
+            raise CommandFailed(f"the draft model {draft} is not there; DRAFT takes a GGUF or a folder of safetensors")
+        if path.resolve() in bases:
+            raise CommandFailed(f"DRAFT must not reference the same local path as FROM: {path}")
+        for name, file in files_of(path).items():
+            body.setdefault("draft_files", {})[name] = await sent(file, library, display)
     return body
 
 

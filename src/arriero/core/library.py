@@ -23,13 +23,16 @@ class CreateRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A model to be made of another one (`base`) or of uploaded blobs (`files`: a relative path to a digest).
 
     None for a text means that the base's own stays; so do `parameters` that are not named and empty `messages`.
-    `licenses` are added to the base's. `adapters` are files of a LoRA adapter, as `files` are.
+    `licenses` are added to the base's. `adapters` are files of a LoRA adapter, as `files` are, and `draft_files` those
+    of a smaller model that guesses for this one, written in the type `draft_quantize` if that is set. `info` overrides
+    what the config says (Ollama's names: model_family, parameter_size, ...).
     """
 
     model: str
     base: str = ""
     files: dict[str, str] | None = None
     adapters: dict[str, str] = {}
+    draft_files: dict[str, str] = {}
     template: str | None = None
     system: str | None = None
     licenses: tuple[str, ...] = ()
@@ -39,6 +42,8 @@ class CreateRequest(msgspec.Struct, frozen=True, kw_only=True):
     parser: str = ""
     requires: str = ""
     quantize: str = ""
+    draft_quantize: str = ""
+    info: dict[str, Any] = {}
 
 
 Watch = Callable[[int, int], None]

@@ -37,8 +37,9 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     size and mtime, not of the weights. `size` in bytes, `modified_at` in seconds since the epoch. `options` are the
     model's own defaults in Ollama's names. `chat_template` is the GGUF's Jinja, `go_template` the store's TEMPLATE;
     `uses_go_template` says that the latter was chosen, and `capabilities` follow the choice. `messages` precede those
-    of a request. `adapters` and `projectors` are paths of GGUFs beside the weights. `source` says where it comes from:
-    demo, path, ollama (a models folder) or fake.
+    of a request. `adapters` and `projectors` are paths of GGUFs beside the weights, `draft` that of a smaller
+    model which guesses for this one, empty where there is none. `source` says where it comes from: demo, path, ollama
+    (a models folder) or fake.
     """
 
     name: str
@@ -57,6 +58,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     messages: tuple[Message, ...] = ()
     adapters: tuple[str, ...] = ()
     projectors: tuple[str, ...] = ()
+    draft: str = ""
     renderer: str = ""
     parser: str = ""
     requires: str = ""

@@ -47,8 +47,9 @@ class Library:
         self.check_free(name)
         if not request.base and request.files is None:
             raise InvalidRequest("neither 'from' or 'files' was specified")
-        if request.quantize:
-            quantization_type(request.quantize)
+        for wanted in (request.quantize, request.draft_quantize):
+            if wanted:
+                quantization_type(wanted)
         if request.template is not None and self._check_template is not None:
             self._check_template(request.template)
         if request.base and not self._known(request.base) and self._pull is not None:

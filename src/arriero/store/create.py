@@ -16,6 +16,7 @@ from arriero.core.library import CreateRequest, Progress
 from arriero.store.adapters import add_adapter, check_adapters
 from arriero.store.blobs import parse_digest
 from arriero.store.draft import Draft, Report, Tools
+from arriero.store.draft_model import add_draft_model
 from arriero.store.durable import told
 from arriero.store.folder import ModelFolder
 from arriero.store.from_files import from_files
@@ -24,6 +25,9 @@ from arriero.store.names import parse_name
 from arriero.store.ollama_store import StoredModel, read_text
 from arriero.store.quantization import quantization_type
 from arriero.store.splits import parts_of
+
+INFO_FIELDS = {"quantization_level": "file_type", "parameter_size": "model_type"}
+"""What `info` calls otherwise than the config does."""
 
 
 def create(
@@ -56,6 +60,8 @@ def create(
     if request.adapters:
         add_adapter(draft, request.adapters, (folder, *others))
     check_adapters(draft)
+    if request.draft_files:
+        add_draft_model(draft, request.draft_files, (folder, *others), request.draft_quantize)
     if layer is None and wanted is not None:
         for index, old in enumerate(draft.layers):
             if old.kind == "model" and old.digest not in draft.made:
@@ -123,6 +129,9 @@ def _change(draft: Draft, request: CreateRequest) -> None:
     for name in ("renderer", "parser", "requires"):
         if getattr(request, name):
             draft.config[name] = getattr(request, name)
+    draft.overrides = {INFO_FIELDS.get(name, name): value for name, value in request.info.items()}
+    if "capabilities" in draft.overrides:
+        draft.overrides["capabilities"] = [*(draft.config.get("capabilities") or ()), *draft.overrides["capabilities"]]
 
 
 def _parameters(draft: Draft) -> dict[str, Any]:

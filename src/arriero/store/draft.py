@@ -28,6 +28,15 @@ Report = Callable[[Progress], None]
 Quantize = Callable[[Path, Path, int, Callable[[], None]], None]
 """Writes a GGUF to another path in a type of llama_ftype; calls its last argument while it works."""
 REPORT_BYTES = 64 * CHUNK
+TEMPLATE_KEY = "tokenizer.chat_template"
+CONFIG_ORDER = (
+    *("model_format", "model_family", "model_families", "model_type", "file_type", "renderer", "parser", "requires"),
+    *("remote_host", "remote_model", "capabilities", "context_length", "embedding_length", "base_name", "draft"),
+)
+"""The fields of a config in the order in which Ollama writes them, before architecture and os."""
+
+KEPT = ("renderer", "parser", "requires", "capabilities", "draft")
+"""What a config takes over from the base's; the rest is read from the weights anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,7 @@ class Draft:
         self.folder, self.report, self.tools = folder, report, tools
         self.layers: list[Layer] = []
         self.config: dict[str, Any] = {}
+        self.overrides: dict[str, Any] = {}  # what the config says whatever the weights' header does
         self.made: set[str] = set()  # digests of weights that were written in the wanted type just now
         self._new: dict[str, bool] = {}
 
@@ -130,15 +140,22 @@ class Draft:
             return self._adopted(kind, target)
 
     def finish(self) -> bytes:
-        """Write the config, tell what is new, and return the manifest."""
+        """Write the config, tell what is new, and return the manifest.
+
+        Uploaded weights that bring a chat template are said to be used by it where no other was given.
+        """
         weights = [layer for layer in self.layers if layer.kind == "model"]
-        config = self._config(self._layer_header(weights[0])) if weights else self.config
-        ordered = {**config, "architecture": "amd64", "os": "linux"}
-        ordered["rootfs"] = {"type": "layers", "diff_ids": [layer.digest for layer in self.layers]}
-        config_layer = self._layer(CONFIG_TYPE, encode(ordered))
+        header = self._layer_header(weights[0]) if weights else None
+        config = self.config if header is None else self._config(header)
+        given = not weights or weights[0].from_ or any(layer.kind == "template" for layer in self.layers)
+        detected = not given and header is not None and bool(header.values.get(TEMPLATE_KEY))
+        ordered = {name: config[name] for name in CONFIG_ORDER if config.get(name)}
+        config_layer = self._layer(CONFIG_TYPE, encode({**ordered, "architecture": "amd64", "os": "linux"}))
         for layer in (*self.layers, config_layer):
             known = "creating new" if self._new.get(layer.digest) else "using existing"
             self.report(Progress(status=f"{known} layer {layer.digest}"))
+        if detected:
+            self.report(Progress(status=f"using autodetected template {TEMPLATE_KEY}"))
         return encode_manifest(config_layer, self.layers)
 
     def _layer(self, media_type: str, content: bytes) -> Layer:
@@ -158,8 +175,9 @@ class Draft:
             "model_type": known.parameter_size,
             "file_type": known.quantization,
         }
-        anew = ("architecture", "os", "rootfs", "model_type", "file_type")
-        return {**stated, **{name: value for name, value in self.config.items() if name not in anew and value}}
+        if "model_family" in self.overrides:
+            stated["model_families"] = [self.overrides["model_family"], known.family]
+        return {**{name: self.config[name] for name in KEPT if name in self.config}, **stated, **self.overrides}
 
     @contextmanager
     def _room(self, what: str) -> Iterator[Path]:

@@ -82,6 +82,8 @@ class StoredModel:
                 changes[field] = read_text(found[-1])
         changes["adapters"] = tuple(map(str, self.blobs("adapter")))
         changes["projectors"] = tuple(map(str, self.blobs("projector")))
+        if found := self.blobs("draft"):
+            changes["draft"] = str(found[-1])
         if found := self.blobs("license"):
             changes["license"] = "\n".join(read_text(one) for one in found)
         if found := self.blobs("params"):

@@ -6,6 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from arriero.core.errors import BlobNotFound, Cancelled, InvalidRequest, NotImplementedYet
@@ -86,13 +87,35 @@ def test_layers_are_ollamas(folder: ModelFolder, gguf: Path) -> None:
         "file_type": "Q8_0",
         "architecture": "amd64",
         "os": "linux",
-        "rootfs": {"type": "layers", "diff_ids": [layer.digest for layer in manifest.layers]},
     }
     statuses = [report.status for report in reports]
     weights = f"sha256:{hashlib.sha256(gguf.read_bytes()).hexdigest()}"
     assert f"creating new layer {weights}" in statuses
     assert statuses[-2:] == ["writing manifest", "success"]
     assert {one.verdict for one in verify(folder)} == {"ok"}
+
+
+def test_info_overrides_the_config(folder: ModelFolder, gguf: Path) -> None:
+    info = {"model_family": "qwen3", "quantization_level": "Q3", "parameter_size": "9B", "base_name": "b"}
+    request = msgspec.structs.replace(FULL, parser="p", info={**info, "context_length": 7, "capabilities": ["tools"]})
+    create(folder, request, gguf, ignore)
+    again = CreateRequest(model="again", base="mine", info={"capabilities": ["vision"]})
+    create(folder, again, stored(folder, "mine"), ignore)
+    found = []
+    for name in ("mine", "again"):
+        config = stored(folder, name).stored.manifest.config
+        assert config is not None
+        found.append(folder.blobs.path(config.digest).read_bytes())
+    first, second = found
+    assert first == (
+        b'{"model_format":"gguf","model_family":"qwen3","model_families":["qwen3","llama"],"model_type":"9B",'
+        b'"file_type":"Q3","parser":"p","capabilities":["tools"],"context_length":7,"base_name":"b",'
+        b'"architecture":"amd64","os":"linux"}\n'
+    )
+    assert second == (
+        b'{"model_format":"gguf","model_family":"llama","model_families":["llama"],"model_type":"77K",'
+        b'"file_type":"Q8_0","parser":"p","capabilities":["tools","vision"],"architecture":"amd64","os":"linux"}\n'
+    )
 
 
 def test_a_created_model_is_described_with_its_parts(folder: ModelFolder, gguf: Path) -> None:

@@ -18,6 +18,8 @@ from arriero.protocols.ollama.body import convert
 from arriero.protocols.ollama.options import read_options
 
 ROLES = ("system", "user", "assistant")
+INFO_TEXTS = ("model_family", "base_name", "quantization_level", "parameter_size")
+INFO_NUMBERS = ("context_length", "embedding_length")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -45,6 +47,7 @@ class _Create(msgspec.Struct, kw_only=True):
     renderer: str = ""
     parser: str = ""
     requires: str = ""
+    info: dict[str, Any] = {}
     remote_host: str = ""
     stream: bool = True
 
@@ -71,14 +74,16 @@ def decode_create(body: bytes) -> CreateCall:
     """Decode a /api/create body. InvalidRequest; NotImplementedYet for what this version cannot make."""
     fields = lower_keys(decode_object(body))
     wire = convert(fields, _Create)
-    for name in ("draft_files", "draft_quantize", "remote_host"):
-        if getattr(wire, name):
-            raise NotImplementedYet(f"create with {name} is not supported by this version of arriero", param=name)
+    if wire.remote_host:
+        raise NotImplementedYet("create with remote_host is not supported by arriero", param="remote_host")
+    if wire.draft_quantize and not wire.draft_files:
+        raise InvalidRequest("--draft-quantize requires a DRAFT model", param="draft_quantize")
     request = CreateRequest(
         model=wire.model or wire.name,
         base=wire.base,
         files=wire.files,
         adapters=wire.adapters,
+        draft_files=wire.draft_files,
         template=wire.template or None,
         system=wire.system or None,
         licenses=(wire.license,) if isinstance(wire.license, str) else tuple(wire.license),
@@ -88,6 +93,8 @@ def decode_create(body: bytes) -> CreateCall:
         parser=wire.parser,
         requires=wire.requires,
         quantize=wire.quantize or wire.quantization,
+        draft_quantize=wire.draft_quantize,
+        info=_info(wire.info),
     )
     return CreateCall(request, wire.stream, _unknown(fields, wire))
 
@@ -127,6 +134,24 @@ def _checked(parameters: dict[str, Any]) -> dict[str, Any]:
     except InvalidRequest as error:
         raise InvalidRequest(error.message, **error.details) from None
     return parameters
+
+
+def _info(info: dict[str, Any]) -> dict[str, Any]:
+    """Ollama's texts for overrides of the wrong type; those that it does not know are left out, as there."""
+    found: dict[str, Any] = {}
+    for name, value in info.items():
+        if name in INFO_TEXTS and not isinstance(value, str):
+            raise InvalidRequest(f'info field "{name}" must be a string', param="info")
+        if name in INFO_NUMBERS:
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise InvalidRequest(f'info field "{name}" must be a number', param="info")
+            if value < 0 or value != int(value):
+                raise InvalidRequest(f'info field "{name}" must be a non-negative integer', param="info")
+        if name == "capabilities":
+            value = [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+        if value and name in (*INFO_TEXTS, *INFO_NUMBERS, "capabilities"):
+            found[name] = value
+    return found
 
 
 def _message(fields: dict[str, Any]) -> Message:

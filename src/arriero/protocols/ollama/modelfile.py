@@ -194,6 +194,7 @@ def render(
     licenses: Sequence[str] = (),
     words: Mapping[str, str] | None = None,
     adapters: Sequence[str] = (),
+    draft: str = "",
     projectors: Sequence[str] = (),
 ) -> str:
     """Return a Modelfile that makes the model again; `words` are RENDERER, PARSER and REQUIRES where they are set."""
@@ -204,6 +205,7 @@ def render(
         "",
         f"FROM {base}",
         *(f"ADAPTER {quoted(path)}" for path in adapters),
+        *([f"DRAFT {quoted(draft)}"] if draft else []),
         *(f"FROM {path}" for path in projectors),
     ]
     if template is not None:

@@ -146,6 +146,7 @@ def _modelfile(spec: ModelSpec) -> str:
         messages=[(message.role, message.content) for message in spec.messages],
         licenses=[spec.license],
         adapters=spec.adapters,
+        draft=spec.draft,
         projectors=spec.projectors,
         words={"renderer": spec.renderer, "parser": spec.parser, "requires": spec.requires},
     )

@@ -12,8 +12,10 @@ from arriero.core.library import CreateRequest, Progress
 from arriero.core.request import Message
 from arriero.protocols.ollama import library as wire
 
-NOT_YET = "create with {} is not supported by this version of arriero"
 BAD_ROLE = 'message role must be one of "system", "user", or "assistant"'
+
+
+NEGATIVE = 'info field "context_length" must be a non-negative integer'
 
 
 def create(**fields: Any) -> wire.CreateCall:
@@ -32,7 +34,10 @@ def test_create() -> None:
         messages=[{"Role": "User", "content": "hi"}],
         quantization="q4_0",
         stream=False,
-        info={"x": 1},
+        draft_files={"small.gguf": "sha256:0"},
+        draft_quantize="q8_0",
+        info={"x": 1, "model_family": "qwen3", "context_length": 8, "capabilities": ["tools", 1], "base_name": ""},
+        truncate=1,
     )
     assert call == (
         CreateRequest(
@@ -44,9 +49,12 @@ def test_create() -> None:
             parameters={"temperature": 0.5, "stop": ["x"], "unknown": 1},
             messages=(Message(role="user", content="hi"),),
             quantize="q4_0",
+            draft_files={"small.gguf": "sha256:0"},
+            draft_quantize="q8_0",
+            info={"model_family": "qwen3", "context_length": 8, "capabilities": ["tools"]},
         ),
         False,
-        ("info",),
+        ("truncate",),
     )
     assert create(name="old", files={"x": "sha256:0"}, license=["a", "b"]).request == CreateRequest(
         model="old", files={"x": "sha256:0"}, licenses=("a", "b")
@@ -56,7 +64,11 @@ def test_create() -> None:
 @pytest.mark.parametrize(
     ("fields", "kind", "text"),
     [
-        ({"remote_host": "x"}, NotImplementedYet, NOT_YET.format("remote_host")),
+        ({"remote_host": "x"}, NotImplementedYet, "create with remote_host is not supported by arriero"),
+        ({"draft_quantize": "q8_0"}, InvalidRequest, "--draft-quantize requires a DRAFT model"),
+        ({"info": {"model_family": 1}}, InvalidRequest, 'info field "model_family" must be a string'),
+        ({"info": {"context_length": "1"}}, InvalidRequest, 'info field "context_length" must be a number'),
+        ({"info": {"context_length": 1.5}}, InvalidRequest, NEGATIVE),
         ({"parameters": {"num_ctx": "many"}}, InvalidRequest, 'option "num_ctx" must be of type integer'),
         ({"parameters": {"stop": "x"}}, InvalidRequest, 'option "stop" must be of type array'),
         ({"messages": [{"role": "tool"}]}, InvalidRequest, BAD_ROLE),

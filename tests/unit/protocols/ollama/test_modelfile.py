@@ -150,10 +150,12 @@ def test_what_is_rendered_reads_back_the_same(system: str, stop: str, reply: str
         licenses=["MIT"],
         words={"renderer": "", "requires": "0.1.0"},
         adapters=["/l o.gguf"],
+        draft="/small one.gguf",
         projectors=["/p.gguf"],
     )
     file = parse(text)
     assert (file.bases, file.adapters) == (["/a b/x.gguf", "/p.gguf"], ["/l o.gguf"])
+    assert file.drafts == ["/small one.gguf"]
     assert file.fields.get("system", "") == system
     assert file.fields["parameters"] == {"stop": [stop], "num_ctx": 2048, "temperature": 0.5, "use_mmap": True}
     assert [one["content"] for one in file.fields["messages"]] == ["hi", reply]
