@@ -58,7 +58,9 @@ class RunnerInfo:
     block_size: int = 16
     storage: Literal["paged", "sequence"] = "sequence"
     prefix_sharing: Literal["any", "whole", "none"] = "any"
+    window: int = 0
     layout: str = ""
+    kv_cache_type: str = ""
     deterministic: bool = False
     chunk_align: int = 0
     memory: dict[str, int] = field(default_factory=dict)  # bytes: weights, kv, compute
@@ -67,7 +69,6 @@ class RunnerInfo:
 
 
 @dataclass(frozen=True, slots=True)
-    kv_cache_type: str = ""
 class Park:
     """Keep the first `num_tokens` of `slot` as the parked state `parked`.
 

@@ -80,7 +80,8 @@ class Engine:
         if not limit:
             return 0
         chain = TokenChain(tokens, self._block_size, salt.encode() if isinstance(salt, str) else salt)
-        return self._storage.match(chain, limit).blocks * self._block_size
+        match = self._storage.match(chain, limit)
+        return match.blocks * self._block_size + match.tail
 
     def stats(self) -> EngineStats:
         """Return all counters and gauges as they are now."""

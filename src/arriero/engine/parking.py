@@ -22,6 +22,20 @@ class Parking(NamedTuple):
 
 
 @dataclass(slots=True)
+class _State:
+    """A parked chain: the keys of its full blocks, the tokens behind them, and its bytes, estimated until known."""
+
+    keys: list[bytes]
+    tail: tuple[int, ...]
+    size: int
+
+    @property
+    def units(self) -> int:
+        """Blocks that it counts for: a begun one is one."""
+        return len(self.keys) + bool(self.tail)
+
+
+@dataclass(slots=True)
 class _Node:
     """One full block of at least one parked chain."""
 
@@ -35,12 +49,19 @@ class ParkedPrefixes:
 
     A state holds a whole chain from its root; a block that two states share counts in both, for both hold its bytes.
     What a state takes in bytes is known when it was made (`sized`); until then it counts as much as the dearest so far.
-    With `whole`, a state can only be used whole (recurrent models), so that it is found by its last block alone and
-    a longer state does not stand in for a shorter one.
+    With `whole`, a state can only be used whole (recurrent models), wherever in a block it ends, so that it is found
+    by its end alone and a longer state does not stand in for a shorter one. The same holds for a state of more than
+    `window` tokens where that is not 0, but that it ends with a block: its layers with a window keep only the last one.
     """
 
     def __init__(
-        self, budget: int, block_size: int = 16, *, whole: bool = False, byte_budget: int | None = None
+        self,
+        budget: int,
+        block_size: int = 16,
+        *,
+        whole: bool = False,
+        window: int = 0,
+        byte_budget: int | None = None,
     ) -> None:
         if budget < 0 or (byte_budget is not None and byte_budget < 0):
             raise ValueError(f"a budget of {budget} blocks, {byte_budget} bytes")
@@ -48,14 +69,15 @@ class ParkedPrefixes:
         self.byte_budget = byte_budget
         self.block_size = block_size
         self.whole = whole
+        self.window = window
         self.used = 0  # sum of the states' lengths, in blocks
         self.bytes = 0  # sum of the states' sizes
         self.evictions = 0
-        self._states: OrderedDict[int, list[bytes]] = OrderedDict()  # keys of the chain; least recently used first
+        self._states: OrderedDict[int, _State] = OrderedDict()  # least recently used first
         self._nodes: dict[bytes, _Node] = {}
-        self._tips: dict[bytes, int] = {}  # last key of a state → the state
-        self._sizes: dict[int, int] = {}  # bytes of each state, as long as unknown the estimate
+        self._tips: dict[bytes, dict[tuple[int, ...], int]] = {}  # last key of a state → tokens behind it → the state
         self._block_bytes = 0 if not budget or byte_budget is None else byte_budget // budget
+        self._largest = 0  # bytes of the largest state so far
         self._next = 1
 
     @property
@@ -69,73 +91,109 @@ class ParkedPrefixes:
         return len(self._nodes)
 
     def length(self, state: int) -> int:
-        """Return the blocks of `state`, 0 if there is no such state."""
-        return len(self._states.get(state, ()))
+        """Return the blocks of `state`, a begun one included; 0 if there is no such state."""
+        found = self._states.get(state)
+        return 0 if found is None else found.units
+
+    def tail(self, state: int) -> int:
+        """Return how many tokens of `state` lie behind its last full block: none but with `whole`."""
+        return len(self._states[state].tail)
 
     def find(self, chain: TokenChain, limit: int) -> tuple[int, int | None]:
-        """Return how many leading blocks of `chain` (at most `limit`) are parked, and in which state."""
+        """Return how many leading blocks of `chain` (at most `limit`) are parked, and in which state.
+
+        With `whole` the state's tail comes on top; it never takes the last token of `chain`.
+        """
         keys = chain.keys(limit)
         best: tuple[int, int | None] = (0, None)
         for index in range(limit):
             node = self._nodes.get(keys[index])
             if node is None or node.parent != chain.parent(index) or node.tokens != chain.block(index):
                 break
-            if not self.whole:
-                best = (index + 1, next(reversed(node.states)))
-            elif keys[index] in self._tips:
-                best = (index + 1, self._tips[keys[index]])
+            state = self._usable(keys[index], node, chain, index + 1)
+            if state is not None:
+                best = (index + 1, state)
         return best
 
-    def park(self, chain: TokenChain, blocks: int) -> Parking:
+    def _usable(self, key: bytes, node: _Node, chain: TokenChain, blocks: int) -> int | None:
+        """Return a state from which exactly the first `blocks` blocks of `chain` (and its tail) can be restored."""
+        if self.whole:
+            start = blocks * self.block_size
+            end = len(chain.tokens) - 1
+            rest = tuple(chain.tokens[start : min(end, start + self.block_size)])
+            fitting = [tail for tail in self._tips.get(key, ()) if rest[: len(tail)] == tail]
+            return self._tips[key][max(fitting, key=len)] if fitting else None
+        if not self.window:
+            return next(reversed(node.states))
+        tips = self._tips.get(key)
+        if tips:
+            return tips[()]
+        if not self._in_window(blocks):
+            return None
+        return next((state for state in reversed(node.states) if self._in_window(self._states[state].units)), None)
+
+    def _in_window(self, blocks: int) -> bool:
+        """Whether a state of so many blocks can be cut anywhere."""
+        return not self.whole and (not self.window or blocks * self.block_size <= self.window)
+
+    def park(self, chain: TokenChain, blocks: int, tail: int = 0) -> Parking:
         """Decide about the first `blocks` computed blocks of a sequence that leaves its slot.
 
         Nothing is parked that a state covers already; what the budget cannot hold is cut (or left, with `whole`).
+        `tail` tokens behind the blocks are kept with them; only `whole` knows these.
         """
         keep = min(blocks, self._capacity)
-        if keep < 1 or (self.whole and keep < blocks):
+        if keep < 1 or (self.whole and keep + bool(tail) < blocks + bool(tail)):
             return Parking(None, 0, [])
-        keys = chain.keys(keep)[:keep]
-        covering = self._covering(keys[-1])
+        start = keep * self.block_size
+        size = self._largest if self.whole else keep * self._block_bytes
+        new = _State(chain.keys(keep)[:keep], tuple(chain.tokens[start : start + tail]), size)
+        if new.units > self.budget or (self.byte_budget is not None and size > self.byte_budget):
+            return Parking(None, 0, [])
+        covering = self._covering(new, chain)
         if covering is not None:
             self._states.move_to_end(covering)
             return Parking(None, 0, [])
-        collision = next((i for i, key in enumerate(keys) if self._collides(key, chain, i)), None)
-        if collision is not None:
+        if any(self._collides(key, chain, i) for i, key in enumerate(new.keys)):
             return Parking(None, 0, [])
-        dropped = [] if self.whole else [self._tips[key] for key in keys[:-1] if key in self._tips]
+        dropped = self._prefixes_of(new) if self._in_window(keep) else []
         for state in dropped:
             self.forget(state)
-        dropped += self._make_room(keep, keep * self._block_bytes)
+        dropped += self._make_room(new.units, new.size)
         state = self._next
         self._next += 1
-        self._states[state] = keys
-        self._tips[keys[-1]] = state
-        self._sizes[state] = keep * self._block_bytes
-        self.used += keep
-        self.bytes += self._sizes[state]
-        for index, key in enumerate(keys):
+        self._add(state, new, chain)
+        return Parking(state, keep, dropped)
+
+    def _add(self, number: int, state: _State, chain: TokenChain) -> None:
+        self._states[number] = state
+        self._tips.setdefault(state.keys[-1], {})[state.tail] = number
+        self.used += state.units
+        self.bytes += state.size
+        for index, key in enumerate(state.keys):
             node = self._nodes.get(key)
             if node is None:
                 node = self._nodes[key] = _Node(chain.parent(index), chain.block(index))
-            node.states[state] = None
-        return Parking(state, keep, dropped)
+            node.states[number] = None
 
     def sized(self, state: int, size: int) -> list[int]:
         """Note that `state` takes `size` bytes; return the states that had to be forgotten, `state` maybe among them.
 
         Nothing happens if `state` is not known (any more).
         """
-        if state not in self._states:
+        known = self._states.get(state)
+        if known is None:
             return []
-        self.bytes += size - self._sizes[state]
-        self._sizes[state] = size
-        self._block_bytes = max(self._block_bytes, -(-size // len(self._states[state])))
+        self.bytes += size - known.size
+        known.size = size
+        self._block_bytes = max(self._block_bytes, -(-size // known.units))
+        self._largest = max(self._largest, size)
         return self._make_room(0, 0)
 
     @property
     def _capacity(self) -> int:
-        """Blocks that fit where nothing else is parked."""
-        if self.byte_budget is None or not self._block_bytes:
+        """Full blocks that fit where nothing else is parked."""
+        if self.byte_budget is None or not self._block_bytes or self.whole:
             return self.budget
         return min(self.budget, self.byte_budget // self._block_bytes)
 
@@ -159,24 +217,33 @@ class ParkedPrefixes:
 
     def forget(self, state: int) -> bool:
         """Forget `state` and the blocks that only it holds; False if it is not known (any more)."""
-        keys = self._states.pop(state, None)
-        if keys is None:
+        gone = self._states.pop(state, None)
+        if gone is None:
             return False
-        self.used -= len(keys)
-        self.bytes -= self._sizes.pop(state)
-        del self._tips[keys[-1]]
-        for key in keys:
+        self.used -= gone.units
+        self.bytes -= gone.size
+        tips = self._tips[gone.keys[-1]]
+        del tips[gone.tail]
+        if not tips:
+            del self._tips[gone.keys[-1]]
+        for key in gone.keys:
             node = self._nodes[key]
             del node.states[state]
             if not node.states:
                 del self._nodes[key]
         return True
 
-    def _covering(self, tip: bytes) -> int | None:
+    def _covering(self, new: _State, chain: TokenChain) -> int | None:
+        """Return a state that can be restored in place of `new`."""
+        tip = new.keys[-1]
         if self.whole:
-            return self._tips.get(tip)
+            return self._tips.get(tip, {}).get(new.tail)
         node = self._nodes.get(tip)
-        return next(reversed(node.states)) if node is not None else None
+        return None if node is None else self._usable(tip, node, chain, len(new.keys))
+
+    def _prefixes_of(self, new: _State) -> list[int]:
+        """Return the states that `new` makes needless."""
+        return [state for key in new.keys[:-1] for state in self._tips.get(key, {}).values()]
 
     def _collides(self, key: bytes, chain: TokenChain, index: int) -> bool:
         node = self._nodes.get(key)
@@ -184,24 +251,25 @@ class ParkedPrefixes:
 
     def check(self) -> None:
         """Raise BrokenInvariantError if the accounting contradicts itself."""
-        lengths = sum(len(keys) for keys in self._states.values())
+        lengths = sum(state.units for state in self._states.values())
         if lengths != self.used or self.used > self.budget:
             raise BrokenInvariantError(f"parked: {lengths} blocks, {self.used} counted, {self.budget} allowed")
-        if self.bytes != sum(self._sizes.values()) or self._sizes.keys() != self._states.keys():
-            raise BrokenInvariantError(f"parked: {self.bytes} bytes counted, {sum(self._sizes.values())} there")
+        sizes = sum(state.size for state in self._states.values())
+        if self.bytes != sizes:
+            raise BrokenInvariantError(f"parked: {self.bytes} bytes counted, {sizes} there")
         if self.byte_budget is not None and self.bytes > self.byte_budget:
             raise BrokenInvariantError(f"parked: {self.bytes} bytes, {self.byte_budget} allowed")
         held: dict[bytes, set[int]] = {}
-        for state, keys in self._states.items():
-            if self._tips.get(keys[-1]) != state:
-                raise BrokenInvariantError(f"parked state {state} is not found by its last block")
-            for index, key in enumerate(keys):
-                held.setdefault(key, set()).add(state)
-                if index and self._nodes[key].parent != keys[index - 1]:
-                    raise BrokenInvariantError(f"parked state {state} is not a chain")
-                if not self.whole and key in self._tips and index < len(keys) - 1:
-                    raise BrokenInvariantError(f"parked state {self._tips[key]} is a prefix of {state}")
-        if len(self._tips) != len(self._states):
-            raise BrokenInvariantError("parked: two states end in the same block")
+        for number, state in self._states.items():
+            if self._tips.get(state.keys[-1], {}).get(state.tail) != number:
+                raise BrokenInvariantError(f"parked state {number} is not found by its end")
+            for index, key in enumerate(state.keys):
+                held.setdefault(key, set()).add(number)
+                if index and self._nodes[key].parent != state.keys[index - 1]:
+                    raise BrokenInvariantError(f"parked state {number} is not a chain")
+            if self._in_window(state.units) and self._prefixes_of(state):
+                raise BrokenInvariantError(f"a parked state is a prefix of {number}")
+        if sum(map(len, self._tips.values())) != len(self._states):
+            raise BrokenInvariantError("parked: two states have the same end")
         if held != {key: set(node.states) for key, node in self._nodes.items()}:
             raise BrokenInvariantError("parked: a block without a state, or a state without its block")

@@ -54,6 +54,7 @@ class Sequence:
         "blocked_on",
         "cached_tokens",
         "chain",
+        "held_from",
         "high_water",
         "id",
         "num_computed",
@@ -89,6 +90,7 @@ class Sequence:
         self.slot = -1
         self.block_table: list[int] = []
         self.num_computed = 0
+        self.held_from = 0  # the first token that every layer of its slot still holds; kept by the storage
         self.num_registered = 0  # full blocks that others may find; kept by the storage
         self.tail: bytes | None = None  # key of its prompt but for the last token, once others may find that; as above
         self.admitted_tokens = 0  # tokens at admission: what comes after them was drawn in this run
@@ -147,6 +149,7 @@ class Sequence:
         self.block_table = []
         self.num_computed = 0
         self.num_registered = 0
+        self.held_from = 0
 
     def __repr__(self) -> str:
         return f"Sequence({self.id}, {self.status.name}, {self.num_computed}/{len(self.tokens)})"

@@ -30,11 +30,14 @@ class SequenceStorage:
 
     def __init__(self, info: RunnerInfo, *, prefix_cache: bool) -> None:
         self.rules = PrefixRules.of(info, prefix_cache)
-        self._whole = info.prefix_sharing == "whole"
+        self._whole = self.rules.whole
+        self._window = info.window
         budget = info.parked_blocks if self.rules.enabled else 0
         self._pool = BlockManager(info.active_blocks, info.block_size, caching=False)
         byte_budget = info.parked_bytes or None
-        self._parked = ParkedPrefixes(budget, info.block_size, whole=self._whole, byte_budget=byte_budget)
+        self._parked = ParkedPrefixes(
+            budget, info.block_size, whole=self._whole, window=info.window, byte_budget=byte_budget
+        )
         self._slots = Slots(info.max_sequences)
         # Key of a full computed block → the running sequences that have it, by id. A sequence is entered for its
         # blocks in order, so whoever holds a block holds all before it.
@@ -54,7 +57,9 @@ class SequenceStorage:
         holder = self._find_holder(chain, limit)
         if holder is not None and holder.blocks >= blocks:
             return holder
-        blocks = blocks if self._whole else self.rules.cut(blocks)
+        if state is not None and self._whole:
+            return Match(blocks, parked=state, tail=self._parked.tail(state))
+        blocks = self.rules.cut(blocks)
         return Match(blocks, parked=state) if blocks else NO_MATCH
 
     def _find_holder(self, chain: TokenChain, limit: int) -> Match | None:
@@ -62,21 +67,29 @@ class SequenceStorage:
         while count < limit and keys[count] in self._holders:
             count += 1
         count = self.rules.cut(count)
-        if not count or self._whole:
+        holder = None
+        while count and holder is None:
+            holder = self._lender(self._holders[keys[count - 1]], count * self.rules.block_size)
+            count -= 0 if holder is not None else self.rules.unit
+        if holder is None:
             return None
-        holder = next(reversed(self._holders[keys[count - 1]].values()))
         tokens = count * self.rules.block_size
         if holder.chain.root != chain.root or holder.tokens[:tokens] != chain.tokens[:tokens]:
             return None  # a collision of keys
         return Match(count, shared=tuple(holder.block_table[:count]), holder=holder)
 
+    def _lender(self, holders: dict[int, Sequence], tokens: int) -> Sequence | None:
+        """Return the latest of `holders` that still has all that attends from token `tokens` on; None if none does."""
+        least = max(0, tokens - self._window)
+        return next((holder for holder in reversed(holders.values()) if holder.held_from <= least), None)
+
     def match_tail(self, chain: TokenChain, end: int) -> Match | None:
         """See KVStorage. The child gets a block of its own for what it will write behind the tail."""
         key = chain.tail(end) if self.rules.tails else None
         holders = None if key is None else self._tails.get(key)
-        if not holders:
+        holder = self._lender(holders, end) if holders else None
+        if holder is None:
             return None
-        holder = next(reversed(holders.values()))
         if holder.chain.root != chain.root or holder.tokens[:end] != chain.tokens[:end]:
             return None  # a collision of keys
         count = end // self.rules.block_size
@@ -95,8 +108,18 @@ class SequenceStorage:
             self._operations.restores.append(Restore(slot, cached, from_slot=match.holder.slot))
         self._counters.restores += cached > 0
         sequence.start(slot, self._pool.table(sequence.id), cached)
-        self._register(sequence, match.blocks)
+        if self._window:
+            sequence.held_from = self._held_from(match, cached)
+        self._register(sequence, 0 if self._whole else match.blocks)
         return True
+
+    def _held_from(self, match: Match, cached: int) -> int:
+        """Return the first token that all layers of a slot filled by `match` hold; of a window a state has the last."""
+        if match.holder is not None:
+            return match.holder.held_from
+        if match.parked is None or self._parked.length(match.parked) * self.rules.block_size <= self._window:
+            return 0
+        return max(0, cached - self._window)
 
     def grow(self, sequence: Sequence) -> bool:
         """See KVStorage."""
@@ -124,14 +147,8 @@ class SequenceStorage:
     def release(self, sequence: Sequence, *, keep: bool) -> None:
         """See KVStorage."""
         registered, slot = sequence.num_registered, sequence.slot
-        if keep and not (self._whole and sequence.num_computed != registered * self.rules.block_size):
-            parking = self._parked.park(sequence.chain, registered)
-            for state in parking.dropped:
-                self._operations.drop(state)
-            if parking.state is not None:
-                tokens = parking.blocks * self.rules.block_size
-                self._operations.parks.append(Park(slot, parking.state, tokens))
-                self._counters.parks += 1
+        if keep:
+            self._park(sequence)
         for key in sequence.chain.keys(registered)[:registered]:
             _leave(self._holders, key, sequence)
         if sequence.tail is not None:
@@ -140,6 +157,19 @@ class SequenceStorage:
         self._pool.release(sequence.id)
         self._operations.frees[slot] = None
         self._slots.give(slot)
+
+    def _park(self, sequence: Sequence) -> None:
+        """Keep what a sequence that leaves has computed: whole, or the blocks that others may use."""
+        size = self.rules.block_size
+        whole = self._whole and self.rules.enabled
+        blocks, tail = divmod(sequence.num_computed, size) if whole else (sequence.num_registered, 0)
+        parking = self._parked.park(sequence.chain, blocks, tail)
+        for state in parking.dropped:
+            self._operations.drop(state)
+        if parking.state is not None:
+            tokens = parking.blocks * size + tail
+            self._operations.parks.append(Park(sequence.slot, parking.state, tokens))
+            self._counters.parks += 1
 
     def park_failed(self, state: int) -> None:
         """See KVStorage."""

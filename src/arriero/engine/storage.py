@@ -18,7 +18,7 @@ class Match:
     """A cached prefix: its first `blocks` blocks, and where they are.
 
     `shared` are blocks to refer to; `holder` is the running sequence whose slot has them, `parked` the state that has.
-    The holder's slot also has the `tail` tokens behind them, which fill no block.
+    The holder's slot, or the parked state, also has the `tail` tokens behind them, which fill no block.
     """
 
     blocks: int = 0
@@ -118,6 +118,7 @@ class PrefixRules:
     prompt_only: bool  # a drawn token's block differs in its last bits from the same block in a prompt
     enabled: bool
     tails: bool  # a running slot's prefix can be shared up to any token
+    whole: bool  # states can only be used whole: nothing can be taken from a slot that goes on
 
     @classmethod
     def of(cls, info: RunnerInfo, enabled: bool) -> PrefixRules:
@@ -125,7 +126,8 @@ class PrefixRules:
         unit = math.lcm(info.block_size, info.chunk_align or 1) // info.block_size
         prompt_only = info.deterministic or info.chunk_align > 0
         tails = enabled and info.prefix_sharing == "any" and info.storage == "sequence" and not prompt_only
-        return cls(info.block_size, unit, prompt_only, enabled and info.prefix_sharing != "none", tails)
+        whole = info.prefix_sharing == "whole"
+        return cls(info.block_size, unit, prompt_only, enabled and info.prefix_sharing != "none", tails, whole)
 
     def cut(self, blocks: int) -> int:
         """Round down to what can be shared."""
@@ -137,7 +139,7 @@ class PrefixRules:
 
     def shareable(self, sequence: Sequence, tokens: int) -> int:
         """Blocks among the first `tokens` tokens of `sequence` that others may use once they are computed."""
-        if not self.enabled:
+        if not self.enabled or self.whole:
             return 0
         if not self.prompt_only:
             return tokens // self.block_size

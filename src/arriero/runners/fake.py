@@ -87,6 +87,7 @@ class Faults:
 class _Slot:
     values: list[int] = field(default_factory=list)
     cells: list[int] = field(default_factory=list)  # the places they are in; a place may be shared
+    first: int = 0  # the first that layers with a window hold
 
 
 class FakeRunner:
@@ -199,6 +200,9 @@ class FakeRunner:
             self.faults.parks -= 1
             output.failed_parks.append(park.parked)
             return
+        whole = self._info.prefix_sharing == "whole"
+        if (whole and len(slot.values) != park.num_tokens) or not self._reaches(slot.first, park.num_tokens):
+            raise self._violated(f"{park}: the slot cannot be cut there")
         self.executed["parks"] += 1
         values = self._parked[park.parked] = slot.values[: park.num_tokens]
         if self._info.parked_bytes:
@@ -223,7 +227,9 @@ class FakeRunner:
                 return
             if source is None or len(source.values) < count:
                 raise self._violated(f"{restore}: the slot does not have that")
-            self._slots[restore.slot] = _Slot(source.values[:count], source.cells[:count])
+            if self._info.prefix_sharing == "whole" or not self._reaches(source.first, count):
+                raise self._violated(f"{restore}: the slot no longer has all of that")
+            self._slots[restore.slot] = _Slot(source.values[:count], source.cells[:count], source.first)
         elif restore.from_parked is not None:
             values = self._parked.get(restore.from_parked)
             if values is None:
@@ -235,8 +241,15 @@ class FakeRunner:
                 raise self._violated(f"{restore}: the parked state does not have that")
             if self._info.prefix_sharing == "whole" and len(values) != count:
                 raise self._violated(f"{restore}: a part of a state that is only usable whole")
-            self._slots[restore.slot] = _Slot(values[:count], self._new_cells(count))
+            first = max(0, len(values) - self._info.window) if self._info.window else 0
+            if not self._reaches(first, count):
+                raise self._violated(f"{restore}: the state keeps the window before its end only")
+            self._slots[restore.slot] = _Slot(values[:count], self._new_cells(count), first)
         self.executed["restores"] += 1
+
+    def _reaches(self, first: int, count: int) -> bool:
+        """Whether layers with a window that hold tokens from `first` on can go on behind `count` tokens."""
+        return first <= max(0, count - self._info.window)
 
     def _new_cells(self, count: int) -> list[int]:
         self._cells += count

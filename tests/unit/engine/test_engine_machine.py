@@ -24,7 +24,8 @@ infos = st.fixed_dictionaries(
         "active_blocks": st.integers(5, 30),
         "parked_blocks": st.sampled_from([0, 3, 8, 20]),
         "parked_bytes": st.sampled_from([0, 0, 40, 100, 300]),
-        "prefix_sharing": st.sampled_from(["any", "any", "any", "whole", "none"]),
+        "prefix_sharing": st.sampled_from(["any", "any", "any", "whole", "whole", "none"]),
+        "window": st.sampled_from([0, 0, 6, 8, 15]),
         "chunk_align": st.sampled_from([0, 0, 4, 6, 8]),
         "deterministic": st.booleans(),
     }

@@ -97,6 +97,16 @@ class Context:
         lib.llama_memory_seq_cp(self._memory, source, target, 0, length)
         self.counters["seq_copies"] += 1
 
+    def copy_slot(self, source: int, target: int, length: int) -> bool:
+        """Fill the empty `target`, a stream of its own, with the first `length` tokens of `source`.
+
+        A state (`state`) has of layers with a window only what the next token sees. llama.cpp copies the whole stream,
+        when it computes next; until then nothing may be read from `target`.
+        """
+        lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+        self.counters["seq_copies"] += 1
+        return self.cut(target, length)
+
     def state(self, slot: int) -> npt.NDArray[np.uint8] | None:
         """Return a copy of the KV of `slot` in llama.cpp's own format, None if there is none to be had."""
         size = lib.llama_state_seq_get_size(self.handle, slot)
@@ -153,6 +163,6 @@ def _context_params(plan: Plan) -> Any:
     params.swa_full = True  # a window's cells are overwritten otherwise, and a prefix cannot be shared
     flash = {None: lib.LLAMA_FLASH_ATTN_TYPE_AUTO, True: lib.LLAMA_FLASH_ATTN_TYPE_ENABLED}
     params.flash_attn_type = flash.get(plan.flash_attn, lib.LLAMA_FLASH_ATTN_TYPE_DISABLED)
+    params.type_k = params.type_v = KV_TYPES[plan.kv_cache_type].number
     params.no_perf = False  # counts graph reuse
     return params
-    params.type_k = params.type_v = KV_TYPES[plan.kv_cache_type].number

@@ -45,7 +45,12 @@ class Model:
     @property
     def sliding_window(self) -> bool:
         """Whether some layers see a window only."""
-        return bool(lib.llama_model_n_swa(self.handle) > 0)
+        return self.window > 0
+
+    @property
+    def window(self) -> int:
+        """Tokens that the layers with a window see, 0 where all layers see all."""
+        return max(0, int(lib.llama_model_n_swa(self.handle)))
 
     @property
     def recurrent(self) -> bool:

@@ -185,6 +185,8 @@ def _flash_attention(options: LlamaCppOptions, facts: Facts, batch: int, reach: 
 def _default_parked(facts: Facts, spare: int, wanted: int, length: int) -> int:
     """Return bytes for cached prefixes: a share of what is free, no more than `wanted` useful sequences take."""
     share = min(int(facts.free_memory * PARKED_SHARE), spare // 4, PARKED_LIMIT)
+    if facts.recurrent:
+        return share  # a state's size says nothing about its length
     return min(share, wanted * min(_pad(length), USEFUL_LENGTH) * (facts.kv_bytes_per_token + CELL_BYTES))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
 
@@ -20,8 +22,8 @@ class LlamaCppRunner:
     """A Runner (core/runner.py) over one context, in either layout.
 
     unified: a prefix of a running slot is shared by `llama_memory_seq_cp`, which copies nothing. streams: the
-    source's state is read once a batch and written into each target, then cut. Parked states are restored by
-    writing and cutting in both.
+    source's state is read once a batch and written into each target, then cut; with a sliding window the stream is
+    copied as it is. Parked states are restored by writing and cutting in both.
     """
 
     def __init__(self, model: Model, options: LlamaCppOptions) -> None:
@@ -36,6 +38,7 @@ class LlamaCppRunner:
         exact = self.plan.deterministic and self._fills
         self._row_floor = row_floor(self.context, self._batch) if exact else 1
         self.context.reset_counters()
+        self._bound = model.recurrent or model.sliding_window  # its states cannot be cut just anywhere
         self._info = _describe(model, self.plan, self.context, exact)
 
     @property
@@ -89,33 +92,60 @@ class LlamaCppRunner:
         held = self.context.positions(park.slot)[1] + 1
         if self._info.prefix_sharing == "none" or held < park.num_tokens:
             return None
-        if freed and held > park.num_tokens and not self.context.cut(park.slot, park.num_tokens):
-            return None
+        if held > park.num_tokens:
+            if self._bound and not (freed and self._reaches(park.slot, park.num_tokens)):
+                return None  # a state that cannot be cut later
+            if freed and not self.context.cut(park.slot, park.num_tokens):
+                return None
         return self.context.state(park.slot)
+
+    def _reaches(self, slot: int, length: int) -> bool:
+        """Whether `slot` has all that a token behind the first `length` ones sees.
+
+        llama.cpp cuts and copies whatever it is told to, and a cell of a layer with a window may be gone although the
+        other layers have the token: only the least position says so (llama_memory_seq_pos_min).
+        """
+        least, greatest = self.context.positions(slot)
+        if greatest == length - 1:
+            return True  # its own end
+        return not self.model.recurrent and greatest >= length and least <= max(0, length - self.model.window)
 
     def _restore(self, restores: list[Restore], output: StepOutput) -> None:
         sources: dict[int, npt.NDArray[np.uint8] | None] = {}  # states of running slots, read once
         for restore in restores:
-            slot, source = restore.slot, restore.from_slot
-            self.context.clear(slot)
-            if self._info.prefix_sharing == "none":
-                done = False
-            elif source is not None and self.plan.unified:
-                self.context.copy_cells(source, slot, restore.num_tokens)
-                done = True
-            else:
-                if source is not None:
-                    if source not in sources:
-                        sources[source] = self.context.state(source)
-                    state = sources[source]
-                else:
-                    state = None if restore.from_parked is None else self.parks.get(restore.from_parked)
-                done = state is not None and self.context.set_state(slot, state)
-            # What the state cannot cover, or cannot be cut to, must not look restored.
-            done = done and self.context.cut(slot, restore.num_tokens)
-            if not done or self.context.positions(slot) != (0, restore.num_tokens - 1):
-                self.context.clear(slot)
-                output.failed_restores.append(slot)
+            self.context.clear(restore.slot)
+            if not self._fill(restore, sources):
+                self.context.clear(restore.slot)
+                output.failed_restores.append(restore.slot)
+
+    def _fill(self, restore: Restore, sources: dict[int, npt.NDArray[np.uint8] | None]) -> bool:
+        """Put into an empty slot what `restore` asks for; False where that cannot be had whole."""
+        slot, source, length = restore.slot, restore.from_slot, restore.num_tokens
+        if self._info.prefix_sharing == "none":
+            return False
+        if source is None:
+            state = None if restore.from_parked is None else self.parks.get(restore.from_parked)
+            return state is not None and self.context.set_state(slot, state) and self._cut(slot, length)
+        if self.model.recurrent or not self._reaches(source, length):
+            return False
+        if self.plan.unified:
+            self.context.copy_cells(source, slot, length)
+            return self._cut(slot, length)
+        if self.model.window:
+            return self.context.copy_slot(source, slot, length) and self._cut(slot, length)
+        if source not in sources:
+            sources[source] = self.context.state(source)
+        state = sources[source]
+        return state is not None and self.context.set_state(slot, state) and self._cut(slot, length)
+
+    def _cut(self, slot: int, length: int) -> bool:
+        """Cut a filled slot to `length`; False where what is left is not all that was there before the next token."""
+        if not self._reaches(slot, length):
+            return False
+        if self.context.positions(slot)[1] >= length and not self.context.cut(slot, length):
+            return False
+        least, greatest = self.context.positions(slot)
+        return greatest == length - 1 and (self._bound or least == 0)
 
     def _compute(self, spans: list[Span], output: StepOutput) -> None:
         output.choices = [None] * len(spans)
@@ -177,8 +207,10 @@ class LlamaCppRunner:
 def _describe(model: Model, plan: Plan, context: Context, exact: bool) -> RunnerInfo:
     blocks_each = -(-plan.num_ctx // BLOCK)
     per_block = max(1, model.facts().kv_bytes_per_token * BLOCK)
-    # A window's layers keep only the window in a parked state, a recurrent state is one lump: neither can be cut.
-    sharing = not (model.sliding_window or model.recurrent)
+    # A restored window lies in other cells than a computed one, and sums in another order are not exact.
+    sharing = not (exact and model.sliding_window)
+    kinds: Literal["any", "whole", "none"] = "whole" if model.recurrent else "any"
+    blocks = plan.parked_bytes // (BLOCK if model.recurrent else per_block)  # recurrent: whatever the length
     buffers = context.buffers
     kv = buffers.get("KV", 0) + buffers.get("RS", 0)
     return RunnerInfo(
@@ -187,12 +219,14 @@ def _describe(model: Model, plan: Plan, context: Context, exact: bool) -> Runner
         max_sequence_tokens=plan.num_ctx,
         max_batch_tokens=plan.num_batch,
         active_blocks=plan.cells // BLOCK if plan.unified else plan.max_sequences * blocks_each,
-        parked_blocks=plan.parked_bytes // per_block if sharing else 0,
+        parked_blocks=blocks if sharing else 0,
         parked_bytes=plan.parked_bytes if sharing else 0,
         block_size=BLOCK,
         storage="sequence",
-        prefix_sharing="any" if sharing else "none",
+        prefix_sharing=kinds if sharing else "none",
+        window=model.window if sharing and not model.recurrent else 0,
         layout=plan.layout,
+        kv_cache_type=plan.kv_cache_type,
         deterministic=exact,
         chunk_align=DETERMINISTIC_CHUNK if exact else 0,
         memory={
@@ -203,4 +237,3 @@ def _describe(model: Model, plan: Plan, context: Context, exact: bool) -> Runner
         layers_total=model.layers_total,
         layers_gpu=model.layers_gpu,
     )
-        kv_cache_type=plan.kv_cache_type,
