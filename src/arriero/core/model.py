@@ -85,9 +85,9 @@ class MemoryPlan(msgspec.Struct, frozen=True, kw_only=True):
     compute: int = 0
     cached_prefixes: int = 0
     problem: str = ""
+    kv_cache_type: str = ""
 
     @property
-    kv_cache_type: str = ""
     def total(self) -> int:
         """All of it together."""
         return self.weights + self.kv + self.compute + self.cached_prefixes
