@@ -359,7 +359,7 @@ def load_config(
             registry=_registry(environ),
             tool_repair=_tool_repair(environ),
             tool_dedupe=truthy(environ, "ARRIERO_TOOL_DEDUPE", True),
-            batches=home / "batches",
+            batches=home / "batches" if truthy(environ, "ARRIERO_STORE_BATCHES", True) else None,
             responses=home / "responses.sqlite" if truthy(environ, "ARRIERO_STORE_RESPONSES", True) else None,
         ),
         models=_models(models, content.get("models", {}), path.parent),

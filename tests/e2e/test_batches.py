@@ -1,4 +1,4 @@
-"""OpenAI's files and batches with the official client on a real server: done, wrong, cancelled, broken off."""
+"""Files and batches with the official clients on a real server: done, wrong, cancelled, broken off."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anthropic
 import httpx
 import openai
 import pytest
@@ -138,6 +139,70 @@ def test_a_batch_of_nothing(client: openai.OpenAI) -> None:
         start(client, "file-000000000000000000000000")
     with pytest.raises(openai.NotFoundError):
         client.batches.retrieve("batch-../../etc/passwd")
+
+
+@pytest.fixture(scope="module")
+def anthropics(server: Server) -> Iterator[anthropic.Anthropic]:
+    plain = anthropic.DefaultHttpxClient(trust_env=False)
+    with anthropic.Anthropic(base_url=server.url, api_key="unused", max_retries=0, http_client=plain) as one:
+        yield one
+
+
+def message(name: str, **fields: Any) -> Any:
+    messages = [{"role": "user", "content": "What is the opposite of hot?"}]
+    return {"custom_id": name, "params": {"model": "demo", "max_tokens": 30, "messages": messages, **fields}}
+
+
+def ended(client: anthropic.Anthropic, batch: Any) -> Any:
+    until = time.monotonic() + 110
+    while batch.processing_status != "ended":
+        assert time.monotonic() < until
+        time.sleep(0.05)
+        batch = client.messages.batches.retrieve(batch.id)
+    return batch
+
+
+def test_a_batch_of_messages(anthropics: anthropic.Anthropic, client: openai.OpenAI) -> None:
+    """The anthropic package's own calls; OpenAI's lists of batches and files know nothing of it."""
+    batches = anthropics.messages.batches
+    before = [[one.id for one in client.batches.list()], [one.id for one in client.files.list()]]
+    requests = [message(f"m{number}", temperature=0) for number in range(5)]
+    requests += [message("wrong", max_tokens=-1), message("nobody", model="no-such-model")]
+    batch = batches.create(requests=requests)
+    assert (batch.type, batch.processing_status, batch.request_counts.processing) == ("message_batch", "in_progress", 7)
+    done = ended(anthropics, batch)
+    assert (done.request_counts.succeeded, done.request_counts.errored, done.request_counts.processing) == (5, 2, 0)
+    assert done.ended_at >= done.created_at
+    results = list(batches.results(batch.id))
+    assert [one.custom_id for one in results] == ["m0", "m1", "m2", "m3", "m4", "wrong", "nobody"]
+    texts = {one.result.message.content[0].text for one in results if one.result.type == "succeeded"}
+    assert len(texts) == 1
+    assert "cold" in texts.pop()
+    kinds = [one.result.error.error.type for one in results if one.result.type == "errored"]
+    assert kinds == ["invalid_request_error", "not_found_error"]
+    assert batch.id in [one.id for one in batches.list(limit=1)]
+    assert before == [[one.id for one in client.batches.list()], [one.id for one in client.files.list()]]
+    assert batches.delete(batch.id).type == "message_batch_deleted"
+    with pytest.raises(anthropic.NotFoundError):
+        batches.retrieve(batch.id)
+
+
+def test_a_batch_of_messages_that_is_cancelled(anthropics: anthropic.Anthropic) -> None:
+    batches = anthropics.messages.batches
+    long = [message(f"m{number}", max_tokens=400, temperature=2) for number in range(60)]
+    batch = batches.create(requests=long)
+    with pytest.raises(anthropic.BadRequestError):
+        batches.delete(batch.id)
+    with pytest.raises(anthropic.AnthropicError):
+        batches.results(batch.id)
+    done = ended(anthropics, batches.cancel(batch.id))
+    assert done.cancel_initiated_at is not None
+    counts = done.request_counts
+    assert counts.canceled > 0
+    assert counts.succeeded + counts.canceled + counts.errored == 60
+    results = [one.result.type for one in batches.results(batch.id)]
+    assert (len(results), results.count("canceled")) == (60, counts.canceled)
+    assert batches.cancel(batch.id).processing_status == "ended"
 
 
 def test_cancelled(client: openai.OpenAI) -> None:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
+
+MESSAGES = "/v1/messages"
+"""The endpoint of batches that are Anthropic's: they have lists, ids and results of their own."""
 
 
 class StoredFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that was uploaded or that a batch wrote. `size` in bytes; `purpose` batch or batch_output."""
+    """A file that was uploaded or that a batch wrote.
+
+    `size` in bytes; `purpose` batch, batch_output, or messages for those of Anthropic's batches, which nobody lists.
+    """
 
     id: str
     filename: str
@@ -49,3 +57,21 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     def ended(self) -> bool:
         """Whether nothing more happens to it."""
         return self.status in ("completed", "failed", "cancelled")
+
+    @property
+    def messages(self) -> bool:
+        """Whether it is one of Anthropic's."""
+        return self.endpoint == MESSAGES
+
+
+class MessageResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a request of an Anthropic batch: HTTP status and JSON body, None where it was cancelled."""
+
+    custom_id: str
+    status: int | None = None
+    body: Any = None
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether `body` is a message."""
+        return self.status is not None and self.status < 400

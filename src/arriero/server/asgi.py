@@ -22,6 +22,7 @@ from arriero.server.routes.context import Context
 from arriero.server.routes.embed import EmbedRoutes
 from arriero.server.routes.health import HealthRoutes
 from arriero.server.routes.library import LibraryRoutes
+from arriero.server.routes.message_batches import MessageBatchRoutes
 from arriero.server.routes.missing import MISSING, missing
 from arriero.server.routes.ollama import OllamaRoutes
 from arriero.server.routes.openai import OpenAIRoutes
@@ -38,6 +39,7 @@ def routes(context: Context) -> list[Route]:
     embed, rank = EmbedRoutes(context), RankRoutes(context)
     responses, batches = ResponsesRoutes(context), BatchRoutes(context)
     anthropic, tokens = AnthropicRoutes(context), TokenRoutes(context)
+    message_batches = MessageBatchRoutes(context)
     return [
         Route("/", ollama.root, methods=["GET"]),
         Route("/api/version", ollama.version, methods=["GET"]),
@@ -77,6 +79,12 @@ def routes(context: Context) -> list[Route]:
         Route("/v1/batches/{id}/cancel", batches.cancel, methods=["POST"]),
         Route("/v1/messages", anthropic.messages, methods=["POST"]),
         Route("/v1/messages/count_tokens", anthropic.count_tokens, methods=["POST"]),
+        Route("/v1/messages/batches", message_batches.create, methods=["POST"]),
+        Route("/v1/messages/batches", message_batches.batches, methods=["GET"]),
+        Route("/v1/messages/batches/{id}", message_batches.batch, methods=["GET"]),
+        Route("/v1/messages/batches/{id}", message_batches.delete, methods=["DELETE"]),
+        Route("/v1/messages/batches/{id}/results", message_batches.results, methods=["GET"]),
+        Route("/v1/messages/batches/{id}/cancel", message_batches.cancel, methods=["POST"]),
         Route("/v1/embeddings", embed.openai, methods=["POST"]),
         Route("/v1/rerank", rank.rerank, methods=["POST"]),
         Route("/v1/score", rank.score, methods=["POST"]),

@@ -14,6 +14,7 @@ from arriero.core.request import Choices, GenerateRequest, LoadOptions
 from arriero.core.responses import SavedResponse
 from arriero.core.tokenizer import Tokenized
 from arriero.service.batches import Batches
+from arriero.service.message_batches import MessageBatches
 
 
 class Answering(Protocol):
@@ -53,6 +54,10 @@ class Service(Answering, Protocol):
     @property
     def batches(self) -> Batches:
         """Uploaded files, and batches of requests."""
+
+    @property
+    def message_batches(self) -> MessageBatches:
+        """Batches of Anthropic's messages."""
 
     def models(self) -> list[ModelSpec]:
         """All known models, newest first."""

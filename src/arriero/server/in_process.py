@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 
 from starlette.types import ASGIApp, Message, Scope
 
+from arriero.server.tenant import BACKGROUND_KEY
+
 
 def caller(app: ASGIApp) -> Callable[[str, bytes], Awaitable[tuple[int, bytes]]]:
     """Return what posts a JSON body to a path of `app`: it answers status and body. Cancelling it ends the work."""
@@ -23,6 +25,7 @@ def caller(app: ASGIApp) -> Callable[[str, bytes], Awaitable[tuple[int, bytes]]]
             "query_string": b"",
             "root_path": "",
             "headers": [(b"host", b"localhost"), (b"content-type", b"application/json")],
+            BACKGROUND_KEY: True,
             "client": None,
             "server": None,
         }

@@ -17,6 +17,10 @@ SCOPE_KEY = "arriero.tenant"
 """Where the scope of a request that came with a valid API key has that key's tenant."""
 
 
+BACKGROUND_KEY = "arriero.background"
+"""Is in the scope of requests that nobody waits for: they go behind all others."""
+
+
 def key_tenant(key: str) -> str:
     """The tenant of an API key; the same in every process."""
     return _hash("key", key)
@@ -32,12 +36,13 @@ def tenant_of(scope: Scope, body: bytes) -> str:
 
 
 def with_tenant(call: Call, scope: Scope, body: bytes) -> Call:
-    """Return the call with its tenant in all that it asks for."""
+    """Return the call with its tenant in all that it asks for, and behind all others if nobody waits for it."""
     tenant = tenant_of(scope, body)
-    request = msgspec.structs.replace(call.request, tenant=tenant)
+    last = {"priority": min(-1, call.request.priority)} if scope.get(BACKGROUND_KEY) else {}
+    request = msgspec.structs.replace(call.request, tenant=tenant, **last)
     if call.choices is None:
         return msgspec.structs.replace(call, request=request)
-    requests = tuple(msgspec.structs.replace(one, tenant=tenant) for one in call.choices.requests)
+    requests = tuple(msgspec.structs.replace(one, tenant=tenant, **last) for one in call.choices.requests)
     choices = msgspec.structs.replace(call.choices, requests=requests)
     return msgspec.structs.replace(call, request=request, choices=choices)
 

@@ -26,7 +26,8 @@ Answer = Callable[[str, bytes], Awaitable[tuple[int, bytes]]]
 ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses")
 MOST_LINES = 50_000
 AT_ONCE = 4
-_BUSY, _PAUSE = 503, 2.0
+_BUSY, _PAUSE = (503, 529), 2.0
+_HIDDEN = "messages"
 _TIERED = frozenset(["/v1/chat/completions", "/v1/completions", "/v1/responses"])
 
 
@@ -73,18 +74,21 @@ class Batches:
 
     async def files(self) -> list[StoredFile]:
         """All files, the newest first."""
-        return await asyncio.to_thread(self._store.files)
+        return [file for file in await asyncio.to_thread(self._store.files) if file.purpose != _HIDDEN]
 
     async def file(self, file_id: str) -> StoredFile:
         """The file of that id; StoredNotFound."""
-        return _found(await asyncio.to_thread(self._store.file, file_id), "File", file_id)
+        file = await asyncio.to_thread(self._store.file, file_id)
+        return _found(None if file is None or file.purpose == _HIDDEN else file, "File", file_id)
 
     async def content(self, file_id: str) -> bytes:
         """A file's content; StoredNotFound."""
+        await self.file(file_id)
         return _found(await asyncio.to_thread(self._store.read, file_id), "File", file_id)
 
     async def delete_file(self, file_id: str) -> None:
         """Remove a file; StoredNotFound."""
+        await self.file(file_id)
         if not await asyncio.to_thread(self._store.delete_file, file_id):
             _found(None, "File", file_id)
 
@@ -94,35 +98,63 @@ class Batches:
             raise InvalidRequest(f"'endpoint' must be one of {', '.join(ENDPOINTS)}", param="endpoint")
         if (await self.file(input_file)).purpose != "batch":
             raise InvalidRequest("the input file's purpose must be batch", param="input_file_id")
+        return await self._new(endpoint, input_file, metadata)
+
+    async def create_of(self, endpoint: str, lines: bytes, total: int) -> Batch:
+        """Begin a batch of `total` lines that were not uploaded as a file; nobody sees one. InvalidRequest."""
+        stored = await asyncio.to_thread(self._store.add_file, lines, "requests.jsonl", _HIDDEN)
+        return await self._new(endpoint, stored.id, None, total)
+
+    async def _new(self, endpoint: str, input_file: str, metadata: dict[str, str] | None, total: int = 0) -> Batch:
         batch = Batch(
             id=self._store.new_batch_id(),
             endpoint=endpoint,
             input_file=input_file,
             created_at=int(time.time()),
             metadata=metadata,
+            total=total,
         )
         await asyncio.to_thread(self._store.put, batch)
         self._begin(batch)
         return batch
 
-    async def batches(self) -> list[Batch]:
-        """All batches, the newest first."""
-        return await asyncio.to_thread(self._store.batches)
+    async def batches(self, *, messages: bool = False) -> list[Batch]:
+        """All batches, the newest first: OpenAI's, or those of `messages`."""
+        return [batch for batch in await asyncio.to_thread(self._store.batches) if batch.messages == messages]
 
-    async def batch(self, batch_id: str) -> Batch:
+    async def batch(self, batch_id: str, *, messages: bool = False) -> Batch:
         """The batch of that id; StoredNotFound."""
-        return _found(await asyncio.to_thread(self._store.batch, batch_id), "Batch", batch_id)
+        batch = await asyncio.to_thread(self._store.batch, batch_id)
+        return _found(None if batch is None or batch.messages != messages else batch, "Batch", batch_id)
 
-    async def cancel(self, batch_id: str) -> Batch:
+    async def delete(self, batch_id: str, *, messages: bool = False) -> None:
+        """Forget a batch and its files. InvalidRequest for one that has not ended."""
+        batch = await self.batch(batch_id, messages=messages)
+        if not batch.ended:
+            raise InvalidRequest("a batch that has not ended cannot be deleted: cancel it first")
+        await asyncio.to_thread(self._store.delete_batch, batch)
+
+    async def asked_and_told(self, batch: Batch) -> tuple[list[str], dict[str, dict[str, Any]]]:
+        """The names of an ended batch's requests in their order; status and body of those that were answered."""
+        lines, _ = read_lines(await asyncio.to_thread(self._store.read, batch.input_file), batch.endpoint)
+        told: dict[str, dict[str, Any]] = {}
+        for file_id in (batch.output_file, batch.error_file):
+            data = None if file_id is None else await asyncio.to_thread(self._store.read, file_id)
+            for row in (data or b"").splitlines():
+                one = msgspec.json.decode(row)
+                told[one["custom_id"]] = {"status": one["response"]["status_code"], "body": one["response"]["body"]}
+        return [line.custom_id for line in lines], told
+
+    async def cancel(self, batch_id: str, *, messages: bool = False) -> Batch:
         """End a batch; what it has written stays. InvalidRequest for one that has ended."""
-        batch = await self.batch(batch_id)
+        batch = await self.batch(batch_id, messages=messages)
         if batch.ended:
             raise InvalidRequest(f"a batch that is {batch.status} cannot be cancelled")
         task = self._running.pop(batch_id, None)
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        batch = await self.batch(batch_id)
+        batch = await self.batch(batch_id, messages=messages)
         if batch.ended:  # it came to its end meanwhile
             return batch
         return await self._end(_at(batch, "cancelling"), "cancelled")
@@ -176,7 +208,7 @@ class Batches:
         body = msgspec.json.encode(fields)
         while True:
             status, reply = await answer(line.url, body)
-            if status != _BUSY:
+            if status not in _BUSY:
                 break
             await asyncio.sleep(_PAUSE)
         response = {
@@ -194,14 +226,15 @@ class Batches:
 
     async def _end(self, batch: Batch, status: str) -> Batch:
         """Make files of the results. Their ids are kept first, so that this can be done again after a crash."""
+        purpose = _HIDDEN if batch.messages else "batch_output"
         if batch.output_file is None and batch.error_file is None:
             output = await asyncio.to_thread(self._store.new_file_id, batch.id, "output")
             errors = await asyncio.to_thread(self._store.new_file_id, batch.id, "error")
             batch = await self._moved(msgspec.structs.replace(batch, output_file=output, error_file=errors))
         if batch.output_file is not None:
-            await asyncio.to_thread(self._store.publish, batch.id, "output", batch.output_file)
+            await asyncio.to_thread(self._store.publish, batch.id, "output", batch.output_file, purpose)
         if batch.error_file is not None:
-            await asyncio.to_thread(self._store.publish, batch.id, "error", batch.error_file)
+            await asyncio.to_thread(self._store.publish, batch.id, "error", batch.error_file, purpose)
         return await self._moved(_at(batch, status))
 
     async def _moved(self, batch: Batch) -> Batch:

@@ -30,7 +30,7 @@ class ServiceOptions:
     tool_repair: what is done with broken tool calls: off, warn, retry or reject.
     tool_dedupe: whether a call that an answer has made already is left out.
     responses: the file that keeps responses of OpenAI's Responses API; None keeps none (ARRIERO_STORE_RESPONSES).
-    batches: the folder of uploaded files and batches; None refuses them.
+    batches: the folder of uploaded files and batches; None refuses them (ARRIERO_STORE_BATCHES).
     max_responses: how many of them are kept; the least recently used go first.
     max_responses_bytes: bytes that they may have in all.
     """

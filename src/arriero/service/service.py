@@ -25,6 +25,7 @@ from arriero.service.embed import Embeddings
 from arriero.service.generate import Generator
 from arriero.service.library import Library
 from arriero.service.lifecycle import Lifecycle, with_defaults
+from arriero.service.message_batches import MessageBatches
 from arriero.service.memory import check_options, fits, plan_memory
 from arriero.service.options import ServiceOptions
 from arriero.service.responses import Responses
@@ -72,6 +73,7 @@ class Service:
         )
         self._responses = Responses(options.responses, options.max_responses, options.max_responses_bytes)
         self.batches = Batches(BatchStore(options.batches))
+        self.message_batches = MessageBatches(self.batches)
         self._transfers: Transfers | None = None
         self._closed = False
 

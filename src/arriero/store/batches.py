@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from arriero.core.batches import Batch, StoredFile
-from arriero.core.errors import InvalidRequest, StoreError
+from arriero.core.errors import InvalidRequest, UnsupportedFeature
 from arriero.store.durable import told
 
 Results = Literal["output", "error"]
@@ -29,8 +29,8 @@ _T = TypeVar("_T")
 class BatchStore:
     """Everything below `folder`, mode 0700; made when it is first written to. StoreError when the disk fails.
 
-    Without a folder nothing is here, and nothing can be kept. `most` files of `most_bytes` bytes in all bound what may
-    be uploaded; what batches write counts, and is never refused.
+    Without a folder nothing is here, and nothing can be kept: UnsupportedFeature. `most` files of `most_bytes` bytes in
+    all bound what may be uploaded; what batches write counts, and is never refused.
     """
 
     def __init__(self, folder: Path | None, most: int = 1000, most_bytes: int = 8 * 1024**3) -> None:
@@ -111,12 +111,20 @@ class BatchStore:
         """Return an id for the file of a batch's results; None where there are none."""
         return _new("file") if self._path(f"{batch_id}.{kind}").exists() else None
 
-    def publish(self, batch_id: str, kind: Results, file_id: str) -> None:
+    def publish(self, batch_id: str, kind: Results, file_id: str, purpose: str = "batch_output") -> None:
         """Make the file `file_id` of a batch's results, unless that was done before."""
         path = self._path(f"{batch_id}.{kind}")
         with told("store the results"):
             if path.exists():
-                self._publish(path, file_id, f"{batch_id}_{kind}.jsonl", "batch_output")
+                self._publish(path, file_id, f"{batch_id}_{kind}.jsonl", purpose)
+
+    def delete_batch(self, batch: Batch) -> None:
+        """Remove a batch that has ended, and the files that are only its own."""
+        for file_id in (batch.input_file, batch.output_file, batch.error_file):
+            if file_id is not None:
+                self.delete_file(file_id)
+        with told("remove the batch"):
+            self._path(f"{batch.id}.json").unlink(missing_ok=True)
 
     def _publish(self, path: Path, file_id: str, filename: str, purpose: str) -> StoredFile:
         stored = StoredFile(
@@ -134,7 +142,7 @@ class BatchStore:
 
     def _path(self, name: str) -> Path:
         if self._folder is None:
-            raise StoreError("this server has no folder for files and batches")
+            raise UnsupportedFeature("files and batches are switched off on this server")
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self._folder / name
 

@@ -15,6 +15,7 @@ from arriero.core.responses import SavedResponse
 from arriero.core.tokenizer import Tokenized
 from arriero.service.batches import Batches
 from arriero.service.choices import run_choices
+from arriero.service.message_batches import MessageBatches
 from arriero.store.batches import BatchStore
 from arriero.store.blobs import parse_digest
 
@@ -56,6 +57,7 @@ class FakeService:
         self.endings: list[str] = []
         self.is_ready = True
         self.batches = Batches(BatchStore(None))
+        self.message_batches = MessageBatches(self.batches)
         self.responses: dict[str, SavedResponse] = {}
         self.reports: Sequence[Progress | BaseException] = (Progress(status="success"),)
         self.created: list[CreateRequest] = []

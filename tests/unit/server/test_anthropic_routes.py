@@ -166,9 +166,40 @@ async def test_keys_and_limits_speak_anthropics_language() -> None:
             assert error_of(too_large) == (413, "request_too_large")
 
 
-async def test_batches_are_not_there_yet(local: Local) -> None:
+@pytest.mark.parametrize(
+    ("body", "at"),
+    [
+        (b"{}", "requests"),
+        (b'{"requests":[]}', "requests"),
+        (b'{"requests":[{"custom_id":"a"}]}', "requests.0"),
+        (b'{"requests":[{"custom_id":"a","params":{},"odd":1}]}', "requests.0"),
+        (b'{"requests":[{"custom_id":"a b","params":{}}]}', "requests.0.custom_id"),
+        (b'{"requests":[{"custom_id":"a","params":{}},{"custom_id":"a","params":{}}]}', "requests.1.custom_id"),
+        (b'{"requests":[{"custom_id":"a","params":[]}]}', "requests.0.params"),
+        (b'{"requests":[{"custom_id":"a","params":{"stream":true}}]}', "requests.0.params.stream"),
+        (b'{"requests":[{"custom_id":"a","params":{}}],"odd":1}', "odd"),
+        (b'{"requests":[{"custom_id":"a","params":{}}]}', "switched off"),  # the fake service has no folder
+    ],
+)
+async def test_batches_that_are_refused(local: Local, body: bytes, at: str) -> None:
     _, http = local
-    assert error_of(await http.get("/v1/messages/batches")) == (501, "api_error")
+    reply = await http.post("/v1/messages/batches", content=body)
+    assert error_of(reply) == (400, "invalid_request_error")
+    assert at in reply.json()["error"]["message"]
+
+
+async def test_batches_that_are_not_here(local: Local) -> None:
+    _, http = local
+    assert (await http.get("/v1/messages/batches")).json() == {
+        "data": [],
+        "has_more": False,
+        "first_id": None,
+        "last_id": None,
+    }
+    assert error_of(await http.get("/v1/messages/batches?limit=0")) == (400, "invalid_request_error")
+    for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/results"), ("POST", "/cancel")):
+        reply = await http.request(method, f"/v1/messages/batches/msgbatch_{'0' * 24}{path}")
+        assert error_of(reply) == (404, "not_found_error")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from arriero.core.batches import Batch
-from arriero.core.errors import InvalidRequest, StoreError
+from arriero.core.errors import InvalidRequest, UnsupportedFeature
 from arriero.store.batches import BatchStore
 
 
@@ -74,7 +74,7 @@ def test_publishing_twice_is_publishing_once(store: BatchStore) -> None:
 def test_without_a_folder() -> None:
     store = BatchStore(None)
     assert (store.files(), store.batches(), store.file("file-" + "0" * 24)) == ([], [], None)
-    with pytest.raises(StoreError, match="no folder"):
+    with pytest.raises(UnsupportedFeature, match="switched off"):
         store.add_file(b"", "a", "batch")
 
 

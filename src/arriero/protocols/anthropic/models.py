@@ -1,4 +1,4 @@
-"""Anthropic's list of models: one model, and pages of many with their cursors.
+"""Anthropic's list of models: one model, and pages of many.
 
 Source: https://docs.anthropic.com/en/api/models-list and the official SDK's types.
 """
@@ -11,10 +11,9 @@ from typing import Any
 import msgspec
 
 from arriero.core.model import ModelSpec
-from arriero.protocols.anthropic.fields import bad
+from arriero.protocols.anthropic.pages import page_of
 from arriero.protocols.wire_time import epoch_ns, rfc3339
 
-_LIMIT, _MOST = 20, 1000
 _encode = msgspec.json.Encoder().encode
 
 
@@ -24,30 +23,8 @@ def encode_model(spec: ModelSpec) -> bytes:
 
 
 def encode_models(models: Sequence[ModelSpec], query: Mapping[str, str]) -> bytes:
-    """Return a page of /v1/models: `limit` models behind `after_id` or before `before_id`, in the given order.
-
-    InvalidRequest for a limit that is none, for both cursors at once, and for a cursor that names no model.
-    """
-    limit = query.get("limit", str(_LIMIT))
-    if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= _MOST):
-        raise bad("limit", f"must be between 1 and {_MOST}")
-    after, before = query.get("after_id"), query.get("before_id")
-    if after and before:
-        raise bad("before_id", "cannot be combined with after_id")
-    names = [spec.name for spec in models]
-    cursor = after or before
-    if cursor and cursor not in names:
-        raise bad("after_id" if after else "before_id", "there is no such model")
-    size = int(limit)
-    if before:
-        rest = list(models[: names.index(before)])
-        page, more = rest[-size:], len(rest) > size
-    else:
-        rest = list(models[names.index(after) + 1 :] if after else models)
-        page, more = rest[:size], len(rest) > size
-    data = [_model(spec) for spec in page]
-    first, last = (page[0].name, page[-1].name) if page else (None, None)
-    return _encode({"data": data, "has_more": more, "first_id": first, "last_id": last})
+    """Return a page of /v1/models, in the given order. InvalidRequest as `page_of`."""
+    return _encode(page_of([_model(spec) for spec in models], query))
 
 
 def _model(spec: ModelSpec) -> dict[str, Any]:

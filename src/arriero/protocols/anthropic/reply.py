@@ -40,6 +40,7 @@ _TYPES = {
     "overloaded": "overloaded_error",
     "registry_failed": "api_error",
     "store_failed": "api_error",
+    "stored_not_found": "not_found_error",
     "too_large": "request_too_large",
     "unauthorized": "authentication_error",
     "worker_died": "api_error",

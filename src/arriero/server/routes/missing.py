@@ -12,7 +12,6 @@ MISSING: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("/v1/responses/compact", ("POST",)),
     ("/v1/conversations", ("POST",)),
     ("/v1/audio/transcriptions", ("POST",)),
-    ("/v1/messages/batches", ("GET", "POST")),
 )
 
 
