@@ -11,12 +11,13 @@ from operator import attrgetter
 from arriero.engine.sequence import Sequence
 from arriero.engine.shares import Shares
 
-_ARRIVAL = attrgetter("arrival")
+_PLACE = attrgetter("place")
 
 
 class WaitingLine:
-    """Lanes by priority; in a lane the least served tenant is next, and a tenant's sequences go in order of arrival.
+    """Lanes by priority; in a lane the least served tenant is next, and of its sequences the one that is due first.
 
+    Without a deadline that is the order of arrival, and a deadline only ever brings forward (`Sequence.came`).
     A lane rises by one class for every `ageing` seconds that its oldest sequence has been waiting, up to the highest
     lane there is: beside that one it is served by the tenants' shares, so it neither starves nor starves others.
     """
@@ -37,14 +38,14 @@ class WaitingLine:
     def add(self, sequence: Sequence) -> None:
         """Let `sequence` wait; one that was here before gets its old place among its tenant's."""
         spec = sequence.spec
-        insort(self._lanes.setdefault(spec.priority, {}).setdefault(spec.tenant, []), sequence, key=_ARRIVAL)
+        insort(self._lanes.setdefault(spec.priority, {}).setdefault(spec.tenant, []), sequence, key=_PLACE)
 
     def remove(self, sequence: Sequence) -> bool:
         """Take `sequence` out; False if it is not here."""
         spec = sequence.spec
         lane = self._lanes.get(spec.priority, {})
         waiting = lane.get(spec.tenant, [])
-        place = bisect_left(waiting, sequence.arrival, key=_ARRIVAL)
+        place = bisect_left(waiting, sequence.place, key=_PLACE)
         if place == len(waiting) or waiting[place] is not sequence:
             return False
         del waiting[place]
@@ -57,13 +58,14 @@ class WaitingLine:
     def first(self, now: float, before: Sequence | None = None) -> tuple[Sequence, int] | None:
         """Return who is next, and the class that its lane has risen to; None if nobody waits. `now` in seconds.
 
-        With `before`, a prompt under way: None also unless next is somebody of its class whose tenant was served less.
+        With `before`, a prompt under way: None also unless next is somebody of its class whose tenant was served less,
+        or who is its own tenant's and due before it.
         """
-        best: tuple[tuple[float, ...], Sequence, int] | None = None
+        best: tuple[tuple[float, float, tuple[float, int]], Sequence, int] | None = None
         for priority, lane in self._lanes.items():
             rank = self._risen(priority, lane, now)
             for tenant, waiting in lane.items():
-                key = (-rank, self._shares.served(tenant), waiting[0].arrival)
+                key = (-rank, self._shares.served(tenant), waiting[0].place)
                 if best is None or key < best[0]:
                     best = (key, waiting[0], rank)
         if best is None or (before is not None and not self._goes_first(best[1], best[2], before)):
@@ -71,14 +73,17 @@ class WaitingLine:
         return best[1:]
 
     def _goes_first(self, sequence: Sequence, rank: int, before: Sequence) -> bool:
-        served = self._shares.served
-        return rank >= before.rank and served(sequence.spec.tenant) < served(before.spec.tenant)
+        if rank < before.rank:
+            return False
+        if sequence.spec.tenant == before.spec.tenant:
+            return sequence.place < before.place
+        return self._shares.served(sequence.spec.tenant) < self._shares.served(before.spec.tenant)
 
     def _risen(self, priority: int, lane: dict[str, list[Sequence]], now: float) -> int:
         top = max(self._lanes)
         if priority == top:
             return top
-        oldest = min((s.since for waiting in lane.values() for s in waiting[:1] if s.since is not None), default=now)
+        oldest = min((s.since for waiting in lane.values() for s in waiting if s.since is not None), default=now)
         return min(top, priority + math.floor(max(0.0, now - oldest) / self._ageing))
 
     def check(self) -> None:
@@ -88,7 +93,7 @@ class WaitingLine:
             for tenant, waiting in lane.items():
                 assert waiting, "line: a tenant that does not wait"
                 assert all((s.spec.priority, s.spec.tenant) == (priority, tenant) for s in waiting), "line: mixed up"
-                assert [s.arrival for s in waiting] == sorted(s.arrival for s in waiting), "line: out of order"
+                assert [s.place for s in waiting] == sorted(s.place for s in waiting), "line: out of order"
 
 
 def rank_running(running: list[Sequence], shares: Shares) -> None:

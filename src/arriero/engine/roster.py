@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from arriero.core.errors import ErrorInfo
+from arriero.core.errors import DeadlineExceeded, ErrorInfo
 from arriero.engine.claims import Claims
 from arriero.engine.events import Ended
 from arriero.engine.line import WaitingLine, rank_running
@@ -16,6 +16,8 @@ from arriero.engine.sequence import Sequence, Status
 from arriero.engine.shares import Shares
 from arriero.engine.stats import EngineStats
 from arriero.engine.storage import KVStorage, Match
+
+LATE = "the deadline of the request passed before its answer began"
 
 
 class Roster:
@@ -30,7 +32,9 @@ class Roster:
         self.running: list[Sequence] = []  # as `rank_running` sorts them: the last one is preempted first
         self.claims = Claims()
         self.stalled: int | None = None  # the first in line that found no room; tried again when somebody leaves
-        self._new: list[Sequence] = []  # nobody has told yet when they came
+        self._ageing = options.ageing
+        self._new: dict[int, Sequence] = {}  # nobody has told yet when they came; they join the line then
+        self._dated: dict[int, Sequence] = {}  # with a deadline, and nothing drawn yet
         self._unranked = False  # whether somebody has left since
 
     def waiting(self) -> Counter[int]:
@@ -44,18 +48,27 @@ class Roster:
         self.shares.enter(sequence.spec.tenant)
 
     def queue(self, sequence: Sequence) -> None:
-        """Let a sequence that has entered wait in line."""
-        self._new.append(sequence)
-        self.line.add(sequence)
+        """Let a sequence that has entered wait in line, from the next step on."""
+        self._new[sequence.id] = sequence
+        if sequence.spec.deadline is not None:
+            self._dated[sequence.id] = sequence
 
-    def begin_step(self, now: float) -> None:
-        """Note who came since the last step, and restore the order of those that run. `now` in seconds."""
-        for sequence in self._new:
-            sequence.since = now
-        self._new = []
+    def begin_step(self, now: float) -> list[Ended]:
+        """Put who came since the last step in line, end who is late, and restore the order of those that run.
+
+        `now` in seconds. Returns what is to be told.
+        """
+        for sequence in self._new.values():
+            sequence.came(now, self._ageing)
+            self.line.add(sequence)
+        self._new = {}
+        self._dated = {number: sequence for number, sequence in self._dated.items() if not sequence.num_output}
+        late = [s for s in self._dated.values() if s.spec.deadline is not None and s.spec.deadline <= now]
+        ended = [self.end(sequence, "error", ErrorInfo(DeadlineExceeded.code, LATE)) for sequence in late]
         if self._unranked:
             rank_running(self.running, self.shares)
             self._unranked = False
+        return ended
 
     def admit(self, sequence: Sequence, rank: int, match: Match, reserve: int) -> bool:
         """Move the first in line into a slot, with `match` of it cached; False, and it is stalled, without room."""
@@ -95,8 +108,9 @@ class Roster:
         """End a sequence, in whatever state; return what is to be told."""
         if sequence.status is Status.RUNNING:
             self._leave(sequence, keep=error is None)
-        elif not self.claims.withdraw(sequence):
+        elif self._new.pop(sequence.id, None) is None and not self.claims.withdraw(sequence):
             self.line.remove(sequence)
+        self._dated.pop(sequence.id, None)
         sequence.finish()
         del self.live[sequence.id]
         self.shares.leave(sequence.spec.tenant)
@@ -129,7 +143,8 @@ class Roster:
         self.line.check()
         self.shares.check(Counter(s.spec.tenant for s in self.live.values()))
         waiting = len(self.live) - len(self.running)
-        assert waiting == len(self.line) + self.claims.num_waiting, "a waiting sequence is lost"
+        assert waiting == len(self._new) + len(self.line) + self.claims.num_waiting, "a waiting sequence is lost"
+        assert self._dated.keys() <= self.live.keys(), "somebody who ended has a deadline"
         assert [s.order for s in self.running] == sorted(s.order for s in self.running), "out of order"
         for items, status in ((self.running, Status.RUNNING), (self.line, Status.WAITING)):
             assert all(s.status is status and self.live.get(s.id) is s for s in items), "a wrong status"

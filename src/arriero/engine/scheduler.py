@@ -1,6 +1,6 @@
 """Scheduler: decides what the next step computes. It acts on nothing and reads no clock.
 
-Decode first, then chunks of prompts and admission: by priority, then the least served tenant, then first come.
+Decode first, then chunks of prompts and admission: by priority, then the least served tenant, then who is due first.
 Who stands where is the roster's (roster.py), what a step's output means is outcome.py's.
 """
 
@@ -112,7 +112,7 @@ class Scheduler:
         batch = Batch()
         self._in_batch = []
         self._prompt_tokens = 0
-        self._roster.begin_step(now)
+        self._events += self._roster.begin_step(now)
         self._pace.begin(now)
         budget, prefilling, preempted = self._schedule_decodes(batch)
         decoded, room = len(batch.spans), budget
@@ -120,7 +120,7 @@ class Scheduler:
             budget = self._pace.bound(room)
         paced = budget < room
         served = self._roster.shares.served
-        for sequence in sorted(prefilling, key=lambda s: (-s.rank, served(s.spec.tenant), s.arrival)):
+        for sequence in sorted(prefilling, key=lambda s: (-s.rank, served(s.spec.tenant), s.place)):
             if sequence.status is Status.RUNNING:
                 budget = budget if preempted else self._admit(batch, budget, now, sequence)
                 budget -= self._add_chunk(batch, sequence, budget)

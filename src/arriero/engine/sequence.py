@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass
 
 from arriero.core.runner import Sampler, Scorer
@@ -29,6 +30,8 @@ class SequenceSpec:
     priority: int = 0
     tenant: str = ""
     use_cache: bool = True
+    deadline: float | None = None
+    """When its answer must have begun, in the seconds of the steps' `now`; it ends with an error if it has not."""
     scorer: Scorer | None = None
 
 
@@ -60,6 +63,7 @@ class Sequence:
         "num_computed",
         "num_registered",
         "order",
+        "place",
         "prompt_len",
         "rank",
         "since",
@@ -80,6 +84,7 @@ class Sequence:
         self.id = spec.id
         self.arrival = arrival
         self.since: float | None = None  # seconds; when it came, as the first step after that tells
+        self.place: tuple[float, int] = (math.inf, arrival)  # among its tenant's in its class: see `came`
         self.rank = spec.priority  # the highest class in which it was admitted: who waits long rises
         self.order: tuple[float, ...] = ()  # among those that run; kept by the scheduler
         self.tokens = list(spec.tokens)
@@ -104,6 +109,15 @@ class Sequence:
     def num_output(self) -> int:
         """Tokens drawn so far."""
         return len(self.tokens) - self.prompt_len
+
+    def came(self, now: float, patience: float) -> None:
+        """Note when the first step began that knows of it.
+
+        Whoever must begin earliest goes first; without a deadline, or with a late one, that is `patience` from now.
+        """
+        self.since = now
+        due = now + patience
+        self.place = (due if self.spec.deadline is None else min(due, self.spec.deadline), self.arrival)
 
     def start(self, slot: int, block_table: list[int], cached: int) -> None:
         """WAITING → RUNNING in `slot`, with the KV of the first `cached` tokens already there."""

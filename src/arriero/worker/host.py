@@ -166,6 +166,7 @@ class Host:
             priority=request.priority,
             tenant=request.tenant,
             use_cache=request.cache_prompt and scorer is None,
+            deadline=None if request.deadline is None else received + request.deadline,
             scorer=scorer,
         )
         return RequestStream(request, prompt, sequence, self._model.tokenizer, received, mask, piece)
@@ -298,7 +299,7 @@ class Host:
         if shifted is None:
             return None
         tokens, left = shifted
-        return replace(stream.sequence, tokens=tokens, max_tokens=left, min_tokens=0)
+        return replace(stream.sequence, tokens=tokens, max_tokens=left, min_tokens=0, deadline=None)
 
     def _masked(self, number: int, what: RequestStream | wire.RequestFailed) -> None:
         """The mask of a request is there, or cannot be made; the client may have gone meanwhile."""

@@ -38,6 +38,7 @@ engine_options = st.builds(
     watermark=st.sampled_from([0.0, 0.01, 0.2]),
     prefill_chunk=st.one_of(st.none(), st.integers(1, 20)),
     ageing=st.sampled_from([1.0, 10.0]),
+    inter_token_target=st.sampled_from([0.0, 0.05, 2.0]),
     tenant_weights=st.sampled_from([{}, {"a": 3.0, "b": 0.5}]),
 )
 
@@ -63,6 +64,7 @@ class EngineMachine(RuleBasedStateMachine):
         stops=st.frozensets(st.integers(0, N_VOCAB - 1), max_size=4),
         min_tokens=st.integers(0, 3),
         times=st.integers(1, 3),
+        patience=st.sampled_from([None, None, -1.0, 0.0, 0.3, 9.0, 40.0]),
     )
     def add(
         self,
@@ -76,6 +78,7 @@ class EngineMachine(RuleBasedStateMachine):
         stops: frozenset[int],
         min_tokens: int,
         times: int,
+        patience: float | None,
     ) -> None:
         for _ in range(times):
             self.world.add(
@@ -86,6 +89,7 @@ class EngineMachine(RuleBasedStateMachine):
                 salt=salt,
                 stop_ids=stops,
                 min_tokens=min_tokens,
+                deadline=None if patience is None else self.now + patience,
             )
 
     @rule(times=st.integers(1, 6), seconds=st.sampled_from([0.0, 0.1, 4.0]))
@@ -94,9 +98,21 @@ class EngineMachine(RuleBasedStateMachine):
             self.now += seconds
             had_work = self.world.engine.has_work
             events = self.world.step(self.now)
+            self.check_deadlines()
             assert had_work or not events
             # whoever ran had a share in the step: with work, something was computed, moved or told
             assert not had_work or events or self.world.runner.last is not None
+
+    def check_deadlines(self) -> None:
+        """Whoever is late has drawn something or ended; nobody ended so who was not late, or had drawn something."""
+        for record in self.world.records.values():
+            deadline = record.spec.deadline
+            late = deadline is not None and deadline <= self.now
+            assert not late or record.tokens or record.ended
+            error = record.ended[0].error if record.ended else None
+            if error is not None and error.code == "deadline_exceeded":
+                assert late
+                assert not record.tokens
 
     @rule(pick=st.randoms(use_true_random=False), how=st.sampled_from(["abort", "finish"]))
     def end(self, pick: Any, how: str) -> None:
