@@ -46,6 +46,8 @@ class RunnerInfo:
     parked state of more than these can only be used whole, and a slot that was filled with one gives others a prefix
     only if that reaches the window's width beyond what the state kept. `chunk_align` > 0: prefill chunks end at its multiples.
     `kv_cache_type` is what K and V are kept as: a state can only be restored where that is the same.
+    `max_draws` > 0: spans may have drafts, and a batch draws at most so many tokens, its spans' and those behind draft
+    tokens; with `even_drafts` it is fast only where all its spans have equally many.
     """
 
     n_vocab: int
@@ -63,6 +65,8 @@ class RunnerInfo:
     kv_cache_type: str = ""
     deterministic: bool = False
     chunk_align: int = 0
+    max_draws: int = 0
+    even_drafts: bool = False
     memory: dict[str, int] = field(default_factory=dict)  # bytes: weights, kv, compute
     layers_total: int = 0
     layers_gpu: int = 0
@@ -94,7 +98,9 @@ class Restore:
 class Span:
     """The tokens `tokens[start:end]` of the sequence in `slot`; with a sampler, the token after them is drawn.
 
-    With a scorer, so is how likely each token of the prompt was that stands behind one of them.
+    With a scorer, so is how likely each token of the prompt was that stands behind one of them. `draft` guesses what
+    is drawn: where the draw is the guess, the next token is drawn as well, and so on; of the tokens that were computed
+    for it, `slot` keeps those that were drawn. Only a span of one token, that was drawn before, has a draft.
     """
 
     slot: int
@@ -105,6 +111,7 @@ class Span:
     block_table: Sequence[int] = ()
     sampler: Sampler | None = None
     scorer: Scorer | None = None
+    draft: Sequence[int] = ()
 
     @property
     def scored(self) -> range:
@@ -127,13 +134,15 @@ class Batch:
 class StepOutput:
     """`choices[i]` belongs to `spans[i]`, None where it has no sampler. Failed parks and restores name their ids.
 
-    `scores[i]` has what the scorer of `spans[i]` said, token by token in the order of `Span.scored`.
+    `scores[i]` has what the scorer of `spans[i]` said, token by token in the order of `Span.scored`. `further[i]` has
+    what was drawn behind `choices[i]` because the draft had foreseen it.
 
     `parked_sizes` gives the bytes of each state parked in this step, from runners that bound `parked_bytes`.
     """
 
     choices: list[Choice | None] = field(default_factory=list)
     scores: dict[int, list[Choice]] = field(default_factory=dict)
+    further: dict[int, list[Choice]] = field(default_factory=dict)
     failed_parks: list[int] = field(default_factory=list)  # parked ids
     failed_restores: list[int] = field(default_factory=list)  # slots
     parked_sizes: dict[int, int] = field(default_factory=dict)  # parked id → bytes

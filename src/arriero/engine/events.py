@@ -39,12 +39,15 @@ class TokenEvent:
 class Ended:
     """The last word on a sequence. `reason`: stop, length, abort, error, or what `Engine.finish` was given.
 
-    A stop token has its TokenEvent too, before this. `error` is set with the reason "error" only.
+    A stop token has its TokenEvent too, before this. `error` is set with the reason "error" only. Of the tokens that
+    were `drafted`, `accepted` ones were drawn.
     """
 
     id: int
     reason: str
     error: ErrorInfo | None = None
+    drafted: int = 0
+    accepted: int = 0
 
 
 EngineEvent = Started | PromptScores | TokenEvent | Ended

@@ -30,6 +30,9 @@ class EngineOptions:
     tenant_weights: Mapping[str, float] = field(default_factory=dict)
     """Shares of tenants that differ from 1: of two with work at all times, each gets tokens in this proportion."""
 
+    speculation: bool = True
+    """Guess tokens that a sequence's own text foretells, and check several in a step; not where results are exact."""
+
     def __post_init__(self) -> None:
         if self.max_batch_tokens < 1:
             raise ValueError(f"max_batch_tokens must be at least 1, not {self.max_batch_tokens}")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence as Items
 
 from arriero.core.errors import ErrorInfo
-from arriero.core.runner import Batch, Span, StepOutput
+from arriero.core.runner import Batch, Choice, Span, StepOutput
 from arriero.engine.events import EngineEvent, PromptScores, Started, TokenEvent
 from arriero.engine.roster import Roster
-from arriero.engine.sequence import Sequence
+from arriero.engine.sequence import Sequence, Status
 from arriero.engine.stats import EngineStats
 from arriero.engine.storage import KVStorage
 
@@ -65,9 +65,26 @@ class Outcome:
         if span.sampler is None:
             return
         choice = output.choices[index]
-        if choice is None or choice.error is not None:
-            error = ErrorInfo("internal", "the runner drew no token" if choice is None else choice.error or "")
-            events.append(roster.end(sequence, "error", error))
+        if choice is None:
+            events.append(roster.end(sequence, "error", ErrorInfo("internal", "the runner drew no token")))
+            return
+        further = output.further.get(index, ())
+        if span.draft:
+            self._count_draft(sequence, len(span.draft), len(further))
+        self._draw(sequence, choice, events)
+        for choice in further:  # the token before was foreseen, so it is computed already
+            if sequence.status is not Status.RUNNING:
+                return
+            sequence.advance(len(sequence.tokens))
+            if not len(sequence.tokens) % self._block_size:
+                self._storage.computed(sequence)
+            self._draw(sequence, choice, events)
+
+    def _draw(self, sequence: Sequence, choice: Choice, events: list[EngineEvent]) -> None:
+        """Take a drawn token in, and end the sequence where it says so."""
+        roster = self._roster
+        if choice.error is not None:
+            events.append(roster.end(sequence, "error", ErrorInfo("internal", choice.error)))
             return
         self._stats.decoded_tokens += 1
         roster.shares.charge(sequence.spec.tenant, 1)
@@ -78,6 +95,12 @@ class Outcome:
             events.append(roster.end(sequence, "stop"))
         elif 0 <= spec.max_tokens <= drawn or len(sequence.tokens) > self._capacity:
             events.append(roster.end(sequence, "length"))
+
+    def _count_draft(self, sequence: Sequence, drafted: int, accepted: int) -> None:
+        sequence.drafted += drafted
+        sequence.accepted += accepted
+        self._stats.drafted_tokens += drafted
+        self._stats.accepted_tokens += accepted
 
     def _apply_failures(self, batch: Batch, output: StepOutput) -> set[int]:
         """Tell the storage what parks took and what the runner could not do; return the slots that hold nothing."""
@@ -104,7 +127,7 @@ class Outcome:
         stats.decode_calls += 1
         stats.batch_sequences_total += len(batch.spans)
         for sequence, span in zip(members, batch.spans, strict=True):
-            size = span.end - span.start
+            size = span.end - span.start + len(span.draft)
             stats.executed_tokens += size
             if span.start < sequence.admitted_tokens:
                 stats.prefilled_tokens += size

@@ -52,9 +52,9 @@ class PagedStorage:
         sequence.num_registered = match.blocks
         return True
 
-    def grow(self, sequence: Sequence) -> bool:
+    def grow(self, sequence: Sequence, further: int = 0) -> bool:
         """See KVStorage."""
-        copies = self._pool.reserve(sequence.id, sequence.num_computed, len(sequence.tokens))
+        copies = self._pool.reserve(sequence.id, sequence.num_computed, len(sequence.tokens) + further)
         if copies:
             raise BrokenInvariantError(f"{sequence} writes a block that others refer to")
         return copies is not None

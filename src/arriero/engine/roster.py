@@ -120,7 +120,7 @@ class Roster:
             self._stats.failed += 1
         else:
             self._stats.finished += 1
-        return Ended(sequence.id, reason, error)
+        return Ended(sequence.id, reason, error, sequence.drafted, sequence.accepted)
 
     def wake(self, sequences: list[Sequence]) -> None:
         """Put those whose claim has ended back in line."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence as Items
 
 from arriero.core.errors import ContextLengthExceeded, ErrorInfo
 from arriero.core.runner import Batch, RunnerInfo, Span, StepOutput
@@ -18,6 +19,7 @@ from arriero.engine.pace import Pace
 from arriero.engine.prefixes import Prefixes
 from arriero.engine.roster import Roster
 from arriero.engine.sequence import Sequence, SequenceSpec, Status
+from arriero.engine.speculation import Speculation
 from arriero.engine.stats import EngineStats
 from arriero.engine.storage import KVStorage
 
@@ -52,6 +54,7 @@ class Scheduler:
         self._roster = Roster(options, storage, stats)
         self._prefixes = Prefixes(storage, self._roster)
         self._outcome = Outcome(self._roster, storage, stats, info.block_size, self.capacity)
+        self._speculation = Speculation(info, options, self.capacity)
         self._batch: Batch | None = None
         self._in_batch: list[Sequence] = []  # the sequence of each span
         self._prompt_tokens = 0  # of prompts in this step
@@ -99,6 +102,7 @@ class Scheduler:
         self._events.append(self._roster.end(sequence, reason))
         if not self._roster.live:
             self._pace.pause()
+            self._speculation.costs.pause()
         return True
 
     def schedule(self, now: float) -> Batch | None:
@@ -114,6 +118,7 @@ class Scheduler:
         self._prompt_tokens = 0
         self._events += self._roster.begin_step(now)
         self._pace.begin(now)
+        self._speculation.costs.begin(now)
         budget, prefilling, preempted = self._schedule_decodes(batch)
         decoded, room = len(batch.spans), budget
         if decoded:
@@ -127,6 +132,7 @@ class Scheduler:
         if not preempted:
             self._admit(batch, budget, now)
         self._pace.planned(decoded, self._prompt_tokens)
+        self._speculation.costs.planned(0 if self._prompt_tokens else self._budget - room)
         self._stats.paced_steps += paced and self._prompt_tokens > 0
         self._storage.take_operations(batch)
         if not (batch.spans or batch.parks or batch.frees or batch.drops):
@@ -138,6 +144,7 @@ class Scheduler:
         """Add a token of each decoding sequence; return the budget left, prompts under way, and if any lost out."""
         running, block_size, budget = self._roster.running, self._block_size, self._budget
         prefilling: list[Sequence] = []
+        drafts = self._speculation.plan(running, budget - len(running))
         preempted, index = False, 0
         while index < len(running):
             sequence = running[index]
@@ -152,8 +159,11 @@ class Scheduler:
                 if sequence.status is not Status.RUNNING:
                     break
             else:
-                self._add_span(batch, sequence, length)
-                budget -= 1
+                draft = drafts.get(sequence.id, [])
+                if len(sequence.block_table) * block_size < length + len(draft):
+                    draft = draft if self._storage.grow(sequence, len(draft)) else []
+                self._add_span(batch, sequence, length, draft)
+                budget -= 1 + len(draft)
         return budget, prefilling, preempted
 
     def _add_chunk(self, batch: Batch, sequence: Sequence, budget: int) -> int:
@@ -176,7 +186,7 @@ class Scheduler:
             return 0  # what others have left of the step is not worth a call
         return size
 
-    def _add_span(self, batch: Batch, sequence: Sequence, end: int) -> None:
+    def _add_span(self, batch: Batch, sequence: Sequence, end: int, draft: Items[int] = ()) -> None:
         tokens = sequence.tokens
         batch.spans.append(
             Span(
@@ -188,6 +198,7 @@ class Scheduler:
                 sequence.block_table,
                 sequence.spec.sampler if end == len(tokens) else None,
                 sequence.spec.scorer if sequence.num_computed < sequence.prompt_len - 1 else None,
+                draft,
             )
         )
         self._in_batch.append(sequence)
@@ -233,6 +244,7 @@ class Scheduler:
     def _told(self, events: list[EngineEvent]) -> list[EngineEvent]:
         if not self._roster.live:
             self._pace.pause()
+            self._speculation.costs.pause()
         return [*self.drain(), *events]
 
     def _take_batch(self) -> Batch:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from arriero.core.runner import Sampler, Scorer
 from arriero.engine.chain import TokenChain
+from arriero.engine.ngrams import Ngrams
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class SequenceSpec:
     drawn. Sequences share cached blocks only under the same `salt` (adapter, tenant). A greater `priority` goes
     first; within one, the tenant (who asks) that was served least. Without `use_cache` all tokens are computed; others
     may use what that gives. A `scorer` is for all tokens of the prompt but the first, so it needs `use_cache` off.
+    Without `speculate` nothing is guessed ahead; `prediction` is text that the answer may repeat.
     """
 
     id: int
@@ -30,6 +32,8 @@ class SequenceSpec:
     priority: int = 0
     tenant: str = ""
     use_cache: bool = True
+    speculate: bool = True
+    prediction: tuple[int, ...] = ()
     deadline: float | None = None
     """When its answer must have begun, in the seconds of the steps' `now`; it ends with an error if it has not."""
     scorer: Scorer | None = None
@@ -51,16 +55,20 @@ class Sequence:
     """A spec under way. `tokens` is prompt, then output; the first `num_computed` have their KV stored."""
 
     __slots__ = (
+        "accepted",
         "admitted_tokens",
         "arrival",
         "block_table",
         "blocked_on",
         "cached_tokens",
         "chain",
+        "drafted",
         "held_from",
         "high_water",
         "id",
+        "ngrams",
         "num_computed",
+        "num_looked_up",
         "num_registered",
         "order",
         "place",
@@ -103,6 +111,10 @@ class Sequence:
         self.high_water = 0  # tokens computed before the last preemption
         self.started = False
         self.use_cache = spec.use_cache
+        self.ngrams: Ngrams | None = None  # of the tokens below num_looked_up; kept by speculation
+        self.num_looked_up = 0
+        self.drafted = 0  # tokens that were guessed,
+        self.accepted = 0  # and of these, those that were drawn
         self.blocked_on: bytes | None = None  # key of a block that another sequence is computing
 
     @property

@@ -121,9 +121,9 @@ class SequenceStorage:
             return 0
         return max(0, cached - self._window)
 
-    def grow(self, sequence: Sequence) -> bool:
+    def grow(self, sequence: Sequence, further: int = 0) -> bool:
         """See KVStorage."""
-        copies = self._pool.reserve(sequence.id, sequence.num_computed, len(sequence.tokens))
+        copies = self._pool.reserve(sequence.id, sequence.num_computed, len(sequence.tokens) + further)
         if copies:
             raise BrokenInvariantError(f"{sequence} writes a block that others refer to")
         return copies is not None

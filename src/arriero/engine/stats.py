@@ -15,6 +15,10 @@ class EngineStats:
     """Of these, tokens of prompts (and of preempted sequences that are computed again)."""
     decoded_tokens: int = 0
     """Tokens drawn."""
+    drafted_tokens: int = 0
+    """Tokens guessed and checked."""
+    accepted_tokens: int = 0
+    """Of these, tokens that were drawn."""
     decode_calls: int = 0
     """Steps that computed something."""
     batch_sequences_total: int = 0

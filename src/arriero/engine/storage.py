@@ -74,8 +74,8 @@ class KVStorage(Protocol):
     def admit(self, sequence: Sequence, match: Match, reserve: int) -> bool:
         """Start `sequence` in a slot with blocks for all its tokens and `reserve` to spare, or change nothing."""
 
-    def grow(self, sequence: Sequence) -> bool:
-        """Give `sequence` room for all its tokens, or change nothing."""
+    def grow(self, sequence: Sequence, further: int = 0) -> bool:
+        """Give `sequence` room for all its tokens and `further` ones, or change nothing."""
 
     def computed(self, sequence: Sequence) -> None:
         """Let others find the blocks that are now full and computed."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from arriero.core.constraint import ConstraintFailed, TokenMask
 from arriero.core.runner import Batch, Choice, Park, Restore, RunnerInfo, Span, StepOutput
+from arriero.runners.drawing import draw_along
 
 _MASK = (1 << 61) - 1
 _TOKEN_BITS = 24
@@ -154,10 +155,13 @@ class FakeRunner:
             if span.slot in output.failed_restores:
                 output.choices.append(None)
             else:
-                output.choices.append(self._compute(span, output.scores.setdefault(len(output.choices), [])))
+                choices = self._compute(span, output.scores.setdefault(len(output.choices), []))
+                output.choices.append(choices[0] if choices else None)
+                if len(choices) > 1:
+                    output.further[len(output.choices) - 1] = choices[1:]
         output.scores = {index: found for index, found in output.scores.items() if found}
         if batch.spans:
-            tokens = sum(span.end - span.start for span in batch.spans)
+            tokens = sum(span.end - span.start + len(span.draft) for span in batch.spans)
             output.counters = {"decode_calls": 1, "batch_sequences": len(batch.spans), "decoded_tokens": tokens}
         self.executed.update(output.counters)
         return output
@@ -257,45 +261,64 @@ class FakeRunner:
 
     def _check_spans(self, spans: list[Span]) -> None:
         info = self._info
-        if sum(span.end - span.start for span in spans) > info.max_batch_tokens:
+        if sum(span.end - span.start + len(span.draft) for span in spans) > info.max_batch_tokens:
             raise self._violated("more tokens than max_batch_tokens")
         if len({span.slot for span in spans}) != len(spans):
             raise self._violated("two spans in one slot")
+        draws = sum((span.sampler is not None) + len(span.draft) for span in spans)
+        if any(span.draft for span in spans) and draws > info.max_draws:
+            raise self._violated("more draws than max_draws")
         for span in spans:
             length = len(span.tokens)
+            if span.draft and (span.sampler is None or span.end - span.start > 1 or span.start < span.prompt_len):
+                raise self._violated(f"{span} has a draft, but computes no drawn token")
             if not (0 <= span.slot < info.max_sequences and 0 <= span.start < span.end <= length):
                 raise self._violated(f"{span} is impossible")
-            if span.end > info.max_sequence_tokens:
+            if span.end + len(span.draft) > info.max_sequence_tokens:
                 raise self._violated("longer than max_sequence_tokens")
             if (span.sampler is not None) != (span.end == length):
                 raise self._violated("a sampler belongs to the last computed token, and only there")
-            if len(span.block_table) * info.block_size < span.end:
+            if len(span.block_table) * info.block_size < span.end + len(span.draft):
                 raise self._violated("the block table is too short")
             aligned = not info.chunk_align or span.end == length or span.end % info.chunk_align == 0
             if not aligned:
                 raise self._violated(f"a chunk ends at {span.end}, not at a multiple of {info.chunk_align}")
 
-    def _compute(self, span: Span, scores: list[Choice]) -> Choice | None:
+    def _compute(self, span: Span, scores: list[Choice]) -> list[Choice]:
         before = self._read(span)
         total = sum(before) & _MASK
-        values = []
-        for position in range(span.start, span.end):
-            token = span.tokens[position]
+        values: list[int] = []
+        following: list[int] = []  # the tokens behind the last one and behind each of the draft
+        for position, token in enumerate((*span.tokens[span.start : span.end], *span.draft), span.start):
             mixed = ((total ^ (total >> 29)) * 0x9E3779B97F4A7C15 + (token + 1) * 0xBF58476D1CE4E5B9 + position) & _MASK
             value = (mixed >> _TOKEN_BITS << _TOKEN_BITS) | token
             values.append(value)
             total = (total + value) & _MASK
             if position + 1 in span.scored and span.scorer is not None:
                 scores.append(span.scorer.score(self._logits(self._drawn(total)), span.tokens[position + 1]))
+            if position + 1 >= span.end and span.sampler is not None:
+                following.append(self._following(before + values, total, span.prompt_len))
         self._write(span, values)
         if span.sampler is None:
-            return None
-        if self._script is not None:
-            stored = [value & ((1 << _TOKEN_BITS) - 1) for value in before + values]
-            token = self._script(stored, span.prompt_len)
-        else:
-            token = self._drawn(total)
-        return span.sampler.sample(self._logits(token), span.tokens, span.prompt_len)
+            return []
+        logits = map(self._logits, following)
+        choices = draw_along(span.sampler, logits, span.tokens, span.draft, span.prompt_len)
+        self._cut(span, span.end + len(choices) - 1)
+        return choices
+
+    def _following(self, stored: list[int], total: int, prompt_len: int) -> int:
+        if self._script is None:
+            return self._drawn(total)
+        return self._script([value & ((1 << _TOKEN_BITS) - 1) for value in stored], prompt_len)
+
+    def _cut(self, span: Span, length: int) -> None:
+        """Forget what was computed for tokens of the draft that were not drawn."""
+        if self._info.storage == "sequence":
+            slot = self._slots[span.slot]
+            slot.values, slot.cells = slot.values[:length], slot.cells[:length]
+            return
+        for position in range(length, span.end + len(span.draft)):
+            self._block(span, position)[position % self._info.block_size] = None
 
     def _drawn(self, total: int) -> int:
         """The token after stored values of this sum, where no script says another."""

@@ -27,22 +27,23 @@ class Piece:
     prompt_len: int
     output: bool
     scored: bool = False
+    draft: tuple[int, ...] = ()  # the tokens up to `end` that are guesses; logits after each of them, too
 
     @classmethod
     def of(cls, index: int, span: Span) -> Piece:
-        """The whole of a span."""
-        sampled, scored = span.sampler is not None, bool(span.scored)
-        return cls(index, span.slot, span.start, span.end, span.prompt_len, sampled, scored)
+        """The whole of a span, with its draft."""
+        sampled, scored, draft = span.sampler is not None, bool(span.scored), tuple(span.draft)
+        return cls(index, span.slot, span.start, span.end + len(draft), span.prompt_len, sampled, scored, draft)
 
     @property
     def outputs(self) -> int:
         """How many of its rows have logits."""
-        return self.end - self.start if self.scored else int(self.output)
+        return self.end - self.start if self.scored else int(self.output) + len(self.draft)
 
     @property
     def drawn(self) -> bool:
-        """Whether this is one token that was drawn: a decode, not a part of a prompt."""
-        return self.end - self.start == 1 and self.start >= self.prompt_len
+        """Whether this is one token that was drawn, or also its draft: a decode, not a part of a prompt."""
+        return self.end - self.start == 1 + len(self.draft) and self.start >= self.prompt_len
 
 
 def cut_calls(pieces: list[Piece], capacity: int, *, align: int, mixed: bool, outputs: int) -> Iterator[list[Piece]]:

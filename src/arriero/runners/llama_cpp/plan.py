@@ -39,6 +39,8 @@ each meeting waits for whoever lost its core (5 M parameters, 2 cores, load 8: 5
 ms with two). A batch of 32 has the work for two: 32 streams at once then take less than half of their time in turn."""
 SCORES_SHARE = 1 / 8
 DETERMINISTIC_CHUNK = 16
+LEAST_OUTPUTS = 32
+"""Rows with logits for which a call has room, however few sequences there are. What is not asked for takes no memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,11 @@ class Plan:
     parked_bytes: int
     deterministic: bool
     kv_cache_type: str = "f16"
+
+    @property
+    def outputs(self) -> int:
+        """Rows of a call that may have logits: one a sequence, or those of a few sequences and their drafts."""
+        return max(self.max_sequences, LEAST_OUTPUTS)
 
     @property
     def layout(self) -> str:

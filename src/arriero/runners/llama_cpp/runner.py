@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from arriero.core.runner import Batch, Park, Restore, RunnerInfo, Span, StepOutput
+from arriero.runners.drawing import draw_along
 from arriero.runners.llama_cpp.batch import TokenBatch
 from arriero.runners.llama_cpp.calibrate import row_floor
 from arriero.runners.llama_cpp.calls import Piece, cut_calls, fillers
@@ -161,6 +162,7 @@ class LlamaCppRunner:
             output.error = str(error)
             output.choices = [None] * len(spans)
             output.scores.clear()
+            output.further.clear()
 
     def _call(self, call: list[Piece], spans: list[Span], output: StepOutput) -> None:
         self._batch.clear()
@@ -169,8 +171,9 @@ class LlamaCppRunner:
             if piece is None:
                 self._batch.add_filler(slot, self.context.positions(slot)[1] + 1, output=self._row_floor > 1)
             else:
-                tokens = spans[piece.index].tokens
-                self._batch.add(slot, tokens, piece.start, piece.end, output=piece.output, each=piece.scored)
+                span, each = spans[piece.index], piece.scored or bool(piece.draft)
+                tokens = [*span.tokens, *piece.draft] if piece.draft else span.tokens
+                self._batch.add(slot, tokens, piece.start, piece.end, output=piece.output, each=each)
         try:
             logits = iter(self.context.decode(self._batch))
         finally:
@@ -191,12 +194,16 @@ class LlamaCppRunner:
             if piece.output:
                 assert span.sampler is not None
                 tokens = span.tokens if len(span.tokens) == span.end else span.tokens[: span.end]
-                output.choices[piece.index] = span.sampler.sample(own[-1], tokens, span.prompt_len)
+                choices = draw_along(span.sampler, own[-1 - len(piece.draft) :], tokens, piece.draft, span.prompt_len)
+                output.choices[piece.index] = choices[0]
+                if piece.draft:
+                    self.context.cut(span.slot, span.end + len(choices) - 1)
+                    output.further[piece.index] = choices[1:]
 
     def _rows_of(self, call: list[Piece]) -> list[tuple[int, Piece | None]]:
         """Return what the call computes, in order of slots; None for a row that only fills a gap."""
         rows: list[tuple[int, Piece | None]] = [(piece.slot, piece) for piece in call]
-        if self._fills and call[0].drawn:
+        if self._fills and call[0].drawn and not any(piece.draft for piece in call):
             for slot in fillers([piece.slot for piece in call], self.plan.max_sequences, self._row_floor):
                 if len(rows) < self.plan.num_batch and self.context.positions(slot)[1] + 1 < self.plan.num_ctx:
                     rows.append((slot, None))
@@ -229,6 +236,8 @@ def _describe(model: Model, plan: Plan, context: Context, exact: bool) -> Runner
         kv_cache_type=plan.kv_cache_type,
         deterministic=exact,
         chunk_align=DETERMINISTIC_CHUNK if exact else 0,
+        max_draws=0 if model.recurrent or plan.deterministic else plan.outputs,
+        even_drafts=not plan.unified,
         memory={
             "weights": model.size,
             "kv": kv or plan.cells * per_block // BLOCK,

@@ -1,0 +1,141 @@
+"""Ngrams: where a sequence's own text says what comes next. It looks back, and knows nothing of models or steps.
+
+The search is that of prompt lookup decoding (Saxena, 2023), over hash chains as in LZ77: tokens are indexed once, when
+they come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+SIZE = 3
+"""Tokens in a row that make a place worth looking at: two are met by chance in any text."""
+_CANDIDATES = 6  # places that one search compares, the latest first
+_COMPARED = 32  # tokens back from a place at most
+_NEAR = 8  # tokens around a broken match where it may go on: what a small edit moves
+_RESTARTS = 12  # tokens after a broken match during which it may go on
+_BREAK = -1  # stands between two texts; no token is equal to it
+
+GRADES = 6
+_GRADE_ENDS = (1, 3, 5, 9, 17)
+_PRIORS = (0.35, 0.4, 0.5, 0.7, 0.85, 0.92)
+_SLOWEST = 0.08  # what the last hit or miss counts at least
+
+
+def grade(length: int) -> int:
+    """Return the grade of a match of `length` tokens: longer ones are right more often."""
+    return sum(length >= end for end in _GRADE_ENDS)
+
+
+class Ngrams:
+    """The places in one growing text where its last tokens stood before.
+
+    While the text follows an earlier passage, `source` points at what comes next there. Each token that comes tells
+    whether that was right, so that the odds are known whether or not anybody acted on them.
+    """
+
+    __slots__ = ("_latest", "_length", "_lost", "_lost_for", "_odds", "_older", "_seen", "_text", "source")
+
+    def __init__(self, before: Iterable[int] = ()) -> None:
+        """`before` is text from elsewhere that may come again, such as what a client expects to read."""
+        self._text: list[int] = []
+        self._older: list[int] = []  # for the n-gram that ends before each place: the place of the one like it before
+        self._latest: dict[tuple[int, ...], int] = {}
+        self.source = -1  # place of what is expected next, -1 if nothing is
+        self._length = 0  # tokens by which the match is known
+        self._lost, self._lost_for = -1, 0
+        self._odds = list(_PRIORS)
+        self._seen = [2] * GRADES
+        self.index(before)
+        if self._text:
+            self._append(_BREAK)
+            self.source = self._lost = 0  # an answer begins as it was expected to, if it does at all
+            self._length, self._lost_for = 1, _RESTARTS
+
+    def index(self, tokens: Iterable[int]) -> None:
+        """Take in tokens that nobody predicts: a prompt."""
+        for token in tokens:
+            self._append(token)
+
+    def push(self, token: int) -> None:
+        """Take in the token that came, and look for where the text goes on."""
+        text = self._text
+        if self.source >= 0:
+            hit = text[self.source] == token
+            self._learn(grade(self._length), hit)
+            if not hit:
+                self._lost, self._lost_for, self.source = self.source, _RESTARTS, -1
+            else:
+                self.source += 1
+                self._length += 1
+        self._append(token)
+        if self.source >= 0 and text[self.source] == _BREAK:
+            self.source = -1
+        if self.source < 0 or self._length < SIZE:
+            self._search()
+
+    def guess(self, most: int) -> tuple[list[int], list[float]]:
+        """Return up to `most` tokens that are expected to come, and the chance that each and all before it do."""
+        if self.source < 0:
+            return [], []
+        tokens = self._text[self.source : self.source + most]
+        if _BREAK in tokens:
+            del tokens[tokens.index(_BREAK) :]
+        chances, chance = [], 1.0
+        for further in range(len(tokens)):
+            chance *= self._odds[grade(self._length + further)]
+            chances.append(chance)
+        return tokens, chances
+
+    def _append(self, token: int) -> None:
+        """Index what ended before `token`: the place of `token` is what follows it."""
+        text = self._text
+        place = len(text)
+        older = -1
+        if place >= SIZE:
+            key = tuple(text[-SIZE:])
+            older = self._latest.get(key, -1)
+            self._latest[key] = place
+        self._older.append(older)
+        text.append(token)
+
+    def _learn(self, grade: int, hit: bool) -> None:
+        self._seen[grade] += 1
+        rate = max(_SLOWEST, 1.0 / self._seen[grade])
+        self._odds[grade] += (hit - self._odds[grade]) * rate
+
+    def _search(self) -> None:
+        """Find the longest match among the latest places; else see whether the broken one goes on near by."""
+        text = self._text
+        place = self._latest.get(tuple(text[-SIZE:]), -1) if len(text) >= SIZE else -1
+        best = 0
+        for _ in range(_CANDIDATES):
+            if place < 0:
+                break
+            length = self._common(place)
+            if length > best:
+                best, self.source = length, place
+            place = self._older[place]
+        if best:
+            self._length, self._lost_for = best, 0
+        elif self.source < 0 and self._lost_for:
+            self._lost_for -= 1
+            self._restart()
+
+    def _common(self, place: int) -> int:
+        """How many tokens before `place` are those at the text's end."""
+        text = self._text
+        length = SIZE
+        most = min(_COMPARED, place)
+        while length < most and text[place - length - 1] == text[-length - 1]:
+            length += 1
+        return length
+
+    def _restart(self) -> None:
+        """A token was changed, left out or put in: the passage may go on behind the one that has come now."""
+        text = self._text
+        end = min(len(text) - 1, self._lost + _NEAR)
+        for place in range(self._lost, end):
+            if text[place] == text[-1] and text[place + 1] != _BREAK:
+                self.source, self._length = place + 1, 0
+                return

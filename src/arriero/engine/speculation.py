@@ -1,0 +1,120 @@
+"""Speculation: which tokens to guess for whom in the next step, so that a step gives more tokens than it costs time.
+
+It only plans. Guesses are checked by the runner: each token that counts is the one that the sequence's own sampler
+draws, at its own position, from the model's own logits, so no distribution changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Items
+from itertools import accumulate
+
+from arriero.core.runner import RunnerInfo
+from arriero.engine.ngrams import Ngrams
+from arriero.engine.options import EngineOptions
+from arriero.engine.sequence import Sequence
+from arriero.engine.step_costs import StepCosts
+
+_REACH = 32_768
+"""Tokens of a prompt that are looked through at most, the last ones: indexing more would hold up a step."""
+_GAIN = 1.05
+"""How much faster a step must be expected to give tokens: what is expected is not exact, and a shape that changes
+from step to step cannot use the last one's graph again."""
+
+
+class Speculation:
+    """Plans drafts. Knows what steps cost, and each sequence's chances (ngrams.py)."""
+
+    def __init__(self, info: RunnerInfo, options: EngineOptions, capacity: int) -> None:
+        exact = info.deterministic or info.chunk_align > 0
+        self._most = 0 if exact or not options.speculation else info.max_draws
+        self._even = info.even_drafts
+        self._capacity = capacity
+        self.costs = StepCosts()
+
+    def plan(self, running: Items[Sequence], room: int) -> dict[int, list[int]]:
+        """Return the draft of each sequence that gets one, by id; together at most `room` tokens.
+
+        None where a prompt is under way: its rows are dear, and streams wait for them anyway.
+        """
+        if not running or len(running) >= self._most or any(s.num_computed < len(s.tokens) - 1 for s in running):
+            return {}
+        base = self.costs.seconds(len(running))
+        room = min(room, self._most - len(running))
+        guesses: dict[int, tuple[list[int], list[float]]] = {}
+        for sequence in running:
+            found = self._guess(sequence, room)
+            if found[0]:
+                guesses[sequence.id] = found
+        if not guesses:
+            return {}
+        if self._even and len(running) > 1:
+            return self._plan_even(running, guesses, room, base)
+        return self._plan_each(len(running), guesses, room, base)
+
+    def _guess(self, sequence: Sequence, room: int) -> tuple[list[int], list[float]]:
+        left = self._left(sequence)
+        if left <= 0:
+            return [], []
+        ngrams = sequence.ngrams
+        if ngrams is None:
+            ngrams = sequence.ngrams = Ngrams(sequence.spec.prediction)
+            ngrams.index(sequence.tokens[max(0, sequence.prompt_len - _REACH) : sequence.prompt_len])
+            sequence.num_looked_up = sequence.prompt_len
+        for token in sequence.tokens[sequence.num_looked_up :]:
+            ngrams.push(token)
+        sequence.num_looked_up = len(sequence.tokens)
+        tokens, chances = ngrams.guess(min(room, left))
+        for index, token in enumerate(tokens):  # a token that ends the answer is only ever drawn
+            if token in sequence.spec.stop_ids:
+                return tokens[:index], chances[:index]
+        return tokens, chances
+
+    def _plan_each(
+        self, count: int, guesses: dict[int, tuple[list[int], list[float]]], room: int, base: float
+    ) -> dict[int, list[int]]:
+        """Take the likeliest tokens of all, as many as give the most tokens a second."""
+        ranked = sorted(
+            (-chance, number, index) for number, (_, chances) in guesses.items() for index, chance in enumerate(chances)
+        )[:room]
+        gained = list(accumulate(-chance for chance, _, _ in ranked))
+        best, rate = 0, _GAIN * count / base
+        for extra, gain in enumerate(gained, 1):
+            seconds = self.costs.seconds(count + extra)
+            if (count + gain) / seconds > rate:
+                best, rate = extra, (count + gain) / seconds
+        lengths: dict[int, int] = {}
+        for _, number, _ in ranked[:best]:  # chances only fall along a draft: what is taken is its beginning
+            lengths[number] = lengths.get(number, 0) + 1
+        return {number: guesses[number][0][:length] for number, length in lengths.items()}
+
+    def _plan_even(
+        self,
+        running: Items[Sequence],
+        guesses: dict[int, tuple[list[int], list[float]]],
+        room: int,
+        base: float,
+    ) -> dict[int, list[int]]:
+        """Take equally many for everybody, some of them mere fill, where a call wants equally many rows of each."""
+        count = len(running)
+        best, rate = 0, _GAIN * count / base
+        gain = 0.0
+        for length in range(1, room // count + 1):
+            gain += sum(chances[length - 1] for _, chances in guesses.values() if len(chances) >= length)
+            seconds = self.costs.seconds(count * (1 + length))
+            if (count + gain) / seconds > rate:
+                best, rate = length, (count + gain) / seconds
+        if not best or any(self._left(sequence) < best for sequence in running):
+            return {}
+        return {
+            sequence.id: (guesses.get(sequence.id, ([], []))[0] + [sequence.tokens[-1]] * best)[:best]
+            for sequence in running
+        }
+
+    def _left(self, sequence: Sequence) -> int:
+        """How many tokens a draft of `sequence` may have, by whatever ends it."""
+        if not sequence.spec.speculate or not sequence.num_output:
+            return 0
+        left = self._capacity - len(sequence.tokens)
+        most = sequence.spec.max_tokens
+        return left if most < 0 else min(left, most - sequence.num_output - 1)

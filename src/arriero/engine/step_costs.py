@@ -1,0 +1,78 @@
+"""StepCosts: how long a step takes that computes so many rows. Learned from steps' times; reads no clock."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+_SLOPE = 0.12
+"""What a further row costs of a step's time as long as nothing is known: small models on few cores are near it."""
+_WEIGHT = 0.25  # of the last time
+_MOST = 3.0  # times what was expected: a step that took longer was held up by something else
+_KEPT = 400  # steps after which a time that was not seen again is forgotten
+
+
+class StepCosts:
+    """Seconds by rows, from steps that only decode. Between what was seen it draws straight lines.
+
+    A step lasts until the next one begins, as in pace.py.
+    """
+
+    def __init__(self) -> None:
+        self._seconds: dict[int, float] = {}
+        self._seen: dict[int, int] = {}  # at which step
+        self._rows: list[int] = []  # those that are known, in order
+        self._steps = 0
+        self._begun: float | None = None
+        self._computed = 0
+
+    def begin(self, now: float) -> None:
+        """The step before has ended by `now`."""
+        if self._begun is not None and now > self._begun and self._computed:
+            self.learn(self._computed, now - self._begun)
+        self._begun, self._computed = now, 0
+
+    def planned(self, rows: int) -> None:
+        """The step that has begun computes `rows` rows and nothing else; 0 where that is not so."""
+        self._computed = rows
+
+    def pause(self) -> None:
+        """Whenever the next step begins, this one did not last until then."""
+        self._begun = None
+
+    def learn(self, rows: int, seconds: float) -> None:
+        """A step of `rows` rows took `seconds`."""
+        self._steps += 1
+        known = rows in self._seconds
+        if not self._rows:
+            self._seconds[rows] = seconds
+        else:
+            expected = self.seconds(rows)
+            weight = _WEIGHT if known else 0.5
+            self._seconds[rows] = expected + weight * (min(seconds, _MOST * expected) - expected)
+        self._seen[rows] = self._steps
+        if not known:
+            self._forget()
+
+    def seconds(self, rows: int) -> float:
+        """Return what a step of `rows` rows is expected to take; as long as nothing is known, in units of its own."""
+        known = self._rows
+        if not known:
+            return self._shape(rows)
+        if rows in self._seconds:
+            return self._seconds[rows]
+        right = bisect_left(known, rows)
+        if 0 < right < len(known):
+            low, high = known[right - 1], known[right]
+            share = (rows - low) / (high - low)
+            return self._seconds[low] + share * (self._seconds[high] - self._seconds[low])
+        nearest = known[0] if right == 0 else known[-1]
+        return self._seconds[nearest] * self._shape(rows) / self._shape(nearest)
+
+    @staticmethod
+    def _shape(rows: int) -> float:
+        return 1.0 + _SLOPE * (rows - 1)
+
+    def _forget(self) -> None:
+        for rows in [rows for rows, step in self._seen.items() if self._steps - step > _KEPT]:
+            del self._seconds[rows], self._seen[rows]
+        self._rows = sorted(self._seconds)

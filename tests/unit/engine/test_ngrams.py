@@ -1,0 +1,79 @@
+"""Where a text says what comes next: found again, followed, lost, and with what chance."""
+
+from __future__ import annotations
+
+from arriero.engine.ngrams import Ngrams, grade
+
+TEXT = list(range(100, 160))
+
+
+def _guess(ngrams: Ngrams, most: int = 8) -> list[int]:
+    return ngrams.guess(most)[0]
+
+
+def test_what_followed_three_tokens_is_guessed_when_they_come_again() -> None:
+    ngrams = Ngrams()
+    ngrams.index(TEXT)
+    assert _guess(ngrams) == []
+    for token in (110, 111):
+        ngrams.push(token)
+        assert _guess(ngrams) == []
+    ngrams.push(112)
+    assert _guess(ngrams, 4) == [113, 114, 115, 116]
+
+
+def test_the_longest_of_the_latest_matches_wins() -> None:
+    ngrams = Ngrams()
+    ngrams.index([1, 2, 3, 4, 5, 6, 7, 8, 9, 3, 4, 5, 0, 0])
+    for token in (1, 2, 3, 4, 5):
+        ngrams.push(token)
+    assert _guess(ngrams, 2) == [6, 7]
+
+
+def test_a_changed_a_missing_and_a_new_token_do_not_lose_the_passage() -> None:
+    for changed, expected in ((7, 120), (None, 121), (9, 119)):
+        ngrams = Ngrams()
+        ngrams.index(TEXT)
+        for token in TEXT[:18]:
+            ngrams.push(token)
+        assert _guess(ngrams, 1) == [118]
+        if changed == 9:  # put in before 118
+            ngrams.push(9)
+            ngrams.push(118)
+        elif changed is None:  # 118 is left out
+            ngrams.push(119)
+            ngrams.push(120)
+        else:  # in place of 118
+            ngrams.push(7)
+            ngrams.push(119)
+        assert _guess(ngrams, 1) == [expected]
+
+
+def test_chances_fall_along_a_draft_and_follow_what_came() -> None:
+    ngrams = Ngrams()
+    ngrams.index(TEXT * 2)
+    for token in TEXT[:30]:
+        ngrams.push(token)
+    good = ngrams.guess(8)[1]
+    assert good == sorted(good, reverse=True)
+    assert good[0] > 0.85
+    for round_ in range(30):
+        for token in (*TEXT[:4], 1000 + round_):  # broken off after four, each time by something else
+            ngrams.push(token)
+    for token in TEXT[:4]:
+        ngrams.push(token)
+    assert ngrams.guess(1)[1][0] < 0.6
+
+
+def test_text_from_elsewhere_is_expected_from_its_beginning_and_not_across_its_end() -> None:
+    ngrams = Ngrams(TEXT[:10])
+    ngrams.index([5, 6, 7])
+    ngrams.push(TEXT[0])
+    assert _guess(ngrams, 20) == TEXT[1:10]
+    for token in TEXT[1:10]:
+        ngrams.push(token)
+    assert _guess(ngrams) == []
+
+
+def test_grades_rise_with_the_match() -> None:
+    assert [grade(length) for length in (0, 1, 3, 5, 9, 17, 100)] == [0, 1, 2, 3, 4, 5, 5]

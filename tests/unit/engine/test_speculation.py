@@ -1,0 +1,204 @@
+"""Drafts in the engine: the same answers with fewer steps, wherever a run of accepted tokens ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from arriero.core.request import SamplingParams
+from arriero.core.runner import RunnerInfo
+from arriero.engine.engine import Engine
+from arriero.engine.events import Ended, TokenEvent
+from arriero.engine.options import EngineOptions
+from arriero.engine.sequence import SequenceSpec
+from arriero.runners.fake import FakeRunner
+from arriero.runners.sampler import NumpySampler
+from tests.unit.engine.harness import N_VOCAB, SAMPLER, World, alone, make_info
+
+PROMPT = tuple(5 + (i * i * 7 + 3 * i) % 50 for i in range(20))
+STORAGES = ("paged", "sequence")
+
+
+def _world(storage: str = "sequence", **changes: Any) -> World:
+    return World(make_info(storage=storage, max_draws=32, **changes))
+
+
+def _told(world: World, number: int, prompt: tuple[int, ...] = PROMPT, **changes: Any) -> int:
+    """Add a sequence whose answer is foretold but for every `number`-th token."""
+    answer = list(alone(prompt, 60))
+    for place in range(number - 1, len(answer), number):
+        answer[place] = (answer[place] + 1) % N_VOCAB
+    return world.add(list(prompt), prediction=tuple(answer), **changes)
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_what_is_foretold_takes_fewer_steps_and_changes_nothing(storage: str) -> None:
+    world = _world(storage)
+    number = _told(world, 1000, max_tokens=60)
+    world.finish()
+    assert tuple(world.records[number].tokens) == alone(PROMPT, 60)
+    stats = world.engine.stats()
+    assert stats.decode_calls < 25
+    assert stats.accepted_tokens == stats.drafted_tokens > 40
+    assert stats.decoded_tokens == 60
+    (ended,) = world.records[number].ended
+    assert (ended.drafted, ended.accepted) == (stats.drafted_tokens, stats.accepted_tokens)
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_wrong_guesses_leave_nothing_behind(storage: str) -> None:
+    world = _world(storage)
+    numbers = [_told(world, every, max_tokens=50) for every in (2, 3, 5, 9)]
+    world.finish()
+    for number in numbers:
+        assert tuple(world.records[number].tokens) == alone(PROMPT, 50)
+    stats = world.engine.stats()
+    assert 0 < stats.accepted_tokens < stats.drafted_tokens
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_a_stop_token_and_the_bounds_end_a_run_where_they_stand(storage: str) -> None:
+    answer = alone(PROMPT, 60)
+    world = _world(storage, max_sequence_tokens=70)
+    stop = answer[29]
+    first = answer.index(stop)
+    stopped = _told(world, 1000, max_tokens=-1, stop_ids=frozenset({stop}))
+    late = _told(world, 1000, max_tokens=-1, stop_ids=frozenset({stop}), min_tokens=first + 1)
+    short = _told(world, 1000, max_tokens=17)
+    full = _told(world, 1000, max_tokens=-1)
+    world.finish()
+    assert tuple(world.records[stopped].tokens) == answer[: first + 1]
+    later = [place for place in range(first + 1, 51) if answer[place] == stop]
+    assert len(world.records[late].tokens) == (later[0] + 1 if later else 51)
+    assert len(world.records[short].tokens) == 17
+    assert len(world.records[full].tokens) == 70 - len(PROMPT) + 1
+    assert world.engine.stats().accepted_tokens > 60
+
+
+def test_a_text_that_repeats_itself_is_guessed_from_itself() -> None:
+    loop = [7, 8, 9, 10, 11, 12, 13, 14]
+    runner = FakeRunner(make_info(max_draws=32), script=lambda tokens, _: loop[len(tokens) % len(loop)])
+    engine = Engine(runner)
+    engine.add(SequenceSpec(1, [1, 2, 3, 4], SAMPLER, max_tokens=80))
+    tokens = []
+    while engine.has_work:
+        tokens += [event.token for event in engine.step(0.0) if isinstance(event, TokenEvent)]
+        engine.check()
+    assert tokens == [loop[(4 + i) % len(loop)] for i in range(80)]
+    assert engine.stats().decode_calls < 50
+    assert not runner.violations
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "spec"),
+    [
+        ({}, {"speculation": False}, {}),
+        ({}, {}, {"speculate": False}),
+        ({"deterministic": True}, {}, {}),
+        ({"chunk_align": 16}, {}, {}),
+        ({"max_draws": 0}, {}, {}),
+    ],
+)
+def test_off_means_off(changes: dict[str, Any], options: dict[str, Any], spec: dict[str, Any]) -> None:
+    world = World(make_info(**({"max_draws": 32} | changes)), EngineOptions(**options))
+    _told(world, 1000, max_tokens=40, **spec)
+    world.finish()
+    assert world.engine.stats().drafted_tokens == 0
+
+
+def test_a_short_pool_gives_no_room_to_guesses_and_takes_none_from_others() -> None:
+    world = _world(block_size=4, active_blocks=16, max_sequence_tokens=60, max_sequences=4)
+    numbers = [_told(world, 1000, (*PROMPT, i), max_tokens=30) for i in range(4)]
+    world.finish()
+    for number in numbers:
+        assert len(world.records[number].tokens) == 30
+    assert world.engine.stats().preemptions > 0
+
+
+def test_streams_get_equally_many_rows_each() -> None:
+    world = _world(even_drafts=True)
+    for i in range(3):
+        _told(world, 1000, (*PROMPT, i), max_tokens=40)
+    while world.engine.has_work:
+        world.step()
+        spans = [] if world.runner.last is None else world.runner.last.spans
+        assert len({len(span.draft) for span in spans if span.start >= span.prompt_len}) <= 1
+    assert world.engine.stats().accepted_tokens > 40
+
+
+def test_where_rows_are_dear_nothing_is_guessed() -> None:
+    """A step's time is its rows': every guess costs what a token costs."""
+    info = make_info(max_draws=32)
+    runner = FakeRunner(info)
+    engine = Engine(runner)
+    answer = list(alone(PROMPT, 400))
+    answer[4::5] = [(token + 1) % N_VOCAB for token in answer[4::5]]
+    engine.add(SequenceSpec(1, list(PROMPT), SAMPLER, max_tokens=400, prediction=tuple(answer)))
+    now, before = 0.0, 0
+    while engine.has_work:
+        engine.step(now)
+        rows = runner.executed["decoded_tokens"] - before
+        before += rows
+        now += 0.01 * rows
+    stats = engine.stats()
+    assert stats.drafted_tokens < 40
+    assert now < 0.01 * (len(PROMPT) + 400) / 0.97
+
+
+class _Unsure(FakeRunner):
+    """Its logits leave five tokens a chance, which ones and how much depends on what is stored."""
+
+    def _logits(self, token: int) -> Any:
+        logits = np.full(self.info.n_vocab, -20.0, np.float32)
+        for index in range(5):
+            logits[(token + index * index) % self.info.n_vocab] = -0.6 * index
+        return logits
+
+
+def _sampled(prediction: tuple[int, ...], speculation: bool, count: int) -> tuple[list[tuple[int, ...]], int]:
+    info = RunnerInfo(
+        n_vocab=N_VOCAB,
+        max_sequences=2,
+        max_sequence_tokens=256,
+        max_batch_tokens=256,
+        active_blocks=256,
+        max_draws=32,
+    )
+    engine = Engine(_Unsure(info), EngineOptions(speculation=speculation))
+    for seed in range(count):
+        params = SamplingParams(temperature=1.0, top_k=0, top_p=1.0, seed=seed)
+        sampler = NumpySampler(params, eog_ids=frozenset())
+        engine.add(SequenceSpec(seed, list(PROMPT), sampler, max_tokens=4, prediction=prediction))
+    drawn: dict[int, list[int]] = {seed: [] for seed in range(count)}
+    events = []
+    while engine.has_work:
+        events += engine.step(0.0)
+    for event in events:
+        if isinstance(event, TokenEvent):
+            drawn[event.id].append(event.token)
+        else:
+            assert not isinstance(event, Ended) or event.reason == "length"
+    return [tuple(tokens) for tokens in drawn.values()], engine.stats().accepted_tokens
+
+
+def test_sampling_is_unbiased() -> None:
+    """The draws with guesses are those without, seed by seed; and they have the distribution that the logits say."""
+    count = 500
+    plain, none = _sampled((), False, count)
+    likely = max(set(plain), key=plain.count)
+    guessed, accepted = _sampled(likely, True, count)
+    assert none == 0
+    assert accepted > count // 4
+    assert guessed == plain
+    weights = np.exp(-0.6 * np.arange(5))
+    first = int(np.bincount([tokens[0] for tokens in guessed], minlength=N_VOCAB).argmax())
+    expected = np.zeros(N_VOCAB)
+    for index in range(5):
+        expected[(first + index * index) % N_VOCAB] += count * weights[index] / weights.sum()
+    seen = np.bincount([tokens[0] for tokens in guessed], minlength=N_VOCAB)
+    kept = expected > 0
+    assert not seen[~kept].any()
+    chi_square = float((((seen - expected) ** 2)[kept] / expected[kept]).sum())
+    assert chi_square < 18.47  # 4 degrees of freedom, p = 0.001; the seeds are fixed
