@@ -10,10 +10,15 @@ import sys
 from arriero.worker.connection import Connection
 from arriero.worker.host import Host
 
+SWITCH_INTERVAL = 0.0005
+"""Seconds that a thread may keep the interpreter while another wants it. The loop's comes back from each decode with
+all cores waiting for the next one; Python's own five milliseconds are several steps of a small model."""
+
 
 def main() -> None:
     """Serve the inherited socket; leave at once when the server goes, whatever the kernels are doing."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.setswitchinterval(SWITCH_INTERVAL)
     sock = socket.socket(fileno=int(sys.argv[1]))
     Host(Connection(sock)).serve()
     sys.stderr.flush()

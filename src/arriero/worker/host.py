@@ -1,5 +1,5 @@
-"""The worker: commands in, steps, events out. The main thread renders and tokenizes; the loop thread owns the engine,
-the streams and all sending; a third one reads. None waits for another.
+"""The worker: commands in, steps, events out. The main thread renders and tokenizes, the loop thread owns the engine,
+the teller's makes text and sends it, a fourth one reads. None waits for another.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import time
 import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
-from functools import partial
 from typing import Any
 
 from arriero.core import messages as wire
@@ -21,7 +20,7 @@ from arriero.core.errors import ArrieroError, ErrorInfo, InvalidRequest, Unsuppo
 from arriero.core.request import GenerateRequest
 from arriero.core.tokenizer import LoadedModel
 from arriero.engine.engine import Engine
-from arriero.engine.events import Ended, EngineEvent, PromptScores, Started
+from arriero.engine.events import Ended, EngineEvent
 from arriero.engine.loop import Command, Loop, StepStats
 from arriero.engine.options import EngineOptions
 from arriero.engine.sequence import SequenceSpec
@@ -35,6 +34,7 @@ from arriero.worker.plans import Plans
 from arriero.worker.prompt import Prompt, PromptBuilder
 from arriero.worker.special_tokens import SpecialTokens
 from arriero.worker.stream import RequestStream, check_tokens, stream_stops
+from arriero.worker.teller import Decisions, Step, Teller
 from arriero.worker.templates import Templates
 
 STATS_INTERVAL = 0.1  # seconds; idle and every end flush at once
@@ -64,7 +64,8 @@ class Host:
         self._mask_desk: MaskDesk
         self._compiling: set[int] = set()  # requests whose mask is being made; the loop thread's
         self._gone: set[int] = set()  # requests whose abort overtook them; each thread looks before it begins
-        self._streams: dict[int, RequestStream] = {}
+        self._teller: Teller
+        self._streams: dict[int, RequestStream] = {}  # whose sequence has not ended; the loop thread's
         self._stats_sent = 0.0
         self._step_ended = 0.0
 
@@ -117,7 +118,7 @@ class Host:
                 self._reply(self._prompt(command))
 
     def _reply(self, report: Any) -> None:
-        self._loop.submit(lambda: self._connection.send([report]))
+        self._teller.say([report])
 
     def _generate(self, number: int, request: GenerateRequest) -> None:
         received = time.monotonic()
@@ -226,67 +227,56 @@ class Host:
         self._mask_desk = MaskDesk(model.masks)
         self._engine = Engine(model.runner, _engine_options(command.options))
         self._loop = Loop(self._engine, self._sink, self._on_step, self._crash)
+        decisions = Decisions(
+            submit=self._loop.submit,
+            stop=lambda number: self._engine.finish(number, "stop"),
+            again=self._again,
+            go_on=self._go_on,
+            over=lambda number: self._streams.pop(number, None),
+        )
+        self._teller = Teller(self._connection, decisions, self._crash)
         ready = wire.Ready(
             context_length=info.max_sequence_tokens,
             max_sequences=info.max_sequences,
             layout=info.layout,
+            kv_cache_type=info.kv_cache_type,
             memory=info.memory,
             layers_total=info.layers_total,
             layers_gpu=info.layers_gpu,
             load_ns=int((time.monotonic() - started) * 1e9),
             capabilities=templates.capabilities,
-            kv_cache_type=info.kv_cache_type,
         )
         self._connection.send([self._stats(), ready])
+        threading.Thread(target=self._teller.run, name="teller", daemon=True).start()
         self._loaded.set()
 
     def _progress(self, fraction: float) -> None:
         self._connection.send([wire.LoadProgress(fraction=fraction)])
 
     def _sink(self, events: list[EngineEvent]) -> Iterable[Command]:
-        """Turn a step's events into one frame; return what the text stage decided (stop strings)."""
+        """Hand a step's events on: their text is made and sent while the next step runs."""
         now = time.monotonic()
-        reports: list[Any] = []
-        decisions: list[Command] = []
+        told: list[tuple[RequestStream, EngineEvent]] = []
+        ended = False
         for event in events:
             stream = self._streams.get(event.id)
             if stream is None:
                 continue  # aborted
-            if isinstance(event, Started):
-                stream.admitted(event.cached_tokens, self._step_ended)
-            elif isinstance(event, PromptScores):
-                delta = stream.scored(event.start, event.scores)
-                if delta is not None:
-                    reports.append(delta)
-            elif isinstance(event, Ended):
-                reason = "stop" if stream.stopped() else event.reason  # both can be true of the last token
-                again = self._again(stream) if reason == "length" else None
-                if again is not None:
-                    decisions.append(partial(self._engine.add, again))
+            if isinstance(event, Ended):
+                ended = True
+                if event.reason != "length":  # what goes on after a full context, its text decides
+                    del self._streams[event.id]
+                if event.reason == "abort":
                     continue
-                del self._streams[event.id]
-                if reason == "abort":
-                    continue
-                if event.error is not None:
-                    reports.append(stream.failed(event.error, now))
-                else:
-                    reports += stream.ended(reason, now)
-            elif not stream.stopped():
-                delta = stream.token(event.token, event.logprob, event.top, now)
-                if delta is not None:
-                    reports.append(delta)
-                if stream.stopped():
-                    decisions.append(partial(self._engine.finish, event.id, "stop"))
-        if any(isinstance(report, (wire.RequestFinished, wire.RequestFailed)) for report in reports):
-            reports.insert(0, self._stats())
-        if reports:
-            self._connection.send(reports)
-        return decisions
+            told.append((stream, event))
+        if told:
+            self._teller.tell(Step(told, self._step_ended, now, self._stats() if ended else None))
+        return ()
 
     def _on_step(self, stats: StepStats) -> None:
         self._step_ended = time.monotonic()
         if self._step_ended - self._stats_sent > STATS_INTERVAL or not self._engine.has_work:
-            self._connection.send([self._stats()])
+            self._teller.say([self._stats()])
 
     def _stats(self) -> wire.Stats:
         self._stats_sent = time.monotonic()
@@ -301,6 +291,10 @@ class Host:
         tokens, left = shifted
         return replace(stream.sequence, tokens=tokens, max_tokens=left, min_tokens=0, deadline=None)
 
+    def _go_on(self, stream: RequestStream, sequence: SequenceSpec) -> None:
+        if self._streams.get(stream.number) is stream:  # its client is still there
+            self._engine.add(sequence)
+
     def _masked(self, number: int, what: RequestStream | wire.RequestFailed) -> None:
         """The mask of a request is there, or cannot be made; the client may have gone meanwhile."""
         if number not in self._compiling:
@@ -309,7 +303,7 @@ class Host:
         if isinstance(what, RequestStream):
             self._add(what)
         else:
-            self._connection.send([what])
+            self._teller.say([what])
 
     def _add(self, stream: RequestStream) -> None:
         if stream.number in self._gone:
@@ -328,7 +322,7 @@ class Host:
             opens_thinking=stream.prompt.opens_thinking,
         )
         echo = stream.echo()
-        self._connection.send([accepted] if echo is None else [accepted, echo])
+        self._teller.say([accepted] if echo is None else [accepted, echo])
         self._engine.add(sequence)
 
     def _abort(self, number: int, arrived: int) -> None:

@@ -1,0 +1,105 @@
+"""Teller: a thread that makes text of drawn tokens and sends it, while the next step is computed.
+
+It owns the streams' text and all sending once a model is loaded; it never touches the engine.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from arriero.core import messages as wire
+from arriero.engine.events import Ended, EngineEvent, PromptScores, Started
+from arriero.engine.loop import Command
+from arriero.engine.sequence import SequenceSpec
+from arriero.worker.connection import Connection
+from arriero.worker.stream import RequestStream
+
+
+class Step(NamedTuple):
+    """What a step gave: events with their streams, when it began and ended (monotonic seconds), perhaps counters."""
+
+    events: list[tuple[RequestStream, EngineEvent]]
+    began: float
+    ended: float
+    stats: wire.Stats | None
+
+
+class Decisions(NamedTuple):
+    """What the text of an answer decides about its sequence: calls on the engine's side, done on the loop's thread."""
+
+    submit: Callable[[Command], None]
+    stop: Callable[[int], object]
+    """A stop string was seen."""
+    again: Callable[[RequestStream], SequenceSpec | None]
+    """What goes on after the context was full; None if nothing does. Called on the teller's thread."""
+    go_on: Callable[[RequestStream, SequenceSpec], object]
+    over: Callable[[int], object]
+    """Nothing goes on after the context was full."""
+
+
+class Teller:
+    """What steps and threads hand in leaves in their order; what piled up meanwhile leaves in one frame."""
+
+    def __init__(self, connection: Connection, decisions: Decisions, on_crash: Callable[[BaseException], None]) -> None:
+        self._connection, self._decisions, self._on_crash = connection, decisions, on_crash
+        self._inbox: queue.SimpleQueue[Step | list[Any]] = queue.SimpleQueue()
+
+    def tell(self, step: Step) -> None:
+        """Have a step's events told. From the loop's thread."""
+        self._inbox.put(step)
+
+    def say(self, reports: list[Any]) -> None:
+        """Have reports sent as they are. From any thread."""
+        self._inbox.put(reports)
+
+    def run(self) -> None:
+        """Work until the process ends."""
+        try:
+            while True:
+                reports = self._reports(self._inbox.get())
+                while not self._inbox.empty():
+                    reports += self._reports(self._inbox.get())
+                if reports:
+                    self._connection.send(reports)
+        except BaseException as error:
+            self._on_crash(error)
+
+    def _reports(self, item: Step | list[Any]) -> list[Any]:
+        if isinstance(item, list):
+            return item
+        reports: list[Any] = [] if item.stats is None else [item.stats]
+        for stream, event in item.events:
+            self._told(stream, event, item, reports)
+        return reports
+
+    def _told(self, stream: RequestStream, event: EngineEvent, step: Step, reports: list[Any]) -> None:
+        if isinstance(event, Started):
+            stream.admitted(event.cached_tokens, step.began)
+        elif isinstance(event, Ended):
+            self._ended(stream, event, step.ended, reports)
+        elif isinstance(event, PromptScores):
+            delta = stream.scored(event.start, event.scores)
+            if delta is not None:
+                reports.append(delta)
+        elif not stream.stopped():
+            delta = stream.token(event.token, event.logprob, event.top, step.ended)
+            if delta is not None:
+                reports.append(delta)
+            if stream.stopped():
+                self._decisions.submit(partial(self._decisions.stop, stream.number))
+
+    def _ended(self, stream: RequestStream, event: Ended, now: float, reports: list[Any]) -> None:
+        reason = "stop" if stream.stopped() else event.reason  # both can be true of the last token
+        if event.reason == "length":
+            again = self._decisions.again(stream) if reason == "length" else None
+            if again is not None:
+                self._decisions.submit(partial(self._decisions.go_on, stream, again))
+                return
+            self._decisions.submit(partial(self._decisions.over, stream.number))
+        if event.error is not None:
+            reports.append(stream.failed(event.error, now))
+        else:
+            reports += stream.ended(reason, now)
