@@ -12,7 +12,11 @@ import numpy as np
 
 from arriero.core.errors import InvalidRequest
 from arriero.runners.llama_cpp.bindings import lib
+from arriero.runners.llama_cpp.cuts import PIECE, Cuts
 from arriero.runners.llama_cpp.wordpiece import WordPieceRules, segments
+
+_ONLY_IF_ASKED = lib.LLAMA_TOKEN_ATTR_CONTROL | lib.LLAMA_TOKEN_ATTR_UNKNOWN
+_SPECIAL = _ONLY_IF_ASKED | lib.LLAMA_TOKEN_ATTR_USER_DEFINED
 
 
 class Vocab:
@@ -28,6 +32,7 @@ class Vocab:
         self.add_bos: bool = bool(lib.llama_vocab_get_add_bos(self._vocab))
         self.suppressed = self._suppressed()
         self._wordpiece = self._wordpiece_rules()
+        self._cuts: Cuts | None = None  # made for the first long text: it asks for every token's kind
         # Filled as tokens are met: a table of 152,000 pieces would take a tenth of a second at every load.
         self._pieces: dict[int, bytes] = {}
 
@@ -63,6 +68,26 @@ class Vocab:
 
     def _encode(self, text: str, add_special: bool, parse_special: bool) -> list[int]:
         raw = text.encode("utf-8", "replace")
+        if len(raw) <= PIECE:
+            return self._tokenize(raw, add_special, parse_special)
+        if self._cuts is None:
+            self._cuts = self._special_tokens()
+        pieces = self._cuts.pieces(raw, parse_special)
+        if len(pieces) == 1:
+            return self._tokenize(raw, add_special, parse_special)
+        front, end = self._around() if add_special else ([], [])
+        ids = front
+        for piece in pieces:
+            ids += self._tokenize(piece, False, parse_special)
+        return ids + end
+
+    def _around(self) -> tuple[list[int], list[int]]:
+        """What `add_special` puts before and behind a text."""
+        both = self._tokenize(b"", True, False)
+        cut = 1 if len(both) > 1 or self.add_bos else 0
+        return both[:cut], both[cut:]
+
+    def _tokenize(self, raw: bytes, add_special: bool, parse_special: bool) -> list[int]:
         room = len(raw) + 8  # at most a token a byte, and the special ones around
         for _ in range(2):
             ids = np.empty(room, np.int32)
@@ -73,6 +98,19 @@ class Vocab:
                 return found
             room = -count
         raise InvalidRequest("the text cannot be tokenized")
+
+    def _special_tokens(self) -> Cuts:
+        always: list[bytes] = []
+        asked: list[bytes] = []
+        stripping: list[bytes] = []
+        for token in range(self.n_vocab):
+            kind = lib.llama_vocab_get_attr(self._vocab, token)
+            if kind & _SPECIAL:
+                text = lib.llama_vocab_get_text(self._vocab, token)
+                (asked if kind & _ONLY_IF_ASKED else always).append(text)
+                if kind & lib.LLAMA_TOKEN_ATTR_LSTRIP:
+                    stripping.append(text)
+        return Cuts(always, asked, stripping)
 
     def piece(self, token: int, *, special: bool = False) -> bytes:
         """Return the bytes that `token` stands for; a control token's name only if `special`, else nothing."""
