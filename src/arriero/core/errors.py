@@ -163,7 +163,7 @@ class Overloaded(ArrieroError):
 
 
 class DeadlineExceeded(ArrieroError):
-    """The request's deadline passed before it was finished."""
+    """The request's deadline passed before its answer began."""
 
     code = "deadline_exceeded"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -38,3 +38,13 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str = ""
     service_tier: str | None = None
     ignored: tuple[str, ...] = ()
+
+
+def with_fields(call: Call, **fields: Any) -> Call:
+    """Return `call` with these fields of GenerateRequest in all that it asks for."""
+    request = msgspec.structs.replace(call.request, **fields)
+    if call.choices is None:
+        return msgspec.structs.replace(call, request=request)
+    requests = tuple(msgspec.structs.replace(one, **fields) for one in call.choices.requests)
+    choices = msgspec.structs.replace(call.choices, requests=requests)
+    return msgspec.structs.replace(call, request=request, choices=choices)

@@ -110,6 +110,7 @@ class Generation:
 
     async def _stream(self, scope: Scope, send: Send) -> None:
         last: Event | None = None
+        held: list[Event] = []  # with a deadline: what was said before the answer began, while a 504 may still come
         idle = asyncio.create_task(self._keep_alive(send)) if isinstance(self._encoder, IdleEncoder) else None
         try:
             async with contextlib.aclosing(self._events()) as stream:
@@ -119,7 +120,12 @@ class Generation:
                         if isinstance(event, Failed):
                             raise from_info(event.error)
                         self._note(event)
+                        if isinstance(event, Accepted) and self._call.request.deadline is not None:
+                            held.append(event)
+                            continue
                         await self._start(send)
+                        for early in held:
+                            await self._send(send, early)
                     await self._send(send, event)
             if not isinstance(last, Finished | Failed):
                 raise RuntimeError("a generation ended without Finished or Failed")

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from arriero.protocols.call import Call
+from arriero.protocols.call import Call, with_fields
 from arriero.protocols.end_user import end_user
 
 if TYPE_CHECKING:  # the configuration needs this file, and every command the configuration: it stays quick to load
@@ -39,12 +37,7 @@ def with_tenant(call: Call, scope: Scope, body: bytes) -> Call:
     """Return the call with its tenant in all that it asks for, and behind all others if nobody waits for it."""
     tenant = tenant_of(scope, body)
     last = {"priority": min(-1, call.request.priority)} if scope.get(BACKGROUND_KEY) else {}
-    request = msgspec.structs.replace(call.request, tenant=tenant, **last)
-    if call.choices is None:
-        return msgspec.structs.replace(call, request=request)
-    requests = tuple(msgspec.structs.replace(one, tenant=tenant, **last) for one in call.choices.requests)
-    choices = msgspec.structs.replace(call.choices, requests=requests)
-    return msgspec.structs.replace(call, request=request, choices=choices)
+    return with_fields(call, tenant=tenant, **last)
 
 
 def _hash(*parts: str) -> str:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from functools import partial
+from typing import TypeVar
 
 import msgspec
 
 from arriero.core.backend import Backend, Permit, Restarted
-from arriero.core.errors import DeadlineExceeded, ErrorInfo, UnsupportedFeature
+from arriero.core.errors import DeadlineExceeded, UnsupportedFeature
 from arriero.core.events import Accepted, Event, Failed, Finished, TextDelta
 from arriero.core.model import ModelSpec
 from arriero.core.request import GenerateRequest
@@ -28,6 +29,8 @@ from arriero.service.lifecycle import Lifecycle, with_defaults
 from arriero.service.model_turns import with_model_turns
 from arriero.store.catalog import Catalog
 from arriero.store.names import parse_name
+
+T = TypeVar("T")
 
 
 def full_name(spec: ModelSpec) -> str:
@@ -85,11 +88,13 @@ class Generator:
         last_text: float | None = None
         with counted(self._admission, self._metrics, spec.name, request) as one:
             load = with_defaults(request.load, self._context_length)
-            async with self._lifecycle.lease(spec, load, request.keep_alive) as backend:
+            until = None if request.deadline is None else started + request.deadline
+            async with contextlib.AsyncExitStack() as leased:
+                lease = self._lifecycle.lease(spec, load, request.keep_alive)
+                backend = await _in_time(leased.enter_async_context(lease), until)
                 load_ns = int((time.monotonic() - started) * 1e9)
                 first_call = None if request.parallel_tool_calls else FirstCall()
                 held: list[Event] = []  # of an answer that is shown as a whole
-                until = None if request.deadline is None else started + request.deadline
                 generate = partial(_events, backend, permit=one.permit, until=until)
                 answering = Answering(spec, request, generate, mode=self._tool_repair, dedupe=self._tool_dedupe)
                 async with contextlib.aclosing(answering.events()) as events:
@@ -133,17 +138,27 @@ def _timed(finished: Finished, load_ns: int, started: float) -> Finished:
 async def _events(
     backend: Backend, request: GenerateRequest, *, permit: Permit, until: float | None
 ) -> AsyncGenerator[Event | Restarted, None]:
-    """The backend's events; with `until` (monotonic seconds), a Failed when it passes."""
+    """The backend's events; with `until` (monotonic seconds), a Failed if that passes before the answer begins."""
+    if until is not None:
+        request = msgspec.structs.replace(request, deadline=max(0.0, until - time.monotonic()))
     async with contextlib.aclosing(backend.generate(request, permit)) as events:
         while True:
-            left = None if until is None else max(0.0, until - time.monotonic())
             try:
-                async with asyncio.timeout(left):
-                    event = await anext(events)
+                event = await _in_time(anext(events), until)
             except StopAsyncIteration:
                 return
-            except TimeoutError:
-                message = f"the request's deadline of {request.deadline:g} s has passed"
-                yield Failed(error=ErrorInfo(DeadlineExceeded.code, message))
+            except DeadlineExceeded as error:
+                yield Failed(error=error.info())
                 return
+            if isinstance(event, TextDelta) and not event.echoed:
+                until = None
             yield event
+
+
+async def _in_time(work: Awaitable[T], until: float | None) -> T:
+    """Wait for `work`; DeadlineExceeded when it is later than `until` (monotonic seconds)."""
+    try:
+        async with asyncio.timeout(None if until is None else max(0.0, until - time.monotonic())):
+            return await work
+    except TimeoutError:
+        raise DeadlineExceeded("the deadline of the request passed before its answer began") from None

@@ -36,7 +36,7 @@ from arriero.core.errors import (
 from arriero.core.events import Accepted, Event, Failed, Finished, TextDelta
 from arriero.server.errors import STATUS
 from tests.unit.server.conftest import Running
-from tests.unit.server.fake import USAGE, WAIT
+from tests.unit.server.fake import HELLO, USAGE, WAIT
 
 Local = tuple[Running, httpx.AsyncClient]
 CHAT = {"model": "demo", "messages": [{"role": "user", "content": "x"}]}
@@ -205,3 +205,29 @@ async def test_a_slow_reader_holds_the_generation_back(running: Running) -> None
             break
     assert running.service.endings == ["exhausted"]
     writer.close()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions", "/v1/messages"])
+async def test_who_is_late_gets_a_504_even_when_it_streams(
+    running: Running, http: httpx.AsyncClient, path: str, stream: bool
+) -> None:
+    late = Failed(error=ErrorInfo("deadline_exceeded", "the deadline of the request passed before its answer began"))
+    running.service.script = [Accepted(prompt_tokens=1), late]
+    headers = {"X-Arriero-Deadline": "800ms"}
+    body = {**CHAT, "stream": stream, "max_tokens": 5} if path != "/api/chat" else {**CHAT, "stream": stream}
+    response = await http.post(path, json=body, headers=headers)
+    assert response.status_code == 504
+    assert "deadline" in response.text
+    assert running.service.requests[-1].deadline == 0.8
+    running.service.script = HELLO
+    response = await http.post(path, json=body, headers=headers)
+    assert response.status_code == 200
+    assert "rld" in response.text
+
+
+@pytest.mark.parametrize("text", ["soon", "0", "-1", "nan", "inf", ""])
+async def test_a_deadline_that_is_none_is_refused(http: httpx.AsyncClient, text: str) -> None:
+    response = await http.post("/v1/chat/completions", json=CHAT, headers={"X-Arriero-Deadline": text})
+    assert response.status_code == 400
+    assert "X-Arriero-Deadline" in response.text

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
 
+import pytest
+
 from arriero.core.backend import Permit, Restarted
-from arriero.core.errors import ErrorInfo
+from arriero.core.errors import DeadlineExceeded, ErrorInfo
 from arriero.core.events import Accepted, Event, Failed, Finished, TextDelta, ToolCallDelta, Usage
 from arriero.core.model import ModelSpec
 from arriero.core.request import GenerateRequest, ToolSpec
@@ -101,3 +104,36 @@ async def test_a_streamed_answer_comes_as_it_is_said() -> None:
         first = await anext(events)
     assert isinstance(first, TextDelta)
     assert first.text == "a"
+
+
+async def test_a_deadline_is_for_the_beginning_of_an_answer() -> None:
+    world = World([])
+
+    async def slow(request: GenerateRequest, permit: Permit) -> AsyncGenerator[Event | Restarted, None]:
+        yield ACCEPTED
+        if request.prompt == "x":
+            await asyncio.Event().wait()
+        yield TextDelta(text="in time")
+        await asyncio.sleep(0.03)
+        yield FINISHED
+
+    world.generate = slow  # type: ignore[method-assign]
+    events = await world.ask(deadline=0.01)
+    assert isinstance(events[-1], Failed)
+    assert events[-1].error.code == "deadline_exceeded"
+    events = [event async for event in world.generator.run(GenerateRequest(model="one", prompt="y", deadline=0.02))]
+    assert isinstance(events[-1], Finished)
+
+
+async def test_loading_counts_for_a_deadline() -> None:
+    world = World([ACCEPTED, FINISHED])
+
+    @contextlib.asynccontextmanager
+    async def never(*_: object) -> AsyncIterator[Any]:
+        await asyncio.Event().wait()
+        yield world
+
+    world.lease = never  # type: ignore[method-assign]
+    with pytest.raises(DeadlineExceeded):
+        await world.ask(deadline=0.01)
+    assert world.counted("arriero_requests_failed_total") == 1

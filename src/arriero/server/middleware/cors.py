@@ -23,7 +23,7 @@ _HEADERS = (
     "x-stainless-arch, x-stainless-async, x-stainless-custom-poll-interval, x-stainless-helper-method, "
     "x-stainless-lang, x-stainless-os, x-stainless-package-version, x-stainless-poll-helper, "
     "x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, x-stainless-timeout, "
-    "anthropic-version, anthropic-beta, anthropic-dangerous-direct-browser-access"
+    "anthropic-version, anthropic-beta, anthropic-dangerous-direct-browser-access, X-Arriero-Deadline"
 )
 _EXPOSED = "X-Request-Id, Request-Id, X-Arriero-Ignored, X-Arriero-Truncated, X-Arriero-Tool-Repairs, Retry-After"
 _MAX_AGE = "43200"  # 12 hours

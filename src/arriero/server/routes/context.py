@@ -15,6 +15,7 @@ from arriero.protocols.call import Call, Find
 from arriero.protocols.reply import ReplyEncoder
 from arriero.protocols.unknown import Unknown
 from arriero.server.contract import HttpMetrics, Service
+from arriero.server.deadline import with_deadline
 from arriero.server.errors import JSON, Api, api_of, error_response, unsupported_encoding
 from arriero.server.generation import Generation
 from arriero.server.ignored import IgnoredLog
@@ -44,6 +45,7 @@ class Context:
             return body
         try:
             call = with_tenant(decode(body, self.service.find), request.scope, body)
+            call = with_deadline(call, request.headers)
         except ArrieroError as error:
             return error_response(error.info(), api)
         self.ignored.note(call.ignored, request.url.path)
