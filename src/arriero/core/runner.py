@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
+Adapters = tuple[tuple[str, float], ...]
+"""LoRA adapters that change the weights of a step: the file of each, and how strongly. Empty: the model as it is."""
+
 
 class Choice(NamedTuple):
     """A drawn token; log probabilities only where they were asked for.
@@ -128,6 +131,7 @@ class Batch:
     frees: list[int] = field(default_factory=list)  # slots
     restores: list[Restore] = field(default_factory=list)
     drops: list[int] = field(default_factory=list)  # parked states
+    adapters: Adapters = ()  # of all spans
 
 
 @dataclass(slots=True)

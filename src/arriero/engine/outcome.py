@@ -30,7 +30,7 @@ class Outcome:
         if error is None and len(output.choices) != len(batch.spans):
             error = f"{len(output.choices)} choices for {len(batch.spans)} spans"
         if error is not None:
-            return self.fail(members, ErrorInfo("internal", error))
+            return self.fail(batch, members, ErrorInfo("internal", error))
         self._count(batch, members, output.counters)
         events: list[EngineEvent] = []
         for index, sequence in enumerate(members):
@@ -38,12 +38,21 @@ class Outcome:
                 self._roster.retry(sequence)
             else:
                 self._commit_span(sequence, batch.spans[index], output, index, events)
+        if lost:
+            self._retry_absent(lost, members)
         return events
 
-    def fail(self, members: Items[Sequence], error: ErrorInfo) -> list[EngineEvent]:
+    def fail(self, batch: Batch, members: Items[Sequence], error: ErrorInfo) -> list[EngineEvent]:
         """End everybody who was in a failed step."""
         self._stats.failed_steps += 1
+        self._retry_absent({restore.slot for restore in batch.restores}, members)
         return [self._roster.end(sequence, "error", error) for sequence in members]
+
+    def _retry_absent(self, slots: set[int], members: Items[Sequence]) -> None:
+        """Let those compute everything whose slot was to be filled, and who had no turn in this step."""
+        for sequence in [one for one in self._roster.running if one.slot in slots]:
+            if sequence not in members:
+                self._roster.retry(sequence)
 
     def _commit_span(
         self, sequence: Sequence, span: Span, output: StepOutput, index: int, events: list[EngineEvent]

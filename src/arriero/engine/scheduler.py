@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Sequence as Items
 
 from arriero.core.errors import ContextLengthExceeded, ErrorInfo
-from arriero.core.runner import Batch, RunnerInfo, Span, StepOutput
+from arriero.core.runner import Adapters, Batch, RunnerInfo, Span, StepOutput
+from arriero.engine.adapter_turns import AdapterTurns
 from arriero.engine.events import EngineEvent
 from arriero.engine.options import EngineOptions
 from arriero.engine.outcome import Outcome
@@ -53,6 +54,7 @@ class Scheduler:
         self._watermark = math.ceil(options.watermark * info.active_blocks)
         self._roster = Roster(options, storage, stats)
         self._prefixes = Prefixes(storage, self._roster)
+        self._turns = AdapterTurns()
         self._outcome = Outcome(self._roster, storage, stats, info.block_size, self.capacity)
         self._speculation = Speculation(info, options, self.capacity)
         self._batch: Batch | None = None
@@ -108,8 +110,8 @@ class Scheduler:
     def schedule(self, now: float) -> Batch | None:
         """Return the next step, None if there is nothing to do. `now` in seconds: what waits rises by it.
 
-        At most one span a slot. Every running sequence that has a token to decode is in it. A prompt under way lets
-        a waiting one of its class go first whose tenant was served less.
+        At most one span a slot. Every running sequence is in it that has a token to decode and the step's adapters. A
+        prompt under way lets a waiting one of its class go first whose tenant was served less.
         """
         if self._batch is not None:
             raise RuntimeError("the last batch was neither committed nor failed")
@@ -118,6 +120,7 @@ class Scheduler:
         self._prompt_tokens = 0
         self._events += self._roster.begin_step(now)
         self._pace.begin(now)
+        batch.adapters = self._next_adapters(now)
         self._speculation.costs.begin(now)
         budget, prefilling, preempted = self._schedule_decodes(batch)
         decoded, room = len(batch.spans), budget
@@ -140,16 +143,28 @@ class Scheduler:
         self._batch = batch
         return batch
 
+    def _next_adapters(self, now: float) -> Adapters:
+        """The set that this step computes with: of those that run, in turns, else that of who is next."""
+        if not self._roster.running:
+            first = self._roster.line.first(now)
+            return () if first is None else self._turns.choose([first[0].spec.adapters])
+        chosen = self._turns.choose(sequence.spec.adapters for sequence in self._roster.running)
+        self._stats.adapter_changes = self._turns.changes
+        return chosen
+
     def _schedule_decodes(self, batch: Batch) -> tuple[int, list[Sequence], bool]:
         """Add a token of each decoding sequence; return the budget left, prompts under way, and if any lost out."""
         running, block_size, budget = self._roster.running, self._block_size, self._budget
         prefilling: list[Sequence] = []
-        drafts = self._speculation.plan(running, budget - len(running))
+        mine = [sequence for sequence in running if sequence.spec.adapters == batch.adapters]
+        drafts = self._speculation.plan(mine, budget - len(mine))
         preempted, index = False, 0
         while index < len(running):
             sequence = running[index]
             index += 1
             length = len(sequence.tokens)
+            if sequence.spec.adapters != batch.adapters:
+                continue
             if sequence.num_computed < length - 1:
                 prefilling.append(sequence)
                 continue
@@ -219,11 +234,12 @@ class Scheduler:
             match = self._prefixes.match(sequence)
             if match is None:
                 continue
+            here = sequence.spec.adapters == batch.adapters  # else it gets its slot now, and tokens in its turn
             size = self._chunk(match.blocks * self._block_size + match.tail, len(sequence.tokens), budget)
-            if not size or not roster.admit(sequence, rank, match, self._watermark if roster.running else 0):
+            if (here and not size) or not roster.admit(sequence, rank, match, self._watermark if roster.running else 0):
                 break
             self._prefixes.claim(sequence, match)
-            budget -= self._add_chunk(batch, sequence, budget)
+            budget -= self._add_chunk(batch, sequence, budget) if here else 0
         return budget
 
     def commit(self, output: StepOutput, now: float) -> list[EngineEvent]:
@@ -233,8 +249,9 @@ class Scheduler:
 
     def fail(self, error: ErrorInfo) -> list[EngineEvent]:
         """The runner raised: nobody knows how far it came. The batch's sequences end, the others go on."""
-        self._storage.redo(self._take_batch())
-        return self._told(self._outcome.fail(self._in_batch, error))
+        batch = self._take_batch()
+        self._storage.redo(batch)
+        return self._told(self._outcome.fail(batch, self._in_batch, error))
 
     def drain(self) -> list[EngineEvent]:
         """Return what is to be told and belongs to no step."""

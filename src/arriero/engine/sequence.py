@@ -6,7 +6,7 @@ import enum
 import math
 from dataclasses import dataclass
 
-from arriero.core.runner import Sampler, Scorer
+from arriero.core.runner import Adapters, Sampler, Scorer
 from arriero.engine.chain import TokenChain
 from arriero.engine.ngrams import Ngrams
 
@@ -16,7 +16,8 @@ class SequenceSpec:
     """What the engine is asked to continue.
 
     `max_tokens` < 0: bounded by the context alone. A token of `stop_ids` ends the sequence once `min_tokens` were
-    drawn. Sequences share cached blocks only under the same `salt` (adapter, tenant). A greater `priority` goes
+    drawn. Sequences share cached blocks only under the same `salt` and with the same
+    `adapters`, and only the latter may be in one step. A greater `priority` goes
     first; within one, the tenant (who asks) that was served least. Without `use_cache` all tokens are computed; others
     may use what that gives. A `scorer` is for all tokens of the prompt but the first, so it needs `use_cache` off.
     Without `speculate` nothing is guessed ahead; `prediction` is text that the answer may repeat.
@@ -37,6 +38,13 @@ class SequenceSpec:
     deadline: float | None = None
     """When its answer must have begun, in the seconds of the steps' `now`; it ends with an error if it has not."""
     scorer: Scorer | None = None
+    adapters: Adapters = ()
+
+    @property
+    def cache_salt(self) -> bytes:
+        """What keeps the blocks of sequences apart that must not share any: the salt, and the adapters."""
+        salt = self.salt.encode() if isinstance(self.salt, str) else self.salt
+        return salt + repr(self.adapters).encode() if self.adapters else salt
 
 
 class Status(enum.Enum):
@@ -97,8 +105,7 @@ class Sequence:
         self.order: tuple[float, ...] = ()  # among those that run; kept by the scheduler
         self.tokens = list(spec.tokens)
         self.prompt_len = len(self.tokens)
-        salt = spec.salt.encode() if isinstance(spec.salt, str) else spec.salt
-        self.chain = TokenChain(self.tokens, block_size, salt)
+        self.chain = TokenChain(self.tokens, block_size, spec.cache_salt)
         self.status = Status.WAITING
         self.slot = -1
         self.block_table: list[int] = []

@@ -43,6 +43,8 @@ class EngineStats:
     paced_steps: int = 0
     """Steps with prompts that held fewer of their tokens than there was room for, so that streams went on."""
     failed_steps: int = 0
+    adapter_changes: int = 0
+    """Steps that computed with other adapters than the one before."""
     parks: int = 0
     failed_parks: int = 0
     restores: int = 0

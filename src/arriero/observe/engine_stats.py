@@ -35,6 +35,7 @@ COUNTERS: Mapping[str, str] = {
     "deferrals": "Times that a sequence waited for a block that another was computing.",
     "paced_steps": "Engine steps that held less of prompts than they could, so that streams went on.",
     "failed_steps": "Engine steps that failed as a whole.",
+    "adapter_changes": "Engine steps that computed with other LoRA adapters than the one before.",
     "parks": "States copied out of the context.",
     "failed_parks": "States that could not be copied out.",
     "restores": "States copied back into the context.",

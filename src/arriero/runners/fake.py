@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from zlib import crc32
 
 from arriero.core.constraint import ConstraintFailed, TokenMask
 from arriero.core.runner import Batch, Choice, Park, Restore, RunnerInfo, Span, StepOutput
@@ -118,6 +119,7 @@ class FakeRunner:
         self._parked: dict[int, list[int]] = {}
         self._blocks: dict[int, list[int | None]] = {}
         self._cells = 0
+        self._adapters = 0  # a number for the step's
         self._make_logits: Callable[[int], Any] | None = None
         self.faults = Faults()
         self.violations: list[str] = []
@@ -143,6 +145,7 @@ class FakeRunner:
             time.sleep(self._step_seconds + self._token_seconds * tokens)
         if self.faults.raising is not None and not self.faults.raise_after_operations:
             self._raise()
+        self._adapters = crc32(repr(batch.adapters).encode()) if batch.adapters else 0
         output = StepOutput()
         self._operate(batch, output)
         if self.faults.raising is not None:
@@ -291,6 +294,7 @@ class FakeRunner:
         following: list[int] = []  # the tokens behind the last one and behind each of the draft
         for position, token in enumerate((*span.tokens[span.start : span.end], *span.draft), span.start):
             mixed = ((total ^ (total >> 29)) * 0x9E3779B97F4A7C15 + (token + 1) * 0xBF58476D1CE4E5B9 + position) & _MASK
+            mixed ^= self._adapters << _TOKEN_BITS
             value = (mixed >> _TOKEN_BITS << _TOKEN_BITS) | token
             values.append(value)
             total = (total + value) & _MASK

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from arriero.core.runner import Batch, RunnerInfo, Span, StepOutput
+from arriero.core.runner import Adapters, Batch, RunnerInfo, Span, StepOutput
 from arriero.engine.engine import Engine
 from arriero.engine.events import Ended, EngineEvent, Started, TokenEvent
 from arriero.engine.options import EngineOptions
@@ -33,7 +33,8 @@ def make_info(**changes: Any) -> RunnerInfo:
 class _Alone:
     """One prompt on a fake runner of its own, computed token by token."""
 
-    def __init__(self, prompt: tuple[int, ...]) -> None:
+    def __init__(self, prompt: tuple[int, ...], adapters: Adapters) -> None:
+        self._adapters = adapters
         self._runner = FakeRunner(
             make_info(max_sequences=1, max_batch_tokens=4096, active_blocks=4096, storage="paged")
         )
@@ -45,7 +46,7 @@ class _Alone:
             end = len(self._tokens)
             table = list(range(end // 16 + 1))
             span = Span(0, self._tokens, self._start, end, self._prompt_len, table, SAMPLER)
-            choice = self._runner.execute(Batch(spans=[span])).choices[0]
+            choice = self._runner.execute(Batch(spans=[span], adapters=self._adapters)).choices[0]
             assert choice is not None
             self._start = end
             self._tokens.append(choice.token)
@@ -55,9 +56,9 @@ class _Alone:
 _alone = lru_cache(maxsize=2000)(_Alone)
 
 
-def alone(prompt: tuple[int, ...], count: int) -> tuple[int, ...]:
+def alone(prompt: tuple[int, ...], count: int, adapters: Adapters = ()) -> tuple[int, ...]:
     """Return the first `count` tokens that the fake runner answers to `prompt` when there is nobody else."""
-    return _alone(prompt).answer(count)
+    return _alone(prompt, adapters).answer(count)
 
 
 @dataclass
@@ -71,7 +72,7 @@ class Record:
 
     def expect_tokens_as_alone(self) -> None:
         """The answer so far is the one that the sequence gets by itself."""
-        assert tuple(self.tokens) == alone(tuple(self.spec.tokens), len(self.tokens))
+        assert tuple(self.tokens) == alone(tuple(self.spec.tokens), len(self.tokens), self.spec.adapters)
 
     def expect_reason(self, capacity: int) -> None:
         """The reason is the one that prompt and answer give."""
