@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from arriero.core.constraint import AnswerPlan, CallRules, HeldTool, TokenMask
-from arriero.core.request import ToolCall
+from arriero.core.errors import InvalidRequest
+from arriero.core.request import ToolCall, ToolSpec
 from arriero.runners.constrained.compiler import MaskCompiler
 from arriero.runners.fake_model import ByteTokenizer
-from arriero.text.tool_calls import FAMILIES, Family
+from arriero.text.tool_calls import FAMILIES, Family, Repairer
 from arriero.worker.plans import call_form
 
 CALLS = [ToolCall(name="add", arguments={"a": 1, "b": [2, 3]}), ToolCall(name="look", arguments={})]
@@ -24,7 +27,7 @@ TOOLS = (
     ),
     HeldTool(name="look", parameters={}),
 )
-HELD = [family for family in FAMILIES if family.writes is None and call_form(family.envelope) is not None]
+HELD = [family for family in FAMILIES if call_form(family.envelope) is not None]
 
 
 @pytest.fixture(scope="module")
@@ -75,5 +78,78 @@ def test_held_once_opened(compiler: MaskCompiler, family: Family) -> None:
     assert refused(compiler.compile(plan), wrong) is not None
 
 
+ADDRESS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+TEXTS = HeldTool(
+    name="send",
+    parameters={
+        "type": "object",
+        "properties": {
+            "to": {"type": "string"},
+            "kind": {"enum": ["mail", "post (slow)"]},
+            "code": {"type": "string", "pattern": "^[A-Z]{2}$"},
+            "short": {"type": "string", "maxLength": 4},
+            "at": {"$ref": "#/$defs/address"},
+            "urgent": {"type": "boolean"},
+        },
+        "required": ["to", "kind"],
+        "$defs": {"address": ADDRESS},
+    },
+)
+BARE = [family for family in HELD if (form := call_form(family.envelope)) is not None and form.members is not None]
+
+
+@pytest.mark.parametrize("family", BARE, ids=lambda family: family.name)
+@pytest.mark.parametrize(
+    ("arguments", "fits"),
+    [
+        ({"to": "Ann <a@b.c> & co\n\n{1}", "kind": "mail"}, True),
+        ({"to": "", "kind": "post (slow)", "code": "AB", "short": "abcd", "at": {"city": "</x"}, "urgent": True}, True),
+        ({"to": "Ann"}, False),
+        ({"to": "Ann", "kind": "fax"}, False),
+        ({"to": "Ann", "kind": "mail", "code": "ABC"}, False),
+        ({"to": "Ann", "kind": "mail", "short": "abcdefgh"}, False),
+        ({"to": "Ann", "kind": "mail", "at": {"city": 3}}, False),
+        ({"to": "Ann", "kind": "mail", "urgent": "yes"}, False),
+        ({"to": "Ann", "kind": "mail", "other": 1}, False),
+    ],
+)
+def test_bare_texts(compiler: MaskCompiler, family: Family, arguments: dict[str, Any], fits: bool) -> None:
+    form = call_form(family.envelope)
+    assert form is not None
+    plan = AnswerPlan(calls=CallRules(form=form, tools=(TEXTS,), required=True))
+    text = family.write([ToolCall(name="send", arguments=arguments)]).strip().encode()
+    assert (refused(compiler.compile(plan), text) is None) == fits
+    if fits:
+        parser = family.parser(Repairer((ToolSpec(name="send", parameters=TEXTS.parameters),), "off"))
+        (call,) = [one for one in [*parser.feed(text.decode()), *parser.finish()] if isinstance(one, ToolCall)]
+        assert call.arguments == arguments
+
+
+@pytest.mark.parametrize(
+    "schema", [{"type": "string", "format": "date"}, {"type": "string", "pattern": "x"}, {"type": ["string", "null"]}]
+)
+def test_texts_that_cannot_be_held(compiler: MaskCompiler, schema: dict[str, Any]) -> None:
+    form = call_form(BARE[0].envelope)
+    assert form is not None
+    for strict in (False, True):
+        tool = HeldTool(name="f", parameters={"type": "object", "properties": {"a": schema}}, strict=strict)
+        plan = AnswerPlan(calls=CallRules(form=form, tools=(tool,), required=True))
+        if not strict:
+            assert compiler.compile(plan) is not None
+            continue
+        with pytest.raises(InvalidRequest, match="bare"):
+            compiler.compile(plan)
+
+
+def test_harmony_may_think_before_a_call_that_it_must_make(compiler: MaskCompiler) -> None:
+    family = next(one for one in HELD if one.name == "harmony")
+    thought = b"<|channel|>analysis<|message|>1 < 2, so I add.<|end|><|start|>assistant"
+    for before, fits in ((thought, True), (b"", True), (b"<|channel|>final<|message|>", False), (thought * 2, False)):
+        mask = compiler.compile(AnswerPlan(calls=rules(family, required=True)))
+        assert (refused(mask, before + family.write(CALLS[:1]).encode()) is None) == fits
+
+
 def test_some_families_are_held() -> None:
-    assert {"hermes", "mistral", "deepseek", "granite", "llama3"} <= {family.name for family in HELD}
+    known = {family.name for family in HELD}
+    assert {"hermes", "mistral", "deepseek", "granite", "llama3", "harmony", "kimi_k2", "solar"} <= known
+    assert {"qwen3_coder", "glm", "minimax", "seed_oss", "deepseek_dsml", "kimi_k3"} <= {one.name for one in BARE}

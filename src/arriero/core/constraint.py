@@ -27,12 +27,26 @@ class Constraint(msgspec.Struct, frozen=True, kw_only=True):
     param: str = "format"
 
 
+class MemberForm(msgspec.Struct, frozen=True, kw_only=True):
+    """How a member of a call's arguments is written: `opens`, its name, `closes`, its value, `value_closes`.
+
+    Texts stand bare, all else is JSON; `text_closes` stands in for `closes` before texts, where that differs.
+    """
+
+    opens: str
+    closes: str
+    value_closes: str
+    text_closes: str = ""
+
+
 class CallForm(msgspec.Struct, frozen=True, kw_only=True):
     """How a model family writes tool calls, as data for a grammar.
 
     All calls together are `before`, calls with `between` between two, `after`; a call is `opens`, `body`, `closes`. In
-    `body`, @NAME stands for the tool's name, NAME for it as a JSON string, ARGUMENTS for the JSON object of arguments.
-    White space anywhere is optional white space; control tokens may be written as text.
+    `body`, @NAME stands for the tool's name, NAME for it as a JSON string, ARGUMENTS for the JSON object of arguments,
+    MEMBERS for arguments written as `members` says, and @NUMBER for a number. White space anywhere is optional white
+    space; control tokens may be written as text. An answer of nothing but calls may begin with thinking between the
+    marks `thinks`.
     """
 
     body: str
@@ -41,6 +55,8 @@ class CallForm(msgspec.Struct, frozen=True, kw_only=True):
     before: str = ""
     between: str = " "
     after: str = ""
+    members: MemberForm | None = None
+    thinks: tuple[str, str] | None = None
 
 
 class HeldTool(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from arriero.core.constraint import AnswerPlan, CallForm, CallRules, HeldTool
+from arriero.core.constraint import AnswerPlan, CallForm, CallRules, HeldTool, MemberForm
 from arriero.core.errors import UnsupportedFeature
 from arriero.core.model import ModelSpec
 from arriero.core.request import GenerateRequest
@@ -15,6 +15,7 @@ from arriero.text.tool_calls import FAMILIES, Envelope, Family, choose
 from arriero.worker.prompt import Prompt
 
 _BODIES = {
+    "parameters": "@NAME{between}MEMBERS",
     "json": '{{ "{name}" : NAME , "{arguments}" : ARGUMENTS }}',
     "list": '{{ "{name}" : NAME , "{arguments}" : ARGUMENTS }}',
     "named": "@NAME{between}ARGUMENTS",
@@ -22,21 +23,29 @@ _BODIES = {
 
 
 def call_form(envelope: Envelope) -> CallForm | None:
-    """The envelope of a model family as a grammar's form; None for notations whose arguments are no JSON object."""
-    body = _BODIES.get(envelope.shape)
-    if body is None:
+    """The envelope of a model family as a grammar's form; None for notations that none is known of."""
+    body = envelope.body
+    if not body and envelope.shape in _BODIES:
+        body = _BODIES[envelope.shape].format(
+            name=envelope.name_key, arguments=envelope.arguments_key, between=envelope.between
+        )
+    if not body:
         return None
-    body = body.format(name=envelope.name_key, arguments=envelope.arguments_key, between=envelope.between)
+    opens, closes, value_closes = envelope.parameter
+    text_closes = envelope.text_key_closes
+    members = MemberForm(opens=opens, closes=closes, value_closes=value_closes, text_closes=text_closes)
     if envelope.shape == "list":
         before, after = envelope.before + envelope.opens, envelope.closes + envelope.after
         return CallForm(body=body, before=f"{before}[ ", between=" , ", after=f" ]{after}")
     return CallForm(
         body=body,
-        opens=envelope.opens,
+        opens=envelope.body_opens or envelope.opens,
         closes=envelope.closes,
         before=envelope.before,
         between=envelope.separator or " ",
         after=envelope.after,
+        members=members if "MEMBERS" in body else None,
+        thinks=envelope.thinks,
     )
 
 
@@ -55,6 +64,8 @@ class Plans:
         if request.constraint is None and calls is None:
             return None
         constraint = None if request.must_call else request.constraint
+        if calls is not None and calls.required and calls.form.thinks is not None:
+            return AnswerPlan(calls=calls)  # its form says where the thinking is
         if self._family.splits_thinking and not request.raw and request.prompt_tokens is None:
             if not self._family.answer_opens:
                 raise UnsupportedFeature(f"answers of {request.model} cannot be held to a form", param="model")
@@ -82,7 +93,10 @@ class Plans:
         param = self._demand(request)
         if param is None and not self._hold_calls:
             return None
-        if self._form is None:
+        form = self._form
+        if self._family.splits_thinking and not request.must_call:
+            form = None  # an answer's heads may say that it is no call
+        if form is None:
             if param is None:
                 return None
             raise UnsupportedFeature(
@@ -91,7 +105,7 @@ class Plans:
             )
         held = tuple(HeldTool(name=tool.name, parameters=tool.parameters, strict=tool.strict) for tool in tools)
         return CallRules(
-            form=self._form,
+            form=form,
             tools=held,
             required=request.must_call,
             parallel=request.parallel_tool_calls,
@@ -114,8 +128,8 @@ class Plans:
     @cached_property
     def _form(self) -> CallForm | None:
         if not self._spec.uses_go_template:
-            return None if self._family.writes is not None else call_form(self._family.envelope)
+            return call_form(self._family.envelope)
         tag = tool_call_tag(parse(self._spec.go_template or ""))
         envelopes = (family.envelope for family in FAMILIES if family.writes is None)
         begins = (one for one in envelopes if (one.before + one.opens).strip() == tag)
-        return next((form for form in map(call_form, begins) if form is not None), None)
+        return next((form for form in map(call_form, begins) if form is not None and form.members is None), None)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from arriero.core.constraint import AnswerPlan, Constraint
+from arriero.core.constraint import AnswerPlan, Constraint, MemberForm
 from arriero.core.errors import UnsupportedFeature
 from arriero.core.model import ModelSpec
 from arriero.core.request import GenerateRequest, Message, ToolSpec
@@ -96,9 +96,19 @@ def test_families_whose_answers_have_heads() -> None:
     assert (found.thinking, found.in_thinking) == (("", "<|channel|>final<|message|>"), True)
     with pytest.raises(UnsupportedFeature):
         plan(jinja="<|message|><atem:invoke", constraint=JSON)
+    called = plan(jinja="<|channel|>analysis <|message|> commentary", tools=TOOLS, must_call=True, able="thinking")
+    assert called is not None
+    assert called.calls is not None
+    assert (called.thinking, called.calls.form.thinks) == (
+        None,
+        ("<|channel|>analysis<|message|>", "<|end|><|start|>assistant"),
+    )
+    assert plan(jinja="<|channel|>analysis <|message|> commentary", tools=TOOLS) is None
+    with pytest.raises(UnsupportedFeature):
+        plan(jinja="<|channel|>analysis <|message|> commentary", tools=TOOLS, constraint=JSON)
 
 
-XML = "<tool_call><function=…><parameter=…>"
+OWN = "<|tool_call>call:f{…}<tool_call|>"
 
 
 @pytest.mark.parametrize(
@@ -110,12 +120,12 @@ XML = "<tool_call><function=…><parameter=…>"
     ],
 )
 def test_what_a_notation_cannot_be_held_to(fields: dict[str, Any], param: str) -> None:
-    assert plan(tools=TOOLS, jinja=XML) is None
+    assert plan(tools=TOOLS, jinja=OWN) is None
     with pytest.raises(UnsupportedFeature) as raised:
-        plan(tools=TOOLS, jinja=XML, **fields)
+        plan(tools=TOOLS, jinja=OWN, **fields)
     assert raised.value.details == {"param": param}
     with pytest.raises(UnsupportedFeature):
-        plan(tools=(ToolSpec(name="s", strict=True),), jinja=XML)
+        plan(tools=(ToolSpec(name="s", strict=True),), jinja=OWN)
 
 
 def test_forms() -> None:
@@ -126,4 +136,8 @@ def test_forms() -> None:
     assert listed is not None
     assert (listed.before, listed.between, listed.after) == ("[T][ ", " , ", " ]")
     assert listed.body == '{ "name" : NAME , "parameters" : ARGUMENTS }'
-    assert call_form(Envelope(opens="<f=", shape="parameters")) is None
+    members = call_form(Envelope(opens="<f=", shape="parameters", between=">", parameter=("<k>", "</k>", "</v>")))
+    assert members is not None
+    assert members.body == "@NAME>MEMBERS"
+    assert members.members == MemberForm(opens="<k>", closes="</k>", value_closes="</v>")
+    assert call_form(Envelope(opens="<f=", shape="free")) is None

@@ -9,12 +9,14 @@ import contextlib
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from llguidance import regex_to_lark
 from llguidance.gbnf_to_lark import any_to_lark
 
 from arriero.core.constraint import CallRules, Constraint, HeldTool
+from arriero.runners.constrained.members import Members
 from arriero.runners.constrained.schema import closed, plain
 
 # Forced text would come in the tokens that the tokenizer makes of it alone, after a space of its own with some.
@@ -25,7 +27,9 @@ _OPTIONS = {"whitespace_pattern": _JSON_SPACE}
 _LENIENT = {**_OPTIONS, "lenient": True, "coerce_one_of": True}
 _SPACE = r"SPACE: /[ \t\r\n]{0,8}/"
 _BLANKS = re.compile(r"(\s+)")
-_PARTS = re.compile(r"(@NAME|NAME|ARGUMENTS)")
+_PARTS = re.compile(r"(@NAME|@NUMBER|NAME|ARGUMENTS|MEMBERS)")
+_NUMBER = "/[0-9]{1,4}/"
+_TEXT = "/(?s:.*)/"
 _INNER = "client"
 _SCHEMA = re.compile(r"%json\s*(?=\{)")
 _MOST_SOURCE = 1_000_000  # characters of a client's grammar: each rule may lead to the next, and each step takes stack
@@ -64,11 +68,25 @@ class Grammar:
         if not rules.parallel or (trigger and not form.before):
             more = ""
         after = self._literal(form.after)
-        self._rules.append(f"calls: {self._literal(head)} call {self._literal(form.closes)} {more} {after}")
+        first = ""
+        if form.thinks is not None and not trigger:
+            self._rules += self._thinks(*form.thinks)
+            first = "thinks? "
+        self._rules.append(f"calls: {first}{self._literal(head)} call {self._literal(form.closes)} {more} {after}")
         self._rules.append("call: " + " | ".join(f"call_{index}" for index in range(len(rules.tools))))
         for index, tool in enumerate(rules.tools):
             self._rules.append(f"call_{index}: {self._body(form.body, tool.name, f'arguments_{index}')}")
-            self._rules.append(f"arguments_{index}: {arguments_rule(tool, close=self._close)}")
+            if form.members is None:
+                self._rules.append(f"arguments_{index}: {arguments_rule(tool, close=self._close)}")
+            else:
+                json_of = partial(json_rule, lenient=not tool.strict, close=self._close)
+                self._rules += Members(form.members, f"arguments_{index}", self._literal, json_of).rules(tool)
+
+    def _thinks(self, opens: str, closes: str) -> list[str]:
+        """The rule `thinks`: any text between the two, of which no control token is a part."""
+        if isinstance(self._spell(closes)[0], int):
+            return [f"thinks: {self._literal(opens)} thought {self._literal(closes)}", f"thought: {_TEXT}"]
+        return [f"thinks: {self._literal(opens)} thought", f"thought[suffix={_quoted(closes)}]: {_TEXT}"]
 
     def _literal(self, text: str) -> str:
         parts = []
@@ -80,7 +98,8 @@ class Grammar:
         return " ".join(parts)
 
     def _body(self, body: str, name: str, arguments: str) -> str:
-        known = {"@NAME": _quoted(name), "NAME": _quoted(json.dumps(name, ensure_ascii=False)), "ARGUMENTS": arguments}
+        known = {"@NAME": _quoted(name), "NAME": _quoted(json.dumps(name, ensure_ascii=False)), "@NUMBER": _NUMBER}
+        known |= {"ARGUMENTS": arguments, "MEMBERS": arguments}
         return " ".join(known.get(part) or self._literal(part) for part in _PARTS.split(body) if part)
 
     def _answer(self, constraint: Constraint) -> str:

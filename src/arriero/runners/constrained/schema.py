@@ -86,7 +86,7 @@ def _each(schema: Any, visit: Visit) -> Any:
 
 def _told_apart(branches: list[Any], root: Any) -> bool:
     """Whether a required property has constants in every branch, none of them in two."""
-    resolved = [_resolve(branch, root) for branch in branches]
+    resolved = [resolve(branch, root) for branch in branches]
     if not resolved or not all(isinstance(one, dict) and one.get("type") == "object" for one in resolved):
         return False
     return any(_values_differ(name, resolved, root) for name in _required(resolved[0]))
@@ -102,7 +102,7 @@ def _values_differ(name: str, branches: list[dict[str, Any]], root: Any) -> bool
     seen: set[str] = set()
     for branch in branches:
         properties = branch.get("properties")
-        one = _resolve(properties.get(name), root) if isinstance(properties, dict) else None
+        one = resolve(properties.get(name), root) if isinstance(properties, dict) else None
         if not isinstance(one, dict) or name not in _required(branch):
             return False
         constants = [one["const"]] if "const" in one else one.get("enum")
@@ -115,7 +115,7 @@ def _values_differ(name: str, branches: list[dict[str, Any]], root: Any) -> bool
     return True
 
 
-def _resolve(schema: Any, root: Any) -> Any:
+def resolve(schema: Any, root: Any) -> Any:
     """What a reference by pointer stands for; anything else as it is."""
     for _ in range(_REFERENCES):
         if not isinstance(schema, dict) or not isinstance(schema.get("$ref"), str):

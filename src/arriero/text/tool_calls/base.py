@@ -60,7 +60,9 @@ class Envelope:
     shape "parameters": opens name between (key_opens key key_closes value value_closes)* closes, text values bare
     shape "free":       a notation of its own, which `Family.write` knows
 
-    `before` and `after` stand once around all calls, `separator` between two.
+    `before` and `after` stand once around all calls, `separator` between two. `body` says what a call is between
+    `opens` (or `body_opens`) and `closes` where that cannot be told by the shape: in the words of
+    core.constraint.CallForm, as are `text_key_closes` (its `text_closes`) and `thinks`.
     """
 
     opens: str
@@ -73,6 +75,10 @@ class Envelope:
     before: str = ""
     after: str = ""
     separator: str = ""
+    body: str = ""
+    body_opens: str = ""
+    text_key_closes: str = ""
+    thinks: tuple[str, str] | None = None
 
     def write(self, calls: Sequence[ToolCall]) -> str:
         """The text of `calls`, as a model of this family writes them."""

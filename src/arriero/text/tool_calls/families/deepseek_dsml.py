@@ -41,6 +41,9 @@ FAMILY = Family(
         before=f"<{D}function_calls>\n",
         after=f"\n</{D}function_calls>",
         separator="\n",
+        body='@NAME">\nMEMBERS',
+        parameter=(f'<{D}parameter name="', '" string="false">', f"</{D}parameter>\n"),
+        text_key_closes='" string="true">',
     ),
     matches=lambda source: re.search(r"dsml", source, re.IGNORECASE) is not None and "invoke" in source,
     rules=(

@@ -190,6 +190,7 @@ FAMILY = Family(
         between=f" <|constrain|>json{MESSAGE}",
         closes=CALL,
         separator=f"{START}assistant",
+        thinks=(f"{CHANNEL}analysis{MESSAGE}", f"{END}{START}assistant"),
     ),
     matches=lambda source: CHANNEL in source and MESSAGE in source and "commentary" in source,
     make=lambda repairer: Parser(repairer, NOTATION),

@@ -35,6 +35,7 @@ FAMILY = Family(
         closes=CLOSE,
         before=SECTION,
         after=SECTION_END,
+        body=f"@NAME:@NUMBER{ARGUMENTS}ARGUMENTS",
     ),
     matches=lambda source: OPEN in source,
     rules=(Rule(OPEN, _read, streams=_STREAMS, closes=(CLOSE,), stops=(OPEN, SECTION_END)),),

@@ -34,7 +34,15 @@ def _write(calls: Sequence[ToolCall]) -> str:
 
 FAMILY = Family(
     name="kimi_k3",
-    envelope=Envelope(opens=OPEN, shape="free", closes=CLOSE, before=SECTION, after=SECTION_END),
+    envelope=Envelope(
+        opens=OPEN,
+        shape="free",
+        closes=CLOSE,
+        before=SECTION,
+        after=SECTION_END,
+        body='@NAME" index="@NUMBER"<|sep|>MEMBERS',
+        parameter=('<|open|>argument key="', '"<|sep|>', "<|close|>argument<|sep|>"),
+    ),
     matches=lambda source: "<|open|>" in source and "<|close|>" in source,
     rules=(Rule(OPEN, _read, closes=(CLOSE,), quoted=False),),
     before=(SECTION,),
