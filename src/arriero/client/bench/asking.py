@@ -49,14 +49,17 @@ class Asker:
         """Seconds since the measurement began."""
         return time.perf_counter() - self._start
 
-    def ask(self, prompt: str, max_tokens: int, *, label: str = "", user: str = "", exact: bool = True) -> Asked:
-        """Send a prompt, to be continued as it is; `exact` asks for all `max_tokens`, whatever the model says."""
-        body = _body(self.target, prompt, max_tokens, user, exact)
+    def ask(self, prompt: str, max_tokens: int, *, label: str = "", user: str = "", chat: bool = False) -> Asked:
+        """Send a prompt, to be continued as it is for all `max_tokens`; as a `chat` it is a question to be answered.
+
+        `user` is whom it comes from, where the API can say so.
+        """
+        path, body = _body(self.target, prompt, max_tokens, user, chat)
         sample = Sample(label=label)
         asked = Asked(sample)
         self.samples.append(sample)
         self._raw.append((sample, asked.chunks))
-        asked.task = asyncio.create_task(self._send(body, asked))
+        asked.task = asyncio.create_task(self._send(path, body, asked))
         return asked
 
     def finish(self) -> list[Sample]:
@@ -69,9 +72,8 @@ class Asker:
         self._raw.clear()
         return self.samples
 
-    async def _send(self, body: dict[str, Any], asked: Asked) -> None:
+    async def _send(self, path: str, body: dict[str, Any], asked: Asked) -> None:
         sample, chunks = asked.sample, asked.chunks
-        path = "/api/generate" if self.target.api == "ollama" else "/v1/completions"
         sample.sent = self.now()
         try:
             async with self._session.post(self.target.url + path, json=body) as reply:
@@ -125,20 +127,18 @@ class Asked:
             await self.task
 
 
-def _body(target: Target, prompt: str, max_tokens: int, user: str, exact: bool) -> dict[str, Any]:
+def _body(target: Target, prompt: str, max_tokens: int, user: str, chat: bool) -> tuple[str, dict[str, Any]]:
+    """The path and the body."""
+    asked: dict[str, Any] = {"messages": [{"role": "user", "content": prompt}]} if chat else {"prompt": prompt}
+    asked |= {"model": target.model, "stream": True}
     if target.api == "ollama":
-        options = {"num_predict": max_tokens, "temperature": 0.0}
-        return {"model": target.model, "prompt": prompt, "raw": True, "stream": True, "options": options}
-    body: dict[str, Any] = {
-        "model": target.model,
-        "prompt": prompt,
-        "max_tokens": max_tokens,
-        "temperature": 0.0,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
+        asked["options"] = {"num_predict": max_tokens, "temperature": 0.0}
+        if not chat:
+            asked["raw"] = True
+        return ("/api/chat" if chat else "/api/generate"), asked
+    asked |= {"max_tokens": max_tokens, "temperature": 0.0, "stream_options": {"include_usage": True}}
     if user:
-        body["user"] = user
-    if exact:
-        body["ignore_eos"] = True
-    return body
+        asked["user"] = user
+    if not chat:
+        asked["ignore_eos"] = True
+    return ("/v1/chat/completions" if chat else "/v1/completions"), asked

@@ -11,7 +11,7 @@ from arriero.client.bench.case import Bench, Case, Metric, Unmeasured
 from arriero.client.bench.figures import output_rate, percentile
 from arriero.client.bench.sample import Sample
 
-_EDIT = "Repeat these words: "
+_EDIT = "Copy this text: "
 _SETTLE_S = 0.1
 _STEADY = 8  # pieces of a stream after which it counts as running
 _LONGEST = 4000  # tokens of a stream that runs while another prompt comes; it is closed before
@@ -113,8 +113,8 @@ async def fairness(bench: Bench) -> Mapping[str, float]:
 async def copying(bench: Bench) -> Mapping[str, float]:
     """An answer that repeats most of its prompt."""
     text = bench.words.text("copied", bench.size.edited_words)
-    prompt = f"{_EDIT}{text}\n{text}\n{text}\n"
-    await bench.asker.ask(prompt, round(bench.size.edited_words / bench.words_a_token)).task
+    room = round(1.2 * bench.size.edited_words / bench.words_a_token)
+    await bench.asker.ask(f"{_EDIT}{text}", room, chat=True).task
     (sample,) = finished(bench)
     return {"decode": sample.decode_rate, "ttft": sample.ttft}
 

@@ -36,12 +36,6 @@ def output_rate(samples: Sequence[Sample]) -> float:
     return sum(one.completion_tokens for one in samples) / wall if wall else 0.0
 
 
-def acceptance(samples: Sequence[Sample]) -> float:
-    """The share of drawn tokens that were guessed right beforehand; what a server does not tell counts as none."""
-    drawn = sum(one.completion_tokens for one in samples)
-    return sum(one.accepted for one in samples) / drawn if drawn else 0.0
-
-
 def median(values: Sequence[float]) -> float:
     """The median; 0 without values."""
     return statistics.median(values) if values else 0.0

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping, Sequence
 
+from arriero.client.address import parse
 from arriero.client.bench.asking import Asker
 from arriero.client.bench.case import Bench, Case, Hooks, Unmeasured
 from arriero.client.bench.result import Measured, Outcome
 from arriero.client.bench.sizes import Size
 from arriero.client.bench.target import Target
 from arriero.client.bench.words import Words
+from arriero.client.http import Http
 from arriero.core.errors import ArrieroError
 
 PAUSE_S = 0.3  # threads that still spin behind a measurement must not meet the next one
+SETTLED_S = 0.05  # by then a server has counted what it has just sent
 WARM_WORDS = 64
 WARM_TOKENS = 8
 
 
-async def warm_up(target: Target, seed: str) -> float:
-    """Ask twice, so that weights are read and buffers made; words a token of the model's tokenizer.
+async def warm_up(target: Target, seed: str, streams: int = 1) -> float:
+    """Ask twice, then `streams` at once: weights are read, buffers made. Words a token of the model's tokenizer.
 
     Unmeasured if it does not answer.
     """
@@ -27,6 +31,8 @@ async def warm_up(target: Target, seed: str) -> float:
     async with Asker(target) as asker:
         for number in range(2):
             await asker.ask(words.text(str(number), WARM_WORDS), WARM_TOKENS).task
+        many = [asker.ask(words.text(f"stream {number}", WARM_WORDS), WARM_TOKENS) for number in range(streams)]
+        await asyncio.gather(*(one.task for one in many))
         samples = asker.finish()
     failed = next((one.error for one in samples if one.error), "")
     if failed:
@@ -34,19 +40,46 @@ async def warm_up(target: Target, seed: str) -> float:
     return WARM_WORDS / samples[-1].prompt_tokens if samples[-1].prompt_tokens else 1.0
 
 
-async def measure(
-    target: Target, case: Case, size: Size, seed: str, words_a_token: float, hooks: Hooks
-) -> tuple[dict[str, float], Asker, str]:
-    """Measure once: the figures, who asked (with the samples), and why there are no figures."""
+async def measure(target: Target, case: Case, size: Size, seed: str, words_a_token: float, hooks: Hooks) -> Measured:
+    """Measure once. What fails is told in the measurement."""
+    measured = Measured(server=target.name)
+    before = await guesses(target)
     async with Asker(target) as asker:
         bench = Bench(asker, size, Words(f"{seed}/{case.name}"), words_a_token, hooks)
         try:
-            figures = dict(await case.measure(bench))
-            error = ""
-        except (Unmeasured, ArrieroError) as failure:
-            figures, error = {}, str(failure)
-    asker.finish()
-    return figures, asker, error
+            measured.figures = dict(await case.measure(bench))
+        except (Unmeasured, ArrieroError, OSError) as failure:
+            measured.error = str(failure)
+    measured.samples = asker.finish()
+    after = await guesses(target)
+    if before is not None and after is not None:
+        # A model that was loaded anew in between has counters of its own; the server adds them up.
+        measured.drafted, measured.accepted = after[0] - before[0], after[1] - before[1]
+    else:
+        measured.drafted = sum(one.drafted for one in measured.samples)
+        measured.accepted = sum(one.accepted for one in measured.samples)
+    measured.drawn = sum(one.completion_tokens for one in measured.samples)
+    for sample in measured.samples:
+        sample.text = ""
+    return measured
+
+
+async def guesses(target: Target) -> tuple[int, int] | None:
+    """Tokens that speculation guessed and that were right, over all requests so far; None where only replies tell."""
+    if target.kind != "arriero":
+        return None
+    await asyncio.sleep(SETTLED_S)
+    http = Http(parse(target.url), api_key=target.api_key, timeout=30)
+    try:
+        text = (await http.json("GET", "/metrics")).decode()
+    finally:
+        await http.close()
+    found = {name: sum(float(value) for value in _sample(name).findall(text)) for name in ("drafted", "accepted")}
+    return int(found["drafted"]), int(found["accepted"])
+
+
+def _sample(name: str) -> re.Pattern[str]:
+    return re.compile(rf"^arriero_{name}_tokens_total(?:{{.*}})? (\S+)$", re.MULTILINE)
 
 
 async def run_rounds(
@@ -68,11 +101,7 @@ async def run_rounds(
         for place, target in enumerate(order):
             await asyncio.sleep(PAUSE_S)
             own = (hooks or {}).get(target.name, Hooks())
-            figures, asker, error = await measure(target, case, size, f"{seed}/{number}", words_a_token, own)
-            for sample in asker.samples:
-                sample.text = ""
-            measured = Measured(
-                server=target.name, round=number, place=place, figures=figures, error=error, samples=asker.samples
-            )
+            measured = await measure(target, case, size, f"{seed}/{number}", words_a_token, own)
+            measured.round, measured.place = number, place
             outcome.rounds.append(measured)
             tell(measured)

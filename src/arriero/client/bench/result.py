@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from arriero.client.bench.case import Better, Case
-from arriero.client.bench.figures import acceptance, median, met, ratios, spread
+from arriero.client.bench.figures import median, met, ratios, spread
 from arriero.client.bench.sample import Sample
 
 FORMAT = 1
@@ -17,10 +17,16 @@ class Measured(msgspec.Struct, kw_only=True):
     """One measurement. `place` is 0 for who was first in this round; `error` says why there are no figures."""
 
     server: str
-    round: int
-    place: int
+    round: int = 0
+    place: int = 0
     figures: dict[str, float] = {}
     error: str = ""
+    drafted: int = 0
+    """Tokens that speculation guessed."""
+    accepted: int = 0
+    """Of these, tokens that were right."""
+    drawn: int = 0
+    """Tokens of all answers."""
     samples: list[Sample] = []
 
 
@@ -63,9 +69,15 @@ class Outcome(msgspec.Struct, kw_only=True):
             return None
         return met(self.pairs(server, other, metric.name), self.targets[metric.name], metric.better)
 
-    def accepted(self, server: str) -> float:
-        """The share of tokens that speculation guessed."""
-        return acceptance([sample for one in self.rounds if one.server == server for sample in one.samples])
+    def guesses(self, server: str) -> tuple[int, int, int]:
+        """Tokens guessed by speculation, those that were right, and all that were drawn."""
+        mine = [one for one in self.rounds if one.server == server]
+        return sum(one.drafted for one in mine), sum(one.accepted for one in mine), sum(one.drawn for one in mine)
+
+    def acceptance(self, server: str) -> float:
+        """Right guesses ÷ guesses; 0 where none were made."""
+        drafted, accepted, _ = self.guesses(server)
+        return accepted / drafted if drafted else 0.0
 
     def summary(self, server: str) -> dict[str, Any]:
         """Medians of the metrics over the rounds, and p50, p95, p99 over all requests' times in seconds."""
@@ -74,7 +86,7 @@ class Outcome(msgspec.Struct, kw_only=True):
         return {
             **{metric.name: median(self.values(server, metric.name)) for metric in self.metrics},
             "rounds": len({one.round for one in self.rounds if one.server == server and not one.error}),
-            "accepted": self.accepted(server),
+            "acceptance": self.acceptance(server),
             "ttft_s": spread([one.ttft for one in good]),
             "between_s": spread([gap for one in good for gap in one.gaps]),
             "request_s": spread([one.ended - one.sent for one in good if not one.cut]),

@@ -56,7 +56,7 @@ def read(sample: Sample, chunks: Chunks) -> None:
             texts.append(text)
             came = came or bool(text)
         if came:
-            sample.events.append(round(when, 6))
+            sample.events.append(round(when, 5))
     sample.text = "".join(texts)
 
 
@@ -85,4 +85,4 @@ def _line(sample: Sample, line: bytes) -> str:
     choices = event.get("choices")
     if choices:
         return choices[0].get("text") or (choices[0].get("delta") or {}).get("content") or ""
-    return event.get("response") or ""
+    return event.get("response") or (event.get("message") or {}).get("content") or ""

@@ -40,7 +40,7 @@ FULL = Size(
     turn_tokens=450,
     turn_output=50,
     turns=5,
-    edited_words=40,
+    edited_words=30,
     queued_tokens=1000,
 )
 
@@ -55,7 +55,7 @@ QUICK = Size(
     turn_tokens=112,
     turn_output=12,
     turns=5,
-    edited_words=40,
+    edited_words=30,
     queued_tokens=250,
 )
 
