@@ -16,6 +16,7 @@ from arriero.runners.llama_cpp.options import KV_TYPES
 from arriero.runners.llama_cpp.parks import new_state
 from arriero.runners.llama_cpp.plan import Plan
 
+from arriero.runners.llama_cpp.untouched import Untouched
 REASONS = {
     1: "no free KV cells",
     2: "aborted",
@@ -37,7 +38,9 @@ class Context:
         self.plan = plan
         self.params = _context_params(plan)
         log_tail.clear()
-        self.handle: Any = lib.llama_init_from_model(model.handle, self.params)
+        self.untouched = Untouched()
+        with self.untouched.watching():
+            self.handle: Any = lib.llama_init_from_model(model.handle, self.params)
         if not self.handle:
             raise ModelLoadError(f"no context for the model: {log_tail.errors() or 'llama.cpp gives no reason'}")
         model.apply_adapters(self.handle)

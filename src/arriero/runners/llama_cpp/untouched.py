@@ -1,0 +1,111 @@
+"""Keeps llama.cpp from writing zeros over memory that is zero already: what nobody touched costs neither time nor room.
+
+llama.cpp clears a context's KV when it makes it. The kernel hands out zeros anyway, but only what is written takes
+memory: 4 GiB took 2 s or more, and were gone for everybody else however short the texts were. So the first clearing of
+a large buffer in host memory is left out where the kernel says that none of its pages was ever touched.
+Structs: ggml/src/ggml-backend-impl.h of the pinned release; what does not look like them is left alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from arriero.runners.llama_cpp.bindings import lib
+
+LEAST = 33 << 20
+"""Bytes. glibc maps every block over 32 MiB freshly, so that no page of it can hold what was there before."""
+_ENTRY = 8  # bytes a page in pagemap, whose two highest bits say: in memory, swapped out
+_CHUNK = 1 << 17  # pages asked for at once
+
+
+def _pointers(*names: str) -> list[tuple[str, Any]]:
+    return [(name, ctypes.c_void_p) for name in names]
+
+
+class _Buffer(ctypes.Structure):
+    _fields_ = [
+        *_pointers("free_buffer", "get_base", "init_tensor", "memset_tensor", "set_tensor", "get_tensor"),
+        *_pointers("set_tensor_2d", "get_tensor_2d", "cpy_tensor", "clear", "reset", "buft", "context"),
+        ("size", ctypes.c_size_t),
+    ]
+
+
+class _BufferType(ctypes.Structure):
+    _fields_ = _pointers("get_name", "alloc_buffer", "get_alignment")
+
+
+_Alloc = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+_Clear = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint8)
+
+
+class Untouched:
+    """Sees to the large host buffers that are made within `watching`; it must live as long as they do.
+
+    `bytes` counts what was left as it was.
+    """
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._alloc: Any = None
+        self._own_clear: Any = None  # the same for all buffers of a kind
+        self._on_alloc = _Alloc(self._allocated)  # C holds bare pointers to these two
+        self._on_clear = _Clear(self._cleared)
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """See to what is made within the block; nobody else may make buffers meanwhile."""
+        if sys.platform != "linux":
+            yield
+            return
+        kind_of = lib._lib.ggml_backend_cpu_buffer_type
+        kind_of.restype = ctypes.c_void_p
+        kind = _BufferType.from_address(kind_of())
+        own = kind.alloc_buffer
+        self._alloc = _Alloc(own)
+        kind.alloc_buffer = ctypes.cast(self._on_alloc, ctypes.c_void_p)
+        try:
+            yield
+        finally:
+            kind.alloc_buffer = own
+
+    def _allocated(self, kind: int, size: int) -> int | None:
+        address: int | None = self._alloc(kind, size)
+        if address and size >= LEAST:
+            buffer = _Buffer.from_address(address)
+            if buffer.size == size and buffer.buft == kind and buffer.context and buffer.clear:
+                self._own_clear = _Clear(buffer.clear)
+                buffer.clear = ctypes.cast(self._on_clear, ctypes.c_void_p)
+        return address
+
+    def _cleared(self, address: int, value: int) -> None:
+        buffer = _Buffer.from_address(address)
+        page = os.sysconf("SC_PAGE_SIZE")
+        base, end = buffer.context, buffer.context + buffer.size
+        first, last = -(-base // page) * page, end // page * page
+        if value == 0 and _never_touched(first, last, page):
+            ctypes.memset(base, 0, first - base)  # malloc's own notes may share these pages
+            ctypes.memset(last, 0, end - last)
+            self.bytes += last - first
+        else:
+            self._own_clear(address, value)
+
+
+def _never_touched(first: int, last: int, page: int) -> bool:
+    """Whether the kernel has no page for these addresses: then they read as zeros."""
+    try:
+        with open("/proc/self/pagemap", "rb", buffering=0) as pagemap:
+            for start in range(first // page, last // page, _CHUNK):
+                count = min(_CHUNK, last // page - start)
+                entries = os.pread(pagemap.fileno(), count * _ENTRY, start * _ENTRY)
+                if len(entries) != count * _ENTRY or (np.frombuffer(entries, np.uint64) >> np.uint64(62)).any():
+                    return False
+    except OSError:
+        return False
+    return True
