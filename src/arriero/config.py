@@ -186,6 +186,8 @@ def _worker(environ: Mapping[str, str]) -> dict[str, Any]:
         options["hold_calls"] = truthy(environ, "ARRIERO_HOLD_CALLS", True)
     if environ.get("ARRIERO_PREFIX_CACHE"):
         options["prefix_cache"] = truthy(environ, "ARRIERO_PREFIX_CACHE", True)
+    if environ.get("ARRIERO_SPECULATION"):
+        options["speculation"] = truthy(environ, "ARRIERO_SPECULATION", True)
     for option, name in (("memory_bytes", "ARRIERO_MEMORY"), ("parked_bytes", "ARRIERO_PREFIX_CACHE_SIZE")):
         size = _size(environ, name)
         if size is not None:

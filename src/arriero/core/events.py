@@ -19,6 +19,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     completion_tokens: int = 0
     discarded_tokens: int = 0  # by context shift, where it was asked for
     thinking_tokens: int = 0  # among the completion's
+    drafted_tokens: int = 0  # guessed ahead,
+    accepted_tokens: int = 0  # and of these, those that were drawn
     queue_ns: int = 0
     load_ns: int = 0
     prefill_ns: int = 0

@@ -46,6 +46,7 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
     `temperature` 0 is greedy. `top_k` ≤ 0 and `top_p` 1 are off. `repeat_last_n` 0 is off, −1 the whole context.
     `seed` None draws a fresh one for the request. `max_tokens` −1 is bounded by the context alone.
     `logprobs` None is off; n ≥ 0 gives the sampled token's log probability and the n best alternatives.
+    `draft_tokens` is the most that is guessed ahead and checked in one step, None for as many as pay; it changes no draw.
     `logit_bias` adds to the logits of token ids before anything else looks at them. A token of `stop_token_ids` ends
     the answer like one of the model's own, `ignore_eos` or not; its text is not part of the answer.
     """
@@ -68,6 +69,7 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
     logprobs: int | None = None
     logit_bias: tuple[tuple[int, float], ...] = ()
     stop_token_ids: tuple[int, ...] = ()
+    draft_tokens: int | None = None
 
 
 class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +102,7 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
     ends behind its first call. `echo` puts the prompt's text before the answer, with `prompt_logprobs` its tokens' log
     probabilities, too, and `sampling.logprobs` alternatives to each. A greater `priority` goes first.
     `call_parts`: arguments of tool calls are told of while they are written, as far as they are final.
+    `prediction` is text that the answer is expected to repeat: where it does, it comes sooner.
     `whole`: the client sees nothing before the answer's end, so that it may begin again after a crash.
     """
 
@@ -132,6 +135,7 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
     thinking_budget: int | None = None
     template_kwargs: dict[str, Any] = {}
     cache_prompt: bool = True
+    prediction: str | None = None
     parallel_tool_calls: bool = True
     echo: bool = False
     prompt_logprobs: bool = False

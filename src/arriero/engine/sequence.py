@@ -20,7 +20,8 @@ class SequenceSpec:
     `adapters`, and only the latter may be in one step. A greater `priority` goes
     first; within one, the tenant (who asks) that was served least. Without `use_cache` all tokens are computed; others
     may use what that gives. A `scorer` is for all tokens of the prompt but the first, so it needs `use_cache` off.
-    Without `speculate` nothing is guessed ahead; `prediction` is text that the answer may repeat.
+    No more than `draft_tokens` are guessed ahead, None for as many as pay; `prediction` is text that the answer may
+    repeat.
     """
 
     id: int
@@ -33,7 +34,7 @@ class SequenceSpec:
     priority: int = 0
     tenant: str = ""
     use_cache: bool = True
-    speculate: bool = True
+    draft_tokens: int | None = None
     prediction: tuple[int, ...] = ()
     deadline: float | None = None
     """When its answer must have begun, in the seconds of the steps' `now`; it ends with an error if it has not."""

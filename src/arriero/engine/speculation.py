@@ -113,8 +113,10 @@ class Speculation:
 
     def _left(self, sequence: Sequence) -> int:
         """How many tokens a draft of `sequence` may have, by whatever ends it."""
-        if not sequence.spec.speculate or not sequence.num_output:
+        spec = sequence.spec
+        if spec.draft_tokens == 0 or not sequence.num_output:
             return 0
         left = self._capacity - len(sequence.tokens)
-        most = sequence.spec.max_tokens
-        return left if most < 0 else min(left, most - sequence.num_output - 1)
+        if spec.draft_tokens is not None:
+            left = min(left, spec.draft_tokens)
+        return left if spec.max_tokens < 0 else min(left, spec.max_tokens - sequence.num_output - 1)

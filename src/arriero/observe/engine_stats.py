@@ -21,6 +21,8 @@ COUNTERS: Mapping[str, str] = {
     "executed_tokens": "Tokens handed to the runner, prefilled and decoded.",
     "prefilled_tokens": "Tokens of prompts handed to the runner, with those computed again after a preemption.",
     "decoded_tokens": "Tokens drawn.",
+    "drafted_tokens": "Tokens guessed ahead and checked.",
+    "accepted_tokens": "Of these, tokens that were drawn.",
     "decode_calls": "Engine steps that computed something.",
     "batch_sequences": "Sum over these steps of the sequences in them.",
     "prompt_tokens": "Prompt tokens of the sequences that started.",

@@ -129,6 +129,8 @@ def _usage(told: _Told, choices: Choices) -> Usage:
         completion_tokens=sum(one.completion_tokens for one in every),
         discarded_tokens=sum(one.discarded_tokens for one in every),
         thinking_tokens=sum(one.thinking_tokens for one in every),
+        drafted_tokens=sum(one.drafted_tokens for one in every),
+        accepted_tokens=sum(one.accepted_tokens for one in every),
         **{name: max(getattr(one, name) for one in every) for name in durations},
     )
 

@@ -169,8 +169,15 @@ class Host:
             use_cache=request.cache_prompt and scorer is None,
             deadline=None if request.deadline is None else received + request.deadline,
             scorer=scorer,
+            draft_tokens=request.sampling.draft_tokens,
+            prediction=self._predicted(request),
         )
         return RequestStream(request, prompt, sequence, self._model.tokenizer, received, mask, piece)
+
+    def _predicted(self, request: GenerateRequest) -> tuple[int, ...]:
+        if not request.prediction:
+            return ()
+        return tuple(self._model.tokenizer.encode(request.prediction, add_special=False, parse_special=False))
 
     def _detokenized(self, number: int, ids: tuple[int, ...]) -> wire.Text | wire.RequestFailed:
         n_vocab = self._model.tokenizer.n_vocab

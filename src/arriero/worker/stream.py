@@ -66,12 +66,18 @@ class RequestStream:
         self._tokens = list(prompt.tokens)  # what the sequence holds: prompt and answer, less what was shifted out
         self._output: list[int] = []
         self._discarded = 0
+        self._drafted = self._accepted = 0
         self._logprobs: list[TokenLogprob] = []
         self._scores: list[TokenLogprob] | None = None  # of the prompt, as far as they came; None if not asked for
         if request.prompt_logprobs:
             self._scores = [self._describe(prompt.tokens[0], None)]
         self._scored_only = request.prompt_logprobs and request.sampling.max_tokens == 0
         self.stop_sequence: str | None = None
+
+    def guessed(self, drafted: int, accepted: int) -> None:
+        """The engine has ended a run of it, in which so many tokens were guessed and drawn as guessed."""
+        self._drafted += drafted
+        self._accepted += accepted
 
     def stopped(self) -> bool:
         """Whether a stop string has ended the answer; what the engine still draws is not for the client."""
@@ -180,6 +186,8 @@ class RequestStream:
             cached_tokens=self._cached,
             completion_tokens=self._count,
             discarded_tokens=self._discarded,
+            drafted_tokens=self._drafted,
+            accepted_tokens=self._accepted,
             queue_ns=_ns(self._received, self._admitted or now),
             prefill_ns=_ns(self._admitted, self._first or now),
             decode_ns=_ns(self._first, now),

@@ -93,6 +93,7 @@ class Teller:
 
     def _ended(self, stream: RequestStream, event: Ended, now: float, reports: list[Any]) -> None:
         reason = "stop" if stream.stopped() else event.reason  # both can be true of the last token
+        stream.guessed(event.drafted, event.accepted)
         if event.reason == "length":
             again = self._decisions.again(stream) if reason == "length" else None
             if again is not None:

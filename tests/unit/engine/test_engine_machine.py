@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from arriero.engine.events import Ended, TokenEvent
 from arriero.engine.options import EngineOptions
-from tests.unit.engine.harness import N_VOCAB, World, make_info
+from tests.unit.engine.harness import N_VOCAB, World, alone, make_info
 
 BLOCK = 4
 BASES = [[(7 * n + 3 * i * i) % N_VOCAB for i in range(40)] for n in range(3)]  # prefixes to share
@@ -26,7 +26,9 @@ infos = st.fixed_dictionaries(
         "parked_bytes": st.sampled_from([0, 0, 40, 100, 300]),
         "prefix_sharing": st.sampled_from(["any", "any", "any", "whole", "whole", "none"]),
         "window": st.sampled_from([0, 0, 6, 8, 15]),
-        "chunk_align": st.sampled_from([0, 0, 4, 6, 8]),
+        "chunk_align": st.sampled_from([0, 0, 0, 4, 6, 8]),
+        "max_draws": st.sampled_from([0, 6, 32, 32]),
+        "even_drafts": st.booleans(),
         "deterministic": st.booleans(),
     }
 )
@@ -63,6 +65,7 @@ class EngineMachine(RuleBasedStateMachine):
         salt=st.sampled_from([b"", b"", "other"]),
         stops=st.frozensets(st.integers(0, N_VOCAB - 1), max_size=4),
         min_tokens=st.integers(0, 3),
+        foretold=st.sampled_from([0, 2, 4, 100]),
         times=st.integers(1, 3),
         patience=st.sampled_from([None, None, -1.0, 0.0, 0.3, 9.0, 40.0]),
     )
@@ -77,12 +80,16 @@ class EngineMachine(RuleBasedStateMachine):
         salt: bytes | str,
         stops: frozenset[int],
         min_tokens: int,
+        foretold: int,
         times: int,
         patience: float | None,
     ) -> None:
+        prompt = [*BASES[base][:cut], *own] or [1]
+        answer = alone(tuple(prompt), 16, adapters) if foretold else ()
         for _ in range(times):
             self.world.add(
-                [*BASES[base][:cut], *own] or [1],
+                prompt,
+                prediction=tuple((token + (place % foretold == 0)) % N_VOCAB for place, token in enumerate(answer, 1)),
                 max_tokens=max_tokens,
                 priority=priority,
                 tenant=tenant,

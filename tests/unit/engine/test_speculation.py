@@ -95,7 +95,7 @@ def test_a_text_that_repeats_itself_is_guessed_from_itself() -> None:
     ("changes", "options", "spec"),
     [
         ({}, {"speculation": False}, {}),
-        ({}, {}, {"speculate": False}),
+        ({}, {}, {"draft_tokens": 0}),
         ({"deterministic": True}, {}, {}),
         ({"chunk_align": 16}, {}, {}),
         ({"max_draws": 0}, {}, {}),
@@ -106,6 +106,16 @@ def test_off_means_off(changes: dict[str, Any], options: dict[str, Any], spec: d
     _told(world, 1000, max_tokens=40, **spec)
     world.finish()
     assert world.engine.stats().drafted_tokens == 0
+
+
+def test_a_request_may_say_how_many_are_guessed_at_most() -> None:
+    world = _world()
+    _told(world, 1000, max_tokens=40, draft_tokens=2)
+    most = 0
+    while world.engine.has_work:
+        world.step()
+        most = max([most, *(len(span.draft) for span in world.runner.last.spans)] if world.runner.last else [most])
+    assert most == 2
 
 
 def test_a_short_pool_gives_no_room_to_guesses_and_takes_none_from_others() -> None:

@@ -94,7 +94,7 @@ def parse(text: str) -> Modelfile:
             file.fields[name] = value
         elif command.key == "stop":
             parameters.setdefault("stop", []).append(value)
-        elif command.key in RETIRED - {"draft_num_predict"}:
+        elif command.key in RETIRED:
             file.warnings.append(f"warning: parameter {command.key} is deprecated")
         else:
             parameters[command.key] = parameter_value(command.key, value)
@@ -138,7 +138,7 @@ def commands(text: str) -> list[Command]:
 def parameter_value(name: str, text: str) -> Any:
     """Return a PARAMETER's value in its option's type; InvalidRequest with Ollama's text."""
     option = OPTIONS.get(name)
-    kind = "integer" if name == "draft_num_predict" else option.kind if option else ""
+    kind = option.kind if option else ""
     if not kind:
         raise InvalidRequest(f"unknown parameter '{name}'")
     if kind == "boolean":

@@ -57,13 +57,14 @@ OPTIONS: dict[str, Option] = {
     "frequency_penalty": Option("float32", "frequency_penalty"),
     "num_keep": Option("integer", "num_keep", -1, _INT32),
     "num_predict": Option("integer", "max_tokens", -2, _INT32),
+    "draft_num_predict": Option("integer", "draft_tokens", 0, _INT32),
     "seed": Option("integer", "seed", -_INT64, _INT64),
     "stop": Option("array", "stop"),
 }
 
 RETIRED = frozenset(
     [
-        *("draft_num_predict", "f16_kv", "logits_all", "low_vram", "mirostat", "mirostat_eta", "mirostat_tau"),
+        *("f16_kv", "logits_all", "low_vram", "mirostat", "mirostat_eta", "mirostat_tau"),
         *("numa", "penalize_newline", "tfs_z", "use_mlock", "vocab_only"),
     ]
 )

@@ -141,6 +141,8 @@ def _metrics(usage: Usage) -> dict[str, int]:
         "prompt_eval_duration": usage.prefill_ns,
         "eval_count": usage.completion_tokens,
         "eval_duration": usage.decode_ns,
+        "drafted_count": usage.drafted_tokens,  # ours
+        "accepted_count": usage.accepted_tokens,  # ours
         "discarded_count": usage.discarded_tokens,  # ours: what context shift dropped is never dropped in silence
     }
     return {name: value for name, value in metrics.items() if value}

@@ -30,10 +30,10 @@ OPTION_NAMES = {
     "max_completion_tokens": "num_predict",
 }
 
-# They change nothing that a client could see in the answer. A prediction can only make it come sooner.
+# They change nothing that a client could see in the answer.
 HARMLESS = frozenset(
     [
-        *("metadata", "prediction", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"),
+        *("metadata", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"),
         *("safety_identifier", "store", "user"),
     ]
 )

@@ -64,13 +64,20 @@ def _model(spec: ModelSpec) -> dict[str, Any]:
 
 
 def usage_object(usage: Usage) -> dict[str, Any]:
-    """Return the `usage` of chat and completions. Cached and reasoning tokens are among the others."""
+    """Return the `usage` of chat and completions. Cached and reasoning tokens are among the others.
+
+    Where tokens were guessed ahead, from a prediction or from the text itself, it says how many were right and wrong.
+    """
+    details = {"reasoning_tokens": usage.thinking_tokens}
+    if usage.drafted_tokens:
+        details["accepted_prediction_tokens"] = usage.accepted_tokens
+        details["rejected_prediction_tokens"] = usage.drafted_tokens - usage.accepted_tokens
     return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
         "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
-        "completion_tokens_details": {"reasoning_tokens": usage.thinking_tokens},
+        "completion_tokens_details": details,
     }
 
 

@@ -23,6 +23,7 @@ from arriero.protocols.openai.body import convert
 from arriero.protocols.openai.constraint import read_constraint, read_tool_choice
 from arriero.protocols.openai.fields import check_fields, read_bias, read_sampling, read_tier, read_token_ids
 from arriero.protocols.openai.messages import read_messages
+from arriero.protocols.openai.prediction import read_prediction
 from arriero.protocols.unknown import Unknown
 
 _DEFAULTS = {"temperature": 1.0, "top_p": 1.0}
@@ -60,6 +61,7 @@ class _Shared(msgspec.Struct, kw_only=True):
     min_tokens: int = 0
     stop_token_ids: list[int] = []
     cache_prompt: bool = True
+    prediction: Any = None
     keep_alive: Any = None
     options: Any = None
 
@@ -149,6 +151,7 @@ def _chat(
         template_kwargs=_template_kwargs(wire, spec),
         parallel_tool_calls=wire.parallel_tool_calls,
         cache_prompt=wire.cache_prompt,
+        prediction=read_prediction(wire.prediction),
         priority=read_tier(wire.service_tier)[0],
         call_parts=wire.stream and bool(tools),
     )
@@ -177,6 +180,7 @@ def decode_completion(body: bytes, find: Find, unknown: Unknown = "refuse") -> C
         load=load,
         keep_alive=read_keep_alive(wire.keep_alive),
         cache_prompt=wire.cache_prompt,
+        prediction=read_prediction(wire.prediction),
         constraint=read_constraint(fields),
         echo=wire.echo,
         prompt_logprobs=scored,

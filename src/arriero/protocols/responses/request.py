@@ -38,7 +38,7 @@ _OWN = frozenset(
     ]
 )
 FIELDS = frozenset([*_CHAT, *_OWN])
-ACCEPTED = frozenset([*HARMLESS, "access_programs", "image"]) - _OWN - {"prediction"}
+ACCEPTED = frozenset([*HARMLESS, "access_programs", "image"]) - _OWN
 REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "background": ((False,), "an answer is made while its request waits"),
     "context_management": (([],), "nothing compacts a context"),

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from arriero.core.errors import ArrieroError
+from arriero.core.errors import ArrieroError, InvalidRequest
 from arriero.protocols.call import Call
 from arriero.protocols.openai.request import decode_chat, decode_completion
 from tests.unit.protocols.conftest import find
@@ -116,7 +116,6 @@ def test_harmless_fields_change_nothing() -> None:
         "store": True,
         "parallel_tool_calls": True,
         "stream_options": {"include_usage": False},
-        "prediction": {"type": "content", "content": "x"},
         "prompt_cache_key": "k",
         "prompt_cache_options": {"ttl": "1h"},
         "n": 1,
@@ -129,6 +128,15 @@ def test_harmless_fields_change_nothing() -> None:
         "seed": None,
     }
     assert chat(**harmless) == chat()
+
+
+def test_a_prediction_is_text_that_may_come() -> None:
+    said = [{"type": "text", "text": "one "}, {"type": "text", "text": "two"}]
+    for content, expected in (("one two", "one two"), (said, "one two")):
+        assert chat(prediction={"type": "content", "content": content}).request.prediction == expected
+    for wrong in ("one", {"content": "one"}, {"type": "content", "content": 1}, {"type": "content", "content": [1]}):
+        with pytest.raises(InvalidRequest, match="prediction"):
+            chat(prediction=wrong)
 
 
 def test_defaults() -> None:
