@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -37,6 +37,20 @@ class Scorer(Protocol):
         """What the model thought of `token`, given the float32[n_vocab] after what stands before it."""
 
 
+class Prefix(NamedTuple):
+    """The tokens of a parked state, and the root of the keys under which the engine shares them."""
+
+    root: bytes
+    tokens: tuple[int, ...]
+
+
+class Stored(NamedTuple):
+    """A spilled state that was there when the runner started, and the bytes of its file."""
+
+    prefix: Prefix
+    size: int
+
+
 @dataclass(frozen=True, slots=True)
 class RunnerInfo:
     """What a runner can do, as data.
@@ -51,6 +65,8 @@ class RunnerInfo:
     `kv_cache_type` is what K and V are kept as: a state can only be restored where that is the same.
     `max_draws` > 0: spans may have drafts, and a batch draws at most so many tokens, its spans' and those behind draft
     tokens; with `even_drafts` it is fast only where all its spans have equally many.
+
+    Parked states of at least `spill_blocks` blocks can be spilled, 0: none can; `stored` are those of earlier runs.
     """
 
     n_vocab: int
@@ -64,6 +80,8 @@ class RunnerInfo:
     storage: Literal["paged", "sequence"] = "sequence"
     prefix_sharing: Literal["any", "whole", "none"] = "any"
     window: int = 0
+    spill_blocks: int = 0
+    stored: Mapping[int, Stored] = field(default_factory=dict)
     layout: str = ""
     kv_cache_type: str = ""
     deterministic: bool = False
@@ -85,6 +103,18 @@ class Park:
     slot: int
     parked: int
     num_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spill:
+    """Move the parked state `parked`, of the tokens `prefix`, out of memory to where it outlives the runner.
+
+    It can be restored and dropped as before. `last`: nothing but spills comes any more.
+    """
+
+    parked: int
+    prefix: Prefix
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +154,11 @@ class Span:
 
 @dataclass(slots=True)
 class Batch:
-    """One step. A runner does parks, frees, restores, drops and spans, in this order."""
+    """One step. A runner does parks, spills, frees, restores, drops and spans, in this order."""
 
     spans: list[Span] = field(default_factory=list)
     parks: list[Park] = field(default_factory=list)
+    spills: list[Spill] = field(default_factory=list)
     frees: list[int] = field(default_factory=list)  # slots
     restores: list[Restore] = field(default_factory=list)
     drops: list[int] = field(default_factory=list)  # parked states
@@ -150,6 +181,9 @@ class StepOutput:
     failed_parks: list[int] = field(default_factory=list)  # parked ids
     failed_restores: list[int] = field(default_factory=list)  # slots
     parked_sizes: dict[int, int] = field(default_factory=dict)  # parked id → bytes
+    spilled: dict[int, int] = field(default_factory=dict)  # parked id → bytes, once it has left memory, in some later step
+    failed_spills: list[int] = field(default_factory=list)  # parked ids, gone, in some later step
+    evicted_spills: list[int] = field(default_factory=list)  # spilled ones that made room since the last step
     error: str | None = None  # the whole step failed: its spans must end
     counters: dict[str, int] = field(default_factory=dict)  # of this step: decode_calls, decoded_tokens, seq_copies, …
 

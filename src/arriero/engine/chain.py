@@ -15,11 +15,12 @@ class TokenChain:
 
     __slots__ = ("_keys", "_tokens", "block_size", "root")
 
-    def __init__(self, tokens: list[int], block_size: int, salt: bytes) -> None:
+    def __init__(self, tokens: list[int], block_size: int, salt: bytes, *, root: bytes | None = None) -> None:
+        """Name the prefixes of `tokens` under `salt`, or under the `root` that another chain of that salt has."""
         self._tokens = tokens
         self._keys: list[bytes] = []
         self.block_size = block_size
-        self.root = xxhash.xxh3_128_digest(b"arriero:" + salt)
+        self.root = root or xxhash.xxh3_128_digest(b"arriero:" + salt)
 
     @property
     def tokens(self) -> list[int]:

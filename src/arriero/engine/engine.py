@@ -96,6 +96,11 @@ class Engine:
             failed_restores=counters.failed_restores,
             block_copies=counters.copies,
             evictions=counters.evictions,
+            spills=counters.spills,
+            failed_spills=counters.failed_spills,
+            spill_evictions=counters.spill_evictions,
+            spill_restores=counters.spill_restores,
+            failed_spill_restores=counters.failed_spill_restores,
             blocks_total=gauges.total_blocks,
             blocks_active=gauges.active_blocks,
             blocks_cached=gauges.cached_blocks,
@@ -108,7 +113,13 @@ class Engine:
             parked_states=gauges.parked_states,
             parked_blocks=gauges.parked_blocks,
             parked_bytes=gauges.parked_bytes,
+            spilled_states=gauges.spilled_states,
+            spilled_bytes=gauges.spilled_bytes,
         )
+
+    def spill_all(self) -> None:
+        """Have all that is parked leave memory with the next step, after which the runner is closed."""
+        self._storage.spill_all()
 
     def check(self) -> None:
         """Raise AssertionError if any accounting contradicts itself. Walks everything."""

@@ -116,6 +116,8 @@ class Outcome:
         lost: set[int] = set()
         if output.parked_sizes:
             self._storage.parks_sized(output.parked_sizes)
+        if output.spilled or output.failed_spills or output.evicted_spills:
+            self._storage.spills_told(output.spilled, output.failed_spills, output.evicted_spills)
         if not (output.failed_parks or output.failed_restores):
             return lost
         for state in output.failed_parks:

@@ -80,6 +80,12 @@ class PagedStorage:
         """Nothing is ever parked here."""
         raise BrokenInvariantError(f"parked states {list(sizes)} were made, but paged storage parks nothing")
 
+    def spills_told(self, spilled: Mapping[int, int], failed: Collection[int], evicted: Collection[int]) -> None:
+        """Nothing is ever spilled here."""
+
+    def spill_all(self) -> None:
+        """Nothing is ever parked here."""
+
     def restore_failed(self, restore: Restore) -> None:
         """Nothing is ever restored here."""
         raise BrokenInvariantError(f"{restore} failed, but paged storage restores nothing")

@@ -9,12 +9,13 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from arriero.core.runner import Prefix
 from arriero.engine.block_manager import BrokenInvariantError
 from arriero.engine.chain import TokenChain
 
 
 class Parking(NamedTuple):
-    """What to do: keep the first `blocks` blocks as the new `state` (None: nothing to keep), forget `dropped`."""
+    """Keep the first `blocks` blocks as the new `state` (None: nothing to keep); drop `dropped`, or spill them."""
 
     state: int | None
     blocks: int
@@ -41,7 +42,16 @@ class _Node:
 
     parent: bytes
     tokens: tuple[int, ...]
-    states: dict[int, None] = field(default_factory=dict)  # the states that hold it, oldest first
+    states: dict[int, None] = field(default_factory=dict)  # the states in memory that hold it, oldest first
+    spilled: dict[int, None] = field(default_factory=dict)  # those that were spilled
+
+    def all(self) -> list[int]:
+        """Those that hold it, in the order in which they are preferred."""
+        return [*reversed(self.states), *reversed(self.spilled)]
+
+    def first(self) -> int:
+        """The one that is preferred."""
+        return next(reversed(self.states or self.spilled))
 
 
 class ParkedPrefixes:
@@ -52,6 +62,9 @@ class ParkedPrefixes:
     With `whole`, a state can only be used whole (recurrent models), wherever in a block it ends, so that it is found
     by its end alone and a longer state does not stand in for a shorter one. The same holds for a state of more than
     `window` tokens where that is not 0, but that it ends with a block: its layers with a window keep only the last one.
+
+    What must go from memory is spilled where it has at least `spill_blocks` blocks and that is not 0, and where its
+    chain has no salt, which may mean something else in another run. It is found as before; whoever keeps it bounds it.
     """
 
     def __init__(
@@ -62,6 +75,7 @@ class ParkedPrefixes:
         whole: bool = False,
         window: int = 0,
         byte_budget: int | None = None,
+        spill_blocks: int = 0,
     ) -> None:
         if budget < 0 or (byte_budget is not None and byte_budget < 0):
             raise ValueError(f"a budget of {budget} blocks, {byte_budget} bytes")
@@ -70,19 +84,23 @@ class ParkedPrefixes:
         self.block_size = block_size
         self.whole = whole
         self.window = window
-        self.used = 0  # sum of the states' lengths, in blocks
-        self.bytes = 0  # sum of the states' sizes
+        self.spill_blocks = spill_blocks
+        self.used = 0  # sum of the lengths of states in memory, in blocks
+        self.bytes = 0  # sum of their sizes
+        self.spilled_bytes = 0
         self.evictions = 0
-        self._states: OrderedDict[int, _State] = OrderedDict()  # least recently used first
+        self._states: OrderedDict[int, _State] = OrderedDict()  # in memory; least recently used first
+        self._spilled: dict[int, _State] = {}
         self._nodes: dict[bytes, _Node] = {}
         self._tips: dict[bytes, dict[tuple[int, ...], int]] = {}  # last key of a state → tokens behind it → the state
         self._block_bytes = 0 if not budget or byte_budget is None else byte_budget // budget
+        self._unsalted = TokenChain([], block_size, b"").root
         self._largest = 0  # bytes of the largest state so far
         self._next = 1
 
     @property
     def num_states(self) -> int:
-        """How many states are parked."""
+        """How many states are parked in memory."""
         return len(self._states)
 
     @property
@@ -90,14 +108,32 @@ class ParkedPrefixes:
         """Distinct blocks that are parked."""
         return len(self._nodes)
 
+    @property
+    def num_spilled(self) -> int:
+        """How many states were spilled."""
+        return len(self._spilled)
+
+    def is_spilled(self, state: int) -> bool:
+        """Whether `state` is known, and not in memory."""
+        return state in self._spilled
+
+    def prefix(self, state: int) -> Prefix:
+        """Return what `state` holds."""
+        known = self._known(state)
+        nodes = [self._nodes[key] for key in known.keys]
+        return Prefix(nodes[0].parent, (*(token for node in nodes for token in node.tokens), *known.tail))
+
+    def _known(self, state: int) -> _State:
+        return self._states[state] if state in self._states else self._spilled[state]
+
     def length(self, state: int) -> int:
         """Return the blocks of `state`, a begun one included; 0 if there is no such state."""
-        found = self._states.get(state)
+        found = self._states.get(state) or self._spilled.get(state)
         return 0 if found is None else found.units
 
     def tail(self, state: int) -> int:
         """Return how many tokens of `state` lie behind its last full block: none but with `whole`."""
-        return len(self._states[state].tail)
+        return len(self._known(state).tail)
 
     def find(self, chain: TokenChain, limit: int) -> tuple[int, int | None]:
         """Return how many leading blocks of `chain` (at most `limit`) are parked, and in which state.
@@ -124,13 +160,13 @@ class ParkedPrefixes:
             fitting = [tail for tail in self._tips.get(key, ()) if rest[: len(tail)] == tail]
             return self._tips[key][max(fitting, key=len)] if fitting else None
         if not self.window:
-            return next(reversed(node.states))
+            return node.first()
         tips = self._tips.get(key)
         if tips:
             return tips[()]
         if not self._in_window(blocks):
             return None
-        return next((state for state in reversed(node.states) if self._in_window(self._states[state].units)), None)
+        return next((state for state in node.all() if self._in_window(self._known(state).units)), None)
 
     def _in_window(self, blocks: int) -> bool:
         """Whether a state of so many blocks can be cut anywhere."""
@@ -152,7 +188,7 @@ class ParkedPrefixes:
             return Parking(None, 0, [])
         covering = self._covering(new, chain)
         if covering is not None:
-            self._states.move_to_end(covering)
+            self.touch(covering)
             return Parking(None, 0, [])
         if any(self._collides(key, chain, i) for i, key in enumerate(new.keys)):
             return Parking(None, 0, [])
@@ -162,19 +198,36 @@ class ParkedPrefixes:
         dropped += self._make_room(new.units, new.size)
         state = self._next
         self._next += 1
-        self._add(state, new, chain)
+        self._states[state] = new
+        self.used += new.units
+        self.bytes += new.size
+        self._enter(state, new, chain)
         return Parking(state, keep, dropped)
 
-    def _add(self, number: int, state: _State, chain: TokenChain) -> None:
-        self._states[number] = state
+    def adopt(self, number: int, prefix: Prefix, size: int) -> bool:
+        """Take in a spilled state of an earlier run, before anything is parked; False if it is of no use."""
+        blocks, tail = divmod(len(prefix.tokens), self.block_size)
+        chain = TokenChain(list(prefix.tokens), self.block_size, b"", root=prefix.root)
+        self._next = max(self._next, number + 1)
+        if not blocks or (tail and not self.whole):
+            return False
+        state = _State(chain.keys(blocks)[:blocks], prefix.tokens[blocks * self.block_size :], size)
+        if state.tail in self._tips.get(state.keys[-1], {}):
+            return False
+        if any(self._collides(key, chain, index) for index, key in enumerate(state.keys)):
+            return False
+        self._spilled[number] = state
+        self.spilled_bytes += size
+        self._enter(number, state, chain)
+        return True
+
+    def _enter(self, number: int, state: _State, chain: TokenChain) -> None:
         self._tips.setdefault(state.keys[-1], {})[state.tail] = number
-        self.used += state.units
-        self.bytes += state.size
         for index, key in enumerate(state.keys):
             node = self._nodes.get(key)
             if node is None:
                 node = self._nodes[key] = _Node(chain.parent(index), chain.block(index))
-            node.states[number] = None
+            (node.states if number in self._states else node.spilled)[number] = None
 
     def sized(self, state: int, size: int) -> list[int]:
         """Note that `state` takes `size` bytes; return the states that had to be forgotten, `state` maybe among them.
@@ -198,11 +251,14 @@ class ParkedPrefixes:
         return min(self.budget, self.byte_budget // self._block_bytes)
 
     def _make_room(self, blocks: int, size: int) -> list[int]:
-        """Forget the least recently used states until so much more fits; return them."""
+        """Forget or spill the least recently used states until so much more fits; return them."""
         dropped: list[int] = []
         while self._states and not self._fits(blocks, size):
             oldest = next(iter(self._states))
-            self.forget(oldest)
+            if self._may_spill(self._states[oldest]):
+                self.spill(oldest)
+            else:
+                self.forget(oldest)
             self.evictions += 1
             dropped.append(oldest)
         return dropped
@@ -211,25 +267,58 @@ class ParkedPrefixes:
         in_bytes = self.byte_budget is None or self.bytes + size <= self.byte_budget
         return in_bytes and self.used + blocks <= self.budget
 
+    def spill(self, state: int) -> None:
+        """Note that `state` leaves memory."""
+        gone = self._states.pop(state)
+        self.used -= gone.units
+        self.bytes -= gone.size
+        gone.size = 0  # until it is known what it takes now
+        self._spilled[state] = gone
+        for key in gone.keys:
+            node = self._nodes[key]
+            del node.states[state]
+            node.spilled[state] = None
+
+    def spillable(self) -> list[int]:
+        """Return the states in memory that may be spilled, most recently used first."""
+        return [number for number, state in reversed(self._states.items()) if self._may_spill(state)]
+
+    def _may_spill(self, state: _State) -> bool:
+        unsalted = self._nodes[state.keys[0]].parent == self._unsalted
+        return unsalted and 0 < self.spill_blocks <= state.units
+
+    def spilled(self, state: int, size: int) -> None:
+        """Note that `state` is spilled and takes `size` bytes there."""
+        known = self._spilled.get(state)
+        if known is not None:
+            self.spilled_bytes += size - known.size
+            known.size = size
+
     def touch(self, state: int) -> None:
         """Note that `state` was used now."""
-        self._states.move_to_end(state)
+        if state in self._states:
+            self._states.move_to_end(state)
 
     def forget(self, state: int) -> bool:
         """Forget `state` and the blocks that only it holds; False if it is not known (any more)."""
         gone = self._states.pop(state, None)
-        if gone is None:
-            return False
-        self.used -= gone.units
-        self.bytes -= gone.size
+        if gone is not None:
+            self.used -= gone.units
+            self.bytes -= gone.size
+        else:
+            gone = self._spilled.pop(state, None)
+            if gone is None:
+                return False
+            self.spilled_bytes -= gone.size
         tips = self._tips[gone.keys[-1]]
         del tips[gone.tail]
         if not tips:
             del self._tips[gone.keys[-1]]
         for key in gone.keys:
             node = self._nodes[key]
-            del node.states[state]
-            if not node.states:
+            node.states.pop(state, None)
+            node.spilled.pop(state, None)
+            if not (node.states or node.spilled):
                 del self._nodes[key]
         return True
 
@@ -255,21 +344,22 @@ class ParkedPrefixes:
         if lengths != self.used or self.used > self.budget:
             raise BrokenInvariantError(f"parked: {lengths} blocks, {self.used} counted, {self.budget} allowed")
         sizes = sum(state.size for state in self._states.values())
-        if self.bytes != sizes:
-            raise BrokenInvariantError(f"parked: {self.bytes} bytes counted, {sizes} there")
+        spilled = sum(state.size for state in self._spilled.values())
+        if (self.bytes, self.spilled_bytes) != (sizes, spilled):
+            raise BrokenInvariantError(f"parked: {self.bytes} + {self.spilled_bytes} bytes, {sizes} + {spilled} there")
         if self.byte_budget is not None and self.bytes > self.byte_budget:
             raise BrokenInvariantError(f"parked: {self.bytes} bytes, {self.byte_budget} allowed")
         held: dict[bytes, set[int]] = {}
-        for number, state in self._states.items():
+        for number, state in [*self._states.items(), *self._spilled.items()]:
             if self._tips.get(state.keys[-1], {}).get(state.tail) != number:
                 raise BrokenInvariantError(f"parked state {number} is not found by its end")
             for index, key in enumerate(state.keys):
                 held.setdefault(key, set()).add(number)
                 if index and self._nodes[key].parent != state.keys[index - 1]:
                     raise BrokenInvariantError(f"parked state {number} is not a chain")
-            if self._in_window(state.units) and self._prefixes_of(state):
+            if number in self._states and self._in_window(state.units) and self._prefixes_of(state):
                 raise BrokenInvariantError(f"a parked state is a prefix of {number}")
-        if sum(map(len, self._tips.values())) != len(self._states):
+        if sum(map(len, self._tips.values())) != len(self._states) + len(self._spilled):
             raise BrokenInvariantError("parked: two states have the same end")
-        if held != {key: set(node.states) for key, node in self._nodes.items()}:
+        if held != {key: {*node.states, *node.spilled} for key, node in self._nodes.items()}:
             raise BrokenInvariantError("parked: a block without a state, or a state without its block")

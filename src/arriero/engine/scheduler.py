@@ -138,7 +138,7 @@ class Scheduler:
         self._speculation.costs.planned(0 if self._prompt_tokens else self._budget - room)
         self._stats.paced_steps += paced and self._prompt_tokens > 0
         self._storage.take_operations(batch)
-        if not (batch.spans or batch.parks or batch.frees or batch.drops):
+        if not (batch.spans or batch.parks or batch.spills or batch.frees or batch.drops):
             return None
         self._batch = batch
         return batch

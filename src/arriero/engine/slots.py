@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
-from arriero.core.runner import Batch, Park, Restore, RunnerInfo
+from arriero.core.runner import Batch, Park, Restore, RunnerInfo, Spill
 from arriero.engine.block_manager import BlockManager, BrokenInvariantError
 from arriero.engine.chain import TokenChain
 from arriero.engine.paged import check_tables
@@ -36,7 +36,12 @@ class SequenceStorage:
         self._pool = BlockManager(info.active_blocks, info.block_size, caching=False)
         byte_budget = info.parked_bytes or None
         self._parked = ParkedPrefixes(
-            budget, info.block_size, whole=self._whole, window=info.window, byte_budget=byte_budget
+            budget,
+            info.block_size,
+            whole=self._whole,
+            window=info.window,
+            byte_budget=byte_budget,
+            spill_blocks=info.spill_blocks if budget else 0,
         )
         self._slots = Slots(info.max_sequences)
         # Key of a full computed block → the running sequences that have it, by id. A sequence is entered for its
@@ -45,6 +50,9 @@ class SequenceStorage:
         self._tails: dict[bytes, dict[int, Sequence]] = {}  # the same for prompts that end inside a block
         self._operations = Operations()
         self._counters = StorageCounters()
+        for number, stored in info.stored.items():
+            if not (self.rules.enabled and self._parked.adopt(number, stored.prefix, stored.size)):
+                self._operations.drop(number)
 
     @property
     def num_free_slots(self) -> int:
@@ -103,6 +111,7 @@ class SequenceStorage:
         slot, cached = self._slots.take(), match.blocks * self.rules.block_size + match.tail
         if match.parked is not None:
             self._parked.touch(match.parked)
+            self._counters.spill_restores += self._parked.is_spilled(match.parked)
             self._operations.restores.append(Restore(slot, cached, from_parked=match.parked))
         elif match.holder is not None:
             self._operations.restores.append(Restore(slot, cached, from_slot=match.holder.slot))
@@ -164,12 +173,36 @@ class SequenceStorage:
         whole = self._whole and self.rules.enabled
         blocks, tail = divmod(sequence.num_computed, size) if whole else (sequence.num_registered, 0)
         parking = self._parked.park(sequence.chain, blocks, tail)
-        for state in parking.dropped:
-            self._operations.drop(state)
+        self._evict(parking.dropped)
         if parking.state is not None:
             tokens = parking.blocks * size + tail
             self._operations.parks.append(Park(sequence.slot, parking.state, tokens))
             self._counters.parks += 1
+
+    def _evict(self, states: Iterable[int]) -> None:
+        """Let states go that had to: where they are still known, they only leave memory."""
+        for state in states:
+            if self._parked.is_spilled(state):
+                self._operations.spills.append(Spill(state, self._parked.prefix(state)))
+                self._counters.spills += 1
+            else:
+                self._operations.drop(state)
+
+    def spill_all(self) -> None:
+        """See KVStorage. Most recently used first: time may not suffice."""
+        for state in self._parked.spillable():
+            self._parked.spill(state)
+            self._operations.spills.append(Spill(state, self._parked.prefix(state), last=True))
+            self._counters.spills += 1
+
+    def spills_told(self, spilled: Mapping[int, int], failed: Collection[int], evicted: Collection[int]) -> None:
+        """See KVStorage."""
+        for state, size in spilled.items():
+            self._parked.spilled(state, size)
+        for state in failed:
+            self._counters.failed_spills += self._parked.forget(state)
+        for state in evicted:
+            self._counters.spill_evictions += self._parked.forget(state)
 
     def park_failed(self, state: int) -> None:
         """See KVStorage."""
@@ -179,12 +212,13 @@ class SequenceStorage:
     def parks_sized(self, sizes: Mapping[int, int]) -> None:
         """See KVStorage. What is over the budget now goes with the next batch."""
         for state, size in sizes.items():
-            for dropped in self._parked.sized(state, size):
-                self._operations.drop(dropped)
+            self._evict(self._parked.sized(state, size))
 
     def restore_failed(self, restore: Restore) -> None:
         """See KVStorage. A state that could not be restored once is not tried again."""
         self._counters.failed_restores += 1
+        if restore.from_parked is not None:
+            self._counters.failed_spill_restores += self._parked.is_spilled(restore.from_parked)
         if restore.from_parked is not None and self._parked.forget(restore.from_parked):
             self._operations.drop(restore.from_parked)
 
@@ -204,6 +238,9 @@ class SequenceStorage:
             if self._parked.forget(park.parked):
                 self._counters.failed_parks += 1
             self._operations.drops[park.parked] = None
+        for spill in batch.spills:
+            self._counters.failed_spills += self._parked.forget(spill.parked)
+            self._operations.drops[spill.parked] = None
 
     def gauges(self) -> StorageGauges:
         """See KVStorage."""
@@ -216,6 +253,8 @@ class SequenceStorage:
             parked_states=parked.num_states,
             parked_blocks=parked.used,
             parked_bytes=parked.bytes,
+            spilled_states=parked.num_spilled,
+            spilled_bytes=parked.spilled_bytes,
         )
 
     def counters(self) -> StorageCounters:

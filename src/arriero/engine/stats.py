@@ -53,6 +53,15 @@ class EngineStats:
     """Blocks copied because a fork wrote to them."""
     evictions: int = 0
     """Cached blocks (paged) or parked states (sequence storage) that made room."""
+    spills: int = 0
+    """Parked states that were told to leave memory for the disk."""
+    failed_spills: int = 0
+    """Of these, states that did not get there."""
+    spill_evictions: int = 0
+    """States on the disk that made room there."""
+    spill_restores: int = 0
+    """Restores from the disk that were begun."""
+    failed_spill_restores: int = 0
 
     blocks_total: int = 0
     blocks_active: int = 0
@@ -69,6 +78,9 @@ class EngineStats:
     """Sum of the lengths of parked states."""
     parked_bytes: int = 0
     """What parked states take, as the runner says."""
+    spilled_states: int = 0
+    spilled_bytes: int = 0
+    """What states on the disk take there, of those that are written."""
     abort_steps_most: int = 0
     """The most steps that one abort waited for, so far."""
 
@@ -101,6 +113,8 @@ _GAUGES = (
     "parked_states",
     "parked_blocks",
     "parked_bytes",
+    "spilled_states",
+    "spilled_bytes",
     "abort_steps_most",
 )
 _COUNTERS = tuple(field.name for field in fields(EngineStats) if field.name not in (*_GAUGES, "runner"))

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from arriero.core.runner import Batch, Park, Restore, RunnerInfo
+from arriero.core.runner import Batch, Park, Restore, RunnerInfo, Spill
 from arriero.engine.chain import TokenChain
 from arriero.engine.sequence import Sequence
 
@@ -42,6 +42,8 @@ class StorageGauges:
     parked_states: int = 0
     parked_blocks: int = 0
     parked_bytes: int = 0
+    spilled_states: int = 0
+    spilled_bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -54,6 +56,11 @@ class StorageCounters:
     failed_parks: int = 0
     restores: int = 0
     failed_restores: int = 0
+    spills: int = 0
+    failed_spills: int = 0
+    spill_restores: int = 0
+    failed_spill_restores: int = 0
+    spill_evictions: int = 0
 
 
 class KVStorage(Protocol):
@@ -88,6 +95,12 @@ class KVStorage(Protocol):
 
     def parks_sized(self, sizes: Mapping[int, int]) -> None:
         """The runner says what the states that it has just parked take, in bytes."""
+
+    def spills_told(self, spilled: Mapping[int, int], failed: Collection[int], evicted: Collection[int]) -> None:
+        """The runner says what spilled states take, which could not be, and which had to make room."""
+
+    def spill_all(self) -> None:
+        """Spill what is parked: nothing but that comes any more."""
 
     def restore_failed(self, restore: Restore) -> None:
         """The runner could not use what `restore` names; the sequence is released by the caller."""
@@ -174,15 +187,17 @@ class Operations:
     """What the next batch does besides its spans."""
 
     parks: list[Park] = field(default_factory=list)
+    spills: list[Spill] = field(default_factory=list)
     frees: dict[int, None] = field(default_factory=dict)
     restores: list[Restore] = field(default_factory=list)
     drops: dict[int, None] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.parks or self.frees or self.restores or self.drops)
+        return bool(self.parks or self.spills or self.frees or self.restores or self.drops)
 
     def drop(self, state: int) -> None:
         """Drop a parked state; one that is only about to be parked, and used by nobody, is not parked at all."""
+        self.spills = [spill for spill in self.spills if spill.parked != state]
         for index, park in enumerate(self.parks):
             if park.parked == state and not any(restore.from_parked == state for restore in self.restores):
                 del self.parks[index]
@@ -191,6 +206,6 @@ class Operations:
 
     def move_to(self, batch: Batch) -> None:
         """Hand everything over and be empty."""
-        batch.parks, batch.frees = self.parks, list(self.frees)
+        batch.parks, batch.spills, batch.frees = self.parks, self.spills, list(self.frees)
         batch.restores, batch.drops = self.restores, list(self.drops)
-        self.parks, self.frees, self.restores, self.drops = [], {}, [], {}
+        self.parks, self.spills, self.frees, self.restores, self.drops = [], [], {}, [], {}

@@ -44,6 +44,11 @@ COUNTERS: Mapping[str, str] = {
     "failed_restores": "States that could not be copied back.",
     "block_copies": "Blocks copied because a fork wrote to them.",
     "evictions": "Cached blocks or parked states that made room.",
+    "spills": "Parked states that left memory for the disk.",
+    "failed_spills": "Of these, states that could not be written.",
+    "spill_evictions": "States on the disk that made room there.",
+    "spill_restores": "States asked back from the disk.",
+    "failed_spill_restores": "Of these, states that could not be read unchanged.",
     "runner_decode_calls": "Calls of llama_decode.",
     "runner_decoded_tokens": "Tokens handed to llama_decode.",
     "runner_graphs_reused": "Computation graphs that llama.cpp used again.",
@@ -67,6 +72,8 @@ GAUGES: Mapping[str, str] = {
     "parked_states": "States kept outside the context.",
     "parked_blocks": "Blocks of the states kept outside the context.",
     "parked_bytes": "Bytes of the states kept outside the context.",
+    "spilled_states": "States kept on the disk, as far as this worker knows.",
+    "spilled_bytes": "Bytes of their files.",
     "abort_steps_most": "The most steps that one abort waited for, since the model was loaded.",
 }
 """Names in Stats.gauges, and their help. Exported as `arriero_<name>`."""

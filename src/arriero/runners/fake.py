@@ -15,7 +15,7 @@ from typing import Any
 from zlib import crc32
 
 from arriero.core.constraint import ConstraintFailed, TokenMask
-from arriero.core.runner import Batch, Choice, Park, Restore, RunnerInfo, Span, StepOutput
+from arriero.core.runner import Batch, Choice, Park, Restore, RunnerInfo, Span, Spill, StepOutput
 from arriero.runners.drawing import draw_along
 
 _MASK = (1 << 61) - 1
@@ -83,6 +83,8 @@ class Faults:
     error: str | None = None
     parks: int = 0  # how many of the next parks fail
     restores: int = 0
+    spills: int = 0
+    evict: bool = False  # a spilled state goes
 
 
 @dataclass(slots=True)
@@ -117,6 +119,7 @@ class FakeRunner:
         self._token_seconds = token_seconds
         self._slots: dict[int, _Slot] = {}
         self._parked: dict[int, list[int]] = {}
+        self._spilled: dict[int, list[int]] = {}
         self._blocks: dict[int, list[int | None]] = {}
         self._cells = 0
         self._adapters = 0  # a number for the step's
@@ -186,12 +189,20 @@ class FakeRunner:
         for park in batch.parks:
             self._park(park, output)
         new = set(output.parked_sizes)
+        for spill in batch.spills:
+            self._spill(spill, output)
+        if self.faults.evict and self._spilled:
+            self.faults.evict = False
+            state = next(iter(self._spilled))
+            del self._spilled[state]
+            output.evicted_spills.append(state)
         for slot in batch.frees:
             self._slots.pop(slot, None)
         for restore in batch.restores:
             self._restore(restore, output)
         for state in batch.drops:
             self._parked.pop(state, None)
+            self._spilled.pop(state, None)
         held = sum(-(-len(values) // self._info.block_size) for values in self._parked.values())
         if held > self._info.parked_blocks:
             raise self._violated(f"{held} blocks are parked, at most {self._info.parked_blocks} may be")
@@ -238,9 +249,10 @@ class FakeRunner:
                 raise self._violated(f"{restore}: the slot no longer has all of that")
             self._slots[restore.slot] = _Slot(source.values[:count], source.cells[:count], source.first)
         elif restore.from_parked is not None:
-            values = self._parked.get(restore.from_parked)
+            values = self._parked.get(restore.from_parked, self._spilled.get(restore.from_parked))
             if values is None:
-                if restore.from_parked not in output.failed_parks:
+                gone = (*output.failed_parks, *output.failed_spills, *output.evicted_spills)
+                if restore.from_parked not in gone:
                     self.violations.append(f"{restore}: there is no such state")
                 output.failed_restores.append(restore.slot)
                 return
@@ -253,6 +265,25 @@ class FakeRunner:
                 raise self._violated(f"{restore}: the state keeps the window before its end only")
             self._slots[restore.slot] = _Slot(values[:count], self._new_cells(count), first)
         self.executed["restores"] += 1
+
+    def _spill(self, spill: Spill, output: StepOutput) -> None:
+        """Take a state out of memory; it is there at once, which a disk is not."""
+        values = self._parked.pop(spill.parked, None)
+        if values is None and spill.parked not in output.failed_parks:
+            raise self._violated(f"{spill}: there is no such state")
+        mask = (1 << _TOKEN_BITS) - 1
+        if values is not None and [value & mask for value in values] != list(spill.prefix.tokens):
+            raise self._violated(f"{spill}: the state holds other tokens")
+        if values is None or self.faults.spills:
+            self.faults.spills = max(0, self.faults.spills - 1)
+            output.failed_spills.append(spill.parked)
+            return
+        self._spilled[spill.parked] = values
+        output.spilled[spill.parked] = self._size(values)
+
+    def spilled_states(self) -> set[int]:
+        """Return the numbers of the states that left memory and are not lost."""
+        return set(self._spilled)
 
     def _reaches(self, first: int, count: int) -> bool:
         """Whether layers with a window that hold tokens from `first` on can go on behind `count` tokens."""

@@ -174,6 +174,7 @@ class World:
             assert stats.blocks_free == stats.blocks_total
         assert self.runner.used_slots() == set()
         assert len(self.runner.parked_states()) == stats.parked_states
+        assert len(self.runner.spilled_states()) == stats.spilled_states
         if self.info.parked_bytes:
             assert self.runner.parked_bytes() == stats.parked_bytes <= self.info.parked_bytes
         assert stats.added == stats.finished + stats.failed + stats.aborts == len(self.records)

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from arriero.core.runner import Adapters
 from arriero.engine.events import Ended, TokenEvent
 from arriero.engine.options import EngineOptions
 from tests.unit.engine.harness import N_VOCAB, World, alone, make_info
@@ -26,6 +27,7 @@ infos = st.fixed_dictionaries(
         "parked_bytes": st.sampled_from([0, 0, 40, 100, 300]),
         "prefix_sharing": st.sampled_from(["any", "any", "any", "whole", "whole", "none"]),
         "window": st.sampled_from([0, 0, 6, 8, 15]),
+        "spill_blocks": st.sampled_from([0, 1, 3]),
         "chunk_align": st.sampled_from([0, 0, 0, 4, 6, 8]),
         "max_draws": st.sampled_from([0, 6, 32, 32]),
         "even_drafts": st.booleans(),
@@ -63,6 +65,7 @@ class EngineMachine(RuleBasedStateMachine):
         priority=st.integers(-1, 1),
         tenant=st.sampled_from(["", "a", "b"]),
         salt=st.sampled_from([b"", b"", "other"]),
+        adapters=st.sampled_from([(), (), (("a", 1.0),), (("b", 0.5),)]),
         stops=st.frozensets(st.integers(0, N_VOCAB - 1), max_size=4),
         min_tokens=st.integers(0, 3),
         foretold=st.sampled_from([0, 2, 4, 100]),
@@ -78,6 +81,7 @@ class EngineMachine(RuleBasedStateMachine):
         priority: int,
         tenant: str,
         salt: bytes | str,
+        adapters: Adapters,
         stops: frozenset[int],
         min_tokens: int,
         foretold: int,
@@ -94,6 +98,7 @@ class EngineMachine(RuleBasedStateMachine):
                 priority=priority,
                 tenant=tenant,
                 salt=salt,
+                adapters=adapters,
                 stop_ids=stops,
                 min_tokens=min_tokens,
                 deadline=None if patience is None else self.now + patience,
@@ -136,7 +141,7 @@ class EngineMachine(RuleBasedStateMachine):
             assert self.world.records[number].ended
         self.world.engine.check()
 
-    @rule(kind=st.sampled_from(["raise", "raise late", "error", "park", "restore"]))
+    @rule(kind=st.sampled_from(["raise", "raise late", "error", "park", "restore", "spill", "evict"]))
     def break_runner(self, kind: str) -> None:
         faults = self.world.runner.faults
         if kind.startswith("raise"):
@@ -145,6 +150,10 @@ class EngineMachine(RuleBasedStateMachine):
             faults.error = "broken on purpose"
         elif kind == "park":
             faults.parks += 1
+        elif kind == "spill":
+            faults.spills += 1
+        elif kind == "evict":
+            faults.evict = True
         else:
             faults.restores += 1
 

@@ -47,6 +47,7 @@ class Context:
         self.buffers = log_tail.buffers()
         self.n_vocab = model.vocab.n_vocab
         self._memory: Any = lib.llama_get_memory(self.handle)
+        self.unsettled: int | None = None  # a slot that is copied with the next call only
         self.counters: dict[str, int] = {}
         self.reset_counters()
 
@@ -70,6 +71,7 @@ class Context:
         """
         log_tail.clear()
         result = lib.llama_decode(self.handle, batch.finish())
+        self.unsettled = None
         self.counters["decode_calls"] += 1
         if result != 0:
             reason = REASONS.get(result, f"error {result}")
@@ -108,6 +110,7 @@ class Context:
         """
         lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
         self.counters["seq_copies"] += 1
+        self.unsettled = target
         return self.cut(target, length)
 
     def state(self, slot: int) -> npt.NDArray[np.uint8] | None:

@@ -30,11 +30,11 @@ def open_model(
     spec: ModelSpec, load: LoadOptions, options: Mapping[str, Any], progress: Callable[[float], None]
 ) -> LoadedModel | LoadedEmbedder:
     """Load the file; what a request asked for wins over the worker's settings. ModelLoadError says what is wrong."""
-    known = {field.name for field in fields(LlamaCppOptions)} - {"path", "adapters"}
+    known = {field.name for field in fields(LlamaCppOptions)} - {"path", "adapters", "digest"}
     settings = {name: value for name, value in options.items() if name in known}
     asked = {name: value for name, value in msgspec.structs.asdict(load).items() if value is not None}
     try:
-        chosen = LlamaCppOptions(path=spec.path, adapters=spec.adapters, **{**settings, **asked})
+        chosen = LlamaCppOptions(path=spec.path, adapters=spec.adapters, digest=spec.digest, **{**settings, **asked})
     except ValueError as error:
         raise ModelLoadError(str(error)) from error
     model = Model(chosen, progress)

@@ -68,6 +68,12 @@ class LlamaCppOptions:
     parked_bytes: int | None = None
     """Host memory for the KV of prefixes that no running sequence holds. None: a tenth of what is free, at most
     4 GiB and what all sequences take at full length, 16,384 tokens if that is less; 0 switches the cache off."""
+    spill_folder: str = ""
+    """Where prefixes are kept that left memory, of all models. Empty: nowhere."""
+    spill_bytes: int = 10 << 30
+    """Bytes of all files there, at most; never more than a tenth of what is free on that disk. 0: none is kept."""
+    digest: str = ""
+    """What tells the weights from others, for that folder. Empty: none is kept."""
     memory_bytes: int | None = None
     """Memory for weights, KV, cached prefixes and buffers together. None: four fifths of what is free, with no more
     than a quarter of what is free for KV, unless one sequence of `num_ctx` needs it."""
@@ -77,7 +83,7 @@ class LlamaCppOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value}")
-        for name in ("main_gpu", "num_thread", "parked_bytes", "memory_bytes"):
+        for name in ("main_gpu", "num_thread", "parked_bytes", "spill_bytes", "memory_bytes"):
             value = getattr(self, name)
             if value is not None and value < 0:
                 raise ValueError(f"{name} must not be negative, it is {value}")

@@ -23,7 +23,9 @@ def new_state(size: int) -> npt.NDArray[np.uint8]:
 
 
 @dataclass(frozen=True, slots=True)
-class _State:
+class ParkedState:
+    """A state's bytes, and what xxh3 made of them when they came."""
+
     data: npt.NDArray[np.uint8]
     checksum: int
 
@@ -32,7 +34,7 @@ class ParkedStates:
     """What the engine's Park operations keep. A state whose bytes changed is never given out: it would be garbage."""
 
     def __init__(self) -> None:
-        self._states: dict[int, _State] = {}
+        self._states: dict[int, ParkedState] = {}
         self.bytes = 0
 
     def __len__(self) -> int:
@@ -41,7 +43,7 @@ class ParkedStates:
     def keep(self, number: int, data: npt.NDArray[np.uint8]) -> None:
         """Keep `data` as `number`, in place of what had that number."""
         self.drop(number)
-        self._states[number] = _State(data, xxhash.xxh3_64_intdigest(data.data))
+        self._states[number] = ParkedState(data, xxhash.xxh3_64_intdigest(data.data))
         self.bytes += data.nbytes
 
     def get(self, number: int) -> npt.NDArray[np.uint8] | None:
@@ -50,6 +52,13 @@ class ParkedStates:
         if state is None or xxhash.xxh3_64_intdigest(state.data.data) != state.checksum:
             return None
         return state.data
+
+    def take(self, number: int) -> ParkedState | None:
+        """Give `number` away, its checksum not looked at; None if it is unknown."""
+        state = self._states.pop(number, None)
+        if state is not None:
+            self.bytes -= state.data.nbytes
+        return state
 
     def drop(self, number: int) -> None:
         """Forget `number`, if it is known."""

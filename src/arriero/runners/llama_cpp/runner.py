@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-
-from arriero.core.runner import Batch, Park, Restore, RunnerInfo, Span, StepOutput
+from arriero.core.runner import Batch, RunnerInfo, Span, StepOutput
 from arriero.runners.drawing import draw_along
 from arriero.runners.llama_cpp.batch import TokenBatch
 from arriero.runners.llama_cpp.calibrate import row_floor
 from arriero.runners.llama_cpp.calls import Piece, cut_calls, fillers
 from arriero.runners.llama_cpp.context import Context, DecodeError
+from arriero.runners.llama_cpp.disk import DiskStates, open_disk
 from arriero.runners.llama_cpp.model import Model
 from arriero.runners.llama_cpp.options import LlamaCppOptions
 from arriero.runners.llama_cpp.parks import ParkedStates
 from arriero.runners.llama_cpp.plan import BLOCK, DETERMINISTIC_CHUNK, Plan, make_plan
+from arriero.runners.llama_cpp.slot_states import SlotStates
+
+CLOSE_SECONDS = 2.0
+"""For writing at the end: the server kills a worker that has not ended a second later (backends/child.py)."""
+SPILL_BLOCKS = 4
+"""Blocks of a state that is worth a file: 64 tokens."""
 
 
 class LlamaCppRunner:
@@ -32,15 +37,26 @@ class LlamaCppRunner:
         self.model = model
         self.plan: Plan = make_plan(options, model.facts())
         self.context = Context(model, self.plan)
-        self.parks = ParkedStates()
         self._batch = TokenBatch(self.plan.num_batch)
         # A row more can be taken back only where KV can be cut, and helps only where slots are streams.
         self._fills = not (self.plan.unified or model.recurrent)
-        exact = self.plan.deterministic and self._fills
-        self._row_floor = row_floor(self.context, self._batch) if exact else 1
+        exact = self._exact = self.plan.deterministic and self._fills
+        self._measured_floor = row_floor(self.context, self._batch) if exact else 1
+        self._row_floor = self._measured_floor
         self.context.reset_counters()
-        self._bound = model.recurrent or model.sliding_window  # its states cannot be cut just anywhere
-        self._info = _describe(model, self.plan, self.context, exact)
+        # A restored window lies in other cells than a computed one, and sums in another order are not exact.
+        sharing = not (exact and model.sliding_window)
+        plain = not (model.recurrent or model.window)
+        disk = open_disk(options, self.plan, exact=exact, plain=plain) if sharing and self.plan.parked_bytes else None
+        self.states = SlotStates(
+            self.context, sharing=sharing, recurrent=model.recurrent, window=model.window, disk=disk
+        )
+        self._info = _describe(model, self.plan, self.context, exact, sharing, disk)
+
+    @property
+    def parks(self) -> ParkedStates:
+        """The parked states in memory."""
+        return self.states.parks
 
     @property
     def info(self) -> RunnerInfo:
@@ -56,97 +72,32 @@ class LlamaCppRunner:
         before = dict(self.context.counters)
         reused = self.context.graphs_reused()
         output = StepOutput()
-        self._drop_early(batch)
-        for park in batch.parks:
-            state = self._state(park, freed=park.slot in batch.frees)
-            if state is None:
-                output.failed_parks.append(park.parked)
-            else:
-                self.parks.keep(park.parked, state)
-                output.parked_sizes[park.parked] = state.nbytes
-        for slot in batch.frees:
-            self.context.clear(slot)
-        self._restore(batch.restores, output)
-        for number in batch.drops:
-            self.parks.drop(number)
+        self.states.move(batch, output)
+        self.context.use(batch.adapters)
+        # The floor was measured without adapters: with some, every call gets the same shape.
+        self._row_floor = self.plan.max_sequences if batch.adapters and self._exact else self._measured_floor
         self._compute(batch.spans, output)
+        if self.context.unsettled is not None:
+            self._settle(self.context.unsettled)
         counters = self.context.counters
         output.counters = {name: counters[name] - before[name] for name in counters}
         output.counters["graphs_reused"] = self.context.graphs_reused() - reused
         return output
 
     def close(self) -> None:
-        """Free KV, parked states and weights."""
+        """Free KV, parked states and weights; what was spilled last has CLOSE_SECONDS to be written."""
+        self.states.close(CLOSE_SECONDS)
         self.context.close()
-        self.parks = ParkedStates()
         self.model.close()
 
-    def _drop_early(self, batch: Batch) -> None:
-        """Drop before parking what no restore of this step needs: parked bytes never exceed their bound meanwhile."""
-        needed = {restore.from_parked for restore in batch.restores} | {park.parked for park in batch.parks}
-        for number in batch.drops:
-            if number not in needed:
-                self.parks.drop(number)
-
-    def _state(self, park: Park, *, freed: bool) -> npt.NDArray[np.uint8] | None:
-        """Copy what `park` asks for. libllama copies whole slots: one that is freed anyway loses its tail first."""
-        held = self.context.positions(park.slot)[1] + 1
-        if self._info.prefix_sharing == "none" or held < park.num_tokens:
-            return None
-        if held > park.num_tokens:
-            if self._bound and not (freed and self._reaches(park.slot, park.num_tokens)):
-                return None  # a state that cannot be cut later
-            if freed and not self.context.cut(park.slot, park.num_tokens):
-                return None
-        return self.context.state(park.slot)
-
-    def _reaches(self, slot: int, length: int) -> bool:
-        """Whether `slot` has all that a token behind the first `length` ones sees.
-
-        llama.cpp cuts and copies whatever it is told to, and a cell of a layer with a window may be gone although the
-        other layers have the token: only the least position says so (llama_memory_seq_pos_min).
-        """
-        least, greatest = self.context.positions(slot)
-        if greatest == length - 1:
-            return True  # its own end
-        return not self.model.recurrent and greatest >= length and least <= max(0, length - self.model.window)
-
-    def _restore(self, restores: list[Restore], output: StepOutput) -> None:
-        sources: dict[int, npt.NDArray[np.uint8] | None] = {}  # states of running slots, read once
-        for restore in restores:
-            self.context.clear(restore.slot)
-            if not self._fill(restore, sources):
-                self.context.clear(restore.slot)
-                output.failed_restores.append(restore.slot)
-
-    def _fill(self, restore: Restore, sources: dict[int, npt.NDArray[np.uint8] | None]) -> bool:
-        """Put into an empty slot what `restore` asks for; False where that cannot be had whole."""
-        slot, source, length = restore.slot, restore.from_slot, restore.num_tokens
-        if self._info.prefix_sharing == "none":
-            return False
-        if source is None:
-            state = None if restore.from_parked is None else self.parks.get(restore.from_parked)
-            return state is not None and self.context.set_state(slot, state) and self._cut(slot, length)
-        if self.model.recurrent or not self._reaches(source, length):
-            return False
-        if self.plan.unified:
-            self.context.copy_cells(source, slot, length)
-            return self._cut(slot, length)
-        if self.model.window:
-            return self.context.copy_slot(source, slot, length) and self._cut(slot, length)
-        if source not in sources:
-            sources[source] = self.context.state(source)
-        state = sources[source]
-        return state is not None and self.context.set_state(slot, state) and self._cut(slot, length)
-
-    def _cut(self, slot: int, length: int) -> bool:
-        """Cut a filled slot to `length`; False where what is left is not all that was there before the next token."""
-        if not self._reaches(slot, length):
-            return False
-        if self.context.positions(slot)[1] >= length and not self.context.cut(slot, length):
-            return False
-        least, greatest = self.context.positions(slot)
-        return greatest == length - 1 and (self._bound or least == 0)
+    def _settle(self, slot: int) -> None:
+        """Compute a token that nobody wants in a slot that was copied, in a step without one of its own: copy now."""
+        length = self.context.positions(slot)[1] + 1
+        self._batch.clear()
+        self._batch.add_filler(slot, length, output=False)
+        with contextlib.suppress(DecodeError):  # the copy comes first
+            self.context.decode(self._batch)
+        self.context.cut(slot, length)
 
     def _compute(self, spans: list[Span], output: StepOutput) -> None:
         output.choices = [None] * len(spans)
@@ -211,11 +162,11 @@ class LlamaCppRunner:
         return rows
 
 
-def _describe(model: Model, plan: Plan, context: Context, exact: bool) -> RunnerInfo:
+def _describe(
+    model: Model, plan: Plan, context: Context, exact: bool, sharing: bool, disk: DiskStates | None
+) -> RunnerInfo:
     blocks_each = -(-plan.num_ctx // BLOCK)
     per_block = max(1, model.facts().kv_bytes_per_token * BLOCK)
-    # A restored window lies in other cells than a computed one, and sums in another order are not exact.
-    sharing = not (exact and model.sliding_window)
     kinds: Literal["any", "whole", "none"] = "whole" if model.recurrent else "any"
     blocks = plan.parked_bytes // (BLOCK if model.recurrent else per_block)  # recurrent: whatever the length
     buffers = context.buffers
@@ -231,6 +182,8 @@ def _describe(model: Model, plan: Plan, context: Context, exact: bool) -> Runner
         block_size=BLOCK,
         storage="sequence",
         prefix_sharing=kinds if sharing else "none",
+        spill_blocks=0 if disk is None else SPILL_BLOCKS,
+        stored={} if disk is None else disk.found,
         window=model.window if sharing and not model.recurrent else 0,
         layout=plan.layout,
         kv_cache_type=plan.kv_cache_type,

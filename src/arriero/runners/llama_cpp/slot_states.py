@@ -1,0 +1,142 @@
+"""SlotStates: moves the KV of slots as a batch says: parks, spills, restores. Decides nothing and computes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from arriero.core.runner import Batch, Park, Restore, Spill, StepOutput
+from arriero.runners.llama_cpp.context import Context
+from arriero.runners.llama_cpp.disk import DiskStates
+from arriero.runners.llama_cpp.parks import ParkedStates
+
+
+class SlotStates:
+    """Parked states, in memory and on the disk, over one context.
+
+    `sharing` False: nothing may be parked or restored. `recurrent` models have one lump of state, which cannot be cut;
+    layers with a `window` (tokens, 0: none) keep in a state only what its next token sees.
+    """
+
+    def __init__(
+        self, context: Context, *, sharing: bool, recurrent: bool, window: int, disk: DiskStates | None = None
+    ) -> None:
+        self.parks = ParkedStates()
+        self.disk = disk
+        self._context = context
+        self._sharing, self._recurrent, self._window = sharing, recurrent, window
+        self._bound = recurrent or window > 0  # its states cannot be cut just anywhere
+
+    def move(self, batch: Batch, output: StepOutput) -> None:
+        """Do what `batch` asks for besides its spans, in its order; tell in `output` what failed."""
+        self._drop_early(batch)
+        new = {park.parked for park in batch.parks}
+        self._spill([spill for spill in batch.spills if spill.parked not in new], output)
+        for park in batch.parks:
+            state = self._state(park, freed=park.slot in batch.frees)
+            if state is None:
+                output.failed_parks.append(park.parked)
+            else:
+                self.parks.keep(park.parked, state)
+                output.parked_sizes[park.parked] = state.nbytes
+        self._spill([spill for spill in batch.spills if spill.parked in new], output)
+        for slot in batch.frees:
+            self._context.clear(slot)
+        self._restore(batch.restores, output)
+        for number in batch.drops:
+            self._drop(number)
+        if self.disk is not None:
+            happened = self.disk.happened()
+            output.spilled.update(happened.written)
+            output.failed_spills += happened.failed
+            output.evicted_spills += happened.evicted
+
+    def close(self, seconds: float) -> None:
+        """Forget what is in memory; what is on its way to the disk has `seconds` to get there."""
+        if self.disk is not None:
+            self.disk.close(seconds)
+        self.parks = ParkedStates()
+
+    def _drop_early(self, batch: Batch) -> None:
+        """Drop before parking what no restore of this step needs: parked bytes never exceed their bound meanwhile."""
+        needed = {restore.from_parked for restore in batch.restores} | {park.parked for park in batch.parks}
+        for number in batch.drops:
+            if number not in needed:
+                self._drop(number)
+
+    def _drop(self, number: int) -> None:
+        self.parks.drop(number)
+        if self.disk is not None:
+            self.disk.drop(number)
+
+    def _spill(self, spills: Iterable[Spill], output: StepOutput) -> None:
+        for spill in spills:
+            state = self.parks.take(spill.parked)
+            if self.disk is None or state is None or not self.disk.put(spill, state.data, state.checksum):
+                output.failed_spills.append(spill.parked)
+
+    def _state(self, park: Park, *, freed: bool) -> npt.NDArray[np.uint8] | None:
+        """Copy what `park` asks for. libllama copies whole slots: one that is freed anyway loses its tail first."""
+        held = self._context.positions(park.slot)[1] + 1
+        if not self._sharing or held < park.num_tokens:
+            return None
+        if held > park.num_tokens:
+            if self._bound and not (freed and self._reaches(park.slot, park.num_tokens)):
+                return None  # a state that cannot be cut later
+            if freed and not self._context.cut(park.slot, park.num_tokens):
+                return None
+        return self._context.state(park.slot)
+
+    def _reaches(self, slot: int, length: int) -> bool:
+        """Whether `slot` has all that a token behind the first `length` ones sees.
+
+        llama.cpp cuts and copies whatever it is told to, and a cell of a layer with a window may be gone although the
+        other layers have the token: only the least position says so (llama_memory_seq_pos_min).
+        """
+        least, greatest = self._context.positions(slot)
+        if greatest == length - 1:
+            return True  # its own end
+        return not self._recurrent and greatest >= length and least <= max(0, length - self._window)
+
+    def _restore(self, restores: Sequence[Restore], output: StepOutput) -> None:
+        sources: dict[int, npt.NDArray[np.uint8] | None] = {}  # states of running slots, read once
+        for restore in restores:
+            self._context.clear(restore.slot)
+            if not self._fill(restore, sources):
+                self._context.clear(restore.slot)
+                output.failed_restores.append(restore.slot)
+
+    def _fill(self, restore: Restore, sources: dict[int, npt.NDArray[np.uint8] | None]) -> bool:
+        """Put into an empty slot what `restore` asks for; False where that cannot be had whole."""
+        slot, source, length = restore.slot, restore.from_slot, restore.num_tokens
+        if not self._sharing:
+            return False
+        if source is None:
+            state = None if restore.from_parked is None else self._parked(restore.from_parked)
+            return state is not None and self._context.set_state(slot, state) and self._cut(slot, length)
+        if self._recurrent or not self._reaches(source, length):
+            return False
+        if self._context.plan.unified:
+            self._context.copy_cells(source, slot, length)
+            return self._cut(slot, length)
+        if self._window:
+            return self._context.copy_slot(source, slot, length) and self._cut(slot, length)
+        if source not in sources:
+            sources[source] = self._context.state(source)
+        state = sources[source]
+        return state is not None and self._context.set_state(slot, state) and self._cut(slot, length)
+
+    def _parked(self, number: int) -> npt.NDArray[np.uint8] | None:
+        state = self.parks.get(number)
+        return self.disk.get(number) if state is None and self.disk is not None else state
+
+    def _cut(self, slot: int, length: int) -> bool:
+        """Cut a filled slot to `length`; False where what is left is not all that was there before the next token."""
+        if not self._reaches(slot, length):
+            return False
+        if self._context.positions(slot)[1] >= length and not self._context.cut(slot, length):
+            return False
+        least, greatest = self._context.positions(slot)
+        return greatest == length - 1 and (self._bound or least == 0)
