@@ -25,7 +25,7 @@ from arriero.store.registry.http import Http
 from arriero.store.registry.options import RegistryOptions
 from arriero.store.registry.partial import Partial
 from arriero.store.registry.ranges import UrlFile
-from arriero.store.registry.reference import RemoteFile, Repository
+from arriero.store.registry.reference import Repository
 
 T = TypeVar("T")
 
@@ -70,8 +70,8 @@ class BlobFetch:
 class FileFetch:
     """Fetches a file from a URL. `digest` is known beforehand only where the server tells it."""
 
-    def __init__(self, blobs: BlobStore, remote: RemoteFile, options: RegistryOptions, *, insecure: bool) -> None:
-        self._blobs, self._remote, self._options, self._insecure = blobs, remote, options, insecure
+    def __init__(self, blobs: BlobStore, url: str, options: RegistryOptions, *, insecure: bool) -> None:
+        self._blobs, self._url, self._options, self._insecure = blobs, url, options, insecure
         self._download: Download | None = None
         self.partial: Partial | None = None
         self.digest = ""
@@ -89,11 +89,11 @@ class FileFetch:
     async def run(self) -> None:
         """Fetch it; `partial` is whole then, and `digest` is what the server says of it, or what it is."""
         async with Http(self._options, insecure=self._insecure) as http:
-            file = UrlFile(http, self._options, self._remote.url)
+            file = UrlFile(http, self._options, self._url)
             await file.look()
             if file.size < 0:
                 raise RegistryError("the server does not say how large the file is")
-            name = hashlib.sha256(self._remote.url.encode()).hexdigest()
+            name = hashlib.sha256(self._url.encode()).hexdigest()
             with told("write to the store"):
                 path = private_folder(self._blobs.root, "partial") / f"url-{name}"
             self.partial = Partial(path, file.size, self._options.part_size(file.size), file.validator)

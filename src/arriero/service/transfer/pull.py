@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from arriero.core.errors import BlobNotFound, InvalidRequest, RegistryError, StoreError
 from arriero.core.library import CreateRequest, Progress
@@ -22,6 +24,8 @@ from arriero.store.names import ModelName
 from arriero.store.places import Stores
 from arriero.store.registry.artifact import Artifact, read_manifest
 from arriero.store.registry.client import Registry
+from arriero.store.registry.errors import Refused
+from arriero.store.registry.hugging_face import says_sharded, split_files
 from arriero.store.registry.options import RegistryOptions
 from arriero.store.registry.partial import Partial
 from arriero.store.registry.reference import RemoteFile, Repository, parse_remote
@@ -55,8 +59,19 @@ class Puller:
             log.warning("%s", target.note)
             yield Progress(status=target.note)
         yield Progress(status="pulling manifest")
-        work = self._file if isinstance(remote, RemoteFile) else self._model
-        async with contextlib.aclosing(work(target.folder, remote, insecure)) as reports:  # type: ignore[arg-type]
+        raw = b""
+        if isinstance(remote, Repository):
+            try:
+                raw = await self._manifest(remote, insecure)
+            except RegistryError as error:
+                if (found := await self._in_parts(remote, error.__cause__, insecure)) is None:
+                    raise
+                remote = found
+        if isinstance(remote, RemoteFile):
+            work = self._files_of(target.folder, remote, insecure)
+        else:
+            work = self._model(target.folder, remote, raw, insecure)
+        async with contextlib.aclosing(work) as reports:
             async for progress in reports:
                 yield progress
 
@@ -67,16 +82,16 @@ class Puller:
         await self._commits.close()
 
     async def _model(
-        self, folder: ModelFolder, repository: Repository, insecure: bool
+        self, folder: ModelFolder, repository: Repository, raw: bytes, insecure: bool
     ) -> AsyncGenerator[Progress, None]:
-        raw = await self._manifest(repository, insecure)
         found = read_manifest(raw)
-        layers = [found.gguf] if isinstance(found, Artifact) else _each_once(found)
+        layers = list(found.ggufs.values()) if isinstance(found, Artifact) else _each_once(found)
         async with contextlib.aclosing(self._blobs(folder, repository, layers, insecure)) as reports:
             async for progress in reports:
                 yield progress
         if isinstance(found, Artifact):
-            async with contextlib.aclosing(self._make(repository.name, found.gguf.digest)) as reports:
+            made = {name: layer.digest for name, layer in found.ggufs.items()}
+            async with contextlib.aclosing(self._make(repository.name, made)) as reports:
                 async for progress in reports:
                     yield progress
             return
@@ -113,6 +128,13 @@ class Puller:
         except RegistryError as error:
             raise RegistryError(f"pull model manifest: {error}", **error.details) from error
 
+    async def _in_parts(self, repository: Repository, refusal: object, insecure: bool) -> RemoteFile | None:
+        """The files of a model that the registry names no manifest for, as it is split; None if that is not why."""
+        if not isinstance(refusal, Refused) or not says_sharded(refusal):
+            return None
+        async with Registry(repository, self._options, insecure=insecure) as registry:
+            return RemoteFile(repository.name, await split_files(registry))
+
     async def _layer(
         self, folder: ModelFolder, repository: Repository, layer: Layer, insecure: bool, fetched: dict[str, Partial]
     ) -> AsyncGenerator[Progress, None]:
@@ -134,22 +156,26 @@ class Puller:
             if flight.work.partial is not None:
                 fetched[layer.digest] = flight.work.partial
 
-    async def _file(self, folder: ModelFolder, remote: RemoteFile, insecure: bool) -> AsyncGenerator[Progress, None]:
-        """Pull a GGUF file from a URL."""
-
-        def begin() -> FileFetch:
-            return FileFetch(folder.blobs, remote, self._options, insecure=insecure)
-
-        async with self._files.join((folder.root, remote.url), begin) as flight:
-            status = f"pulling {remote.name.model}"
-            async with contextlib.aclosing(watched(flight.task, status, "", flight.work)) as reports:
-                async for progress in reports:
-                    yield progress
-            digest, partial = flight.work.digest, flight.work.partial
+    async def _files_of(
+        self, folder: ModelFolder, remote: RemoteFile, insecure: bool
+    ) -> AsyncGenerator[Progress, None]:
+        """Pull a GGUF from its URL, or all of its parts from theirs."""
+        fetched: dict[str, tuple[Partial, str]] = {}
+        for url in remote.urls:
+            begin = functools.partial(FileFetch, folder.blobs, url, self._options, insecure=insecure)
+            async with self._files.join((folder.root, url), begin) as flight:
+                file = _file_name(url)
+                status = f"pulling {remote.name.model if len(remote.urls) == 1 else file}"
+                async with contextlib.aclosing(watched(flight.task, status, "", flight.work)) as reports:
+                    async for progress in reports:
+                        yield progress
+                assert flight.work.partial is not None, "a fetch that ended well has a file"
+                fetched[file] = flight.work.partial, flight.work.digest
         yield Progress(status="verifying sha256 digest")
-        assert partial is not None, "a fetch that ended well has a file"
-        await self._commit(folder, partial, digest)
-        async with contextlib.aclosing(self._make(remote.name, digest)) as reports:
+        for partial, digest in fetched.values():
+            await self._commit(folder, partial, digest)
+        files = {name: digest for name, (_, digest) in fetched.items()}
+        async with contextlib.aclosing(self._make(remote.name, files)) as reports:
             async for progress in reports:
                 yield progress
 
@@ -159,9 +185,11 @@ class Puller:
         ) as flight:
             await flight.wait()
 
-    async def _make(self, name: ModelName, digest: str) -> AsyncGenerator[Progress, None]:
-        """Make a model of a GGUF blob that came without layers."""
-        request = CreateRequest(model=full(name), files={f"{Path(name.model).name}.gguf": digest})
+    async def _make(self, name: ModelName, files: Mapping[str, str]) -> AsyncGenerator[Progress, None]:
+        """Make a model of GGUF blobs that came without layers: one, or the parts of one, by their files' names."""
+        if len(files) == 1:
+            files = {f"{Path(name.model).name}.gguf": digest for digest in files.values()}
+        request = CreateRequest(model=full(name), files=dict(files))
         async with contextlib.aclosing(self._create(request)) as reports:
             async for progress in reports:
                 yield progress
@@ -175,6 +203,10 @@ def named(model: str, insecure: bool) -> Repository | RemoteFile:
     if model.lower().startswith("http://") and not insecure:
         raise RegistryError("insecure protocol http")
     return remote
+
+
+def _file_name(url: str) -> str:
+    return unquote(urlsplit(url).path.rsplit("/", 1)[-1]).replace("/", "-").replace("\0", "-")
 
 
 def full(name: ModelName) -> str:

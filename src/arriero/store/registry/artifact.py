@@ -1,4 +1,4 @@
-"""What a fetched manifest is: a model of Ollama's kind, taken as it is, or an OCI artifact with one GGUF in it."""
+"""What a fetched manifest is: a model of Ollama's kind, taken as it is, or an OCI artifact with a GGUF in it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import msgspec
 
 from arriero.core.errors import RegistryError, StoreError
 from arriero.store.manifests import Layer, Manifest, parse_manifest
+from arriero.store.registry.reference import files_of
 
 INDEXES = frozenset(
     {"application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"}
@@ -31,9 +32,9 @@ class _Document(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A GGUF that a registry has without Ollama's layers around it."""
+    """A GGUF that a registry has without Ollama's layers around it: its file, or its parts, by their names."""
 
-    gguf: Layer
+    ggufs: dict[str, Layer]
 
 
 def read_manifest(raw: bytes) -> Manifest | Artifact:
@@ -51,9 +52,12 @@ def read_manifest(raw: bytes) -> Manifest | Artifact:
     if document.manifests is not None or document.media_type in INDEXES:
         raise RegistryError("this is an index of several images, not a model")
     found = [one for one in document.layers or () if _is_gguf(one)]
-    if len(found) != 1:
+    titles = [one.annotations.get(TITLE, "").rsplit("/", 1)[-1] for one in found]
+    whole = len(found) > 1 and bool(titles[0]) and sorted(titles) == files_of(titles[0])
+    if len(found) != 1 and not whole:
         raise RegistryError(f"this is no model: it has {len(found) or 'no'} GGUF layer{'s' * (len(found) > 1)}")
-    return Artifact(Layer(media_type=found[0].media_type, digest=found[0].digest, size=found[0].size))
+    named = zip(titles, found, strict=True)
+    return Artifact({title: Layer(media_type=one.media_type, digest=one.digest, size=one.size) for title, one in named})
 
 
 def _is_gguf(entry: _Entry) -> bool:

@@ -54,7 +54,7 @@ class Registry:
             url = self._base / "manifests" / self.repository.tag
             async with self.request("GET", url, headers={"Accept": accept}) as response:
                 await check(response)
-                raw = await _read(response, MAX_MANIFEST)
+                raw = await read_body(response, MAX_MANIFEST)
                 if len(raw) > MAX_MANIFEST:
                     raise Refused(response.status, f"the manifest is larger than {MAX_MANIFEST} bytes")
                 return raw
@@ -184,7 +184,7 @@ async def check(response: aiohttp.ClientResponse) -> None:
         raise Refused(response.status, "unexpected redirect")
 
 
-async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
+async def read_body(response: aiohttp.ClientResponse, limit: int) -> bytes:
     """Read a body, but not much more than `limit` bytes of it."""
     if response.headers.get("Content-Encoding", "identity") != "identity":
         raise Broken(f"{response.url.host} sent a compressed answer that was not asked for")

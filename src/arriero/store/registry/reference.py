@@ -13,7 +13,9 @@ from arriero.store.names import DEFAULT_NAMESPACE, DEFAULT_TAG, ModelName, name_
 
 HUGGING_FACE = frozenset({"hf.co", "huggingface.co"})
 _PATH_PART = re.compile(r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*\Z")  # distribution spec, "Pulling manifests"
-_SPLIT = re.compile(r"-\d{5}-of-\d{5}$")
+_SPLIT = re.compile(r"-(\d{5})-of-(\d{5})$")
+MAX_PARTS = 1_000
+"""Of how many files a GGUF may consist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +40,10 @@ class Repository:
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """One GGUF file at a URL, and the name that it gets here."""
+    """One GGUF at a URL, in several files where it is split; and the name that it gets here."""
 
     name: ModelName
-    url: str
+    urls: tuple[str, ...]
 
 
 def parse_remote(text: str, *, insecure: bool = False) -> Repository | RemoteFile:
@@ -92,9 +94,20 @@ def _file(url: str) -> RemoteFile:
     if not known or parts.username or parts.password:
         raise InvalidRequest("invalid model name: not a URL that can be fetched", param="model")
     stem = unquote(parts.path.rsplit("/", 1)[-1])[: -len(".gguf")]
-    if _SPLIT.search(stem):
-        raise InvalidRequest("a GGUF that is split into several files cannot be pulled from a URL", param="model")
-    return RemoteFile(parse_name(name_from_file(stem)), parts._replace(fragment="").geturl())
+    folder = parts.path[: parts.path.rindex("/") + 1]
+    files = [folder + file for file in files_of(parts.path.rsplit("/", 1)[-1])]
+    urls = tuple(parts._replace(path=path, fragment="").geturl() for path in files)
+    return RemoteFile(parse_name(name_from_file(_SPLIT.sub("", stem))), urls)
+
+
+def files_of(file: str) -> list[str]:
+    """All files of the GGUF of which `file`, whichever part it is, is named as one; the file alone if it is not."""
+    match = _SPLIT.search(file.removesuffix(file[-len(".gguf") :]))
+    count = int(match[2]) if match else 1
+    if match is None or not 1 < count <= MAX_PARTS:
+        return [file]
+    stem, ending = file[: match.start()], file[-len(".gguf") :]
+    return [f"{stem}-{at:05d}-of-{count:05d}{ending}" for at in range(1, count + 1)]
 
 
 def _oci(rest: str, insecure: bool) -> Repository:

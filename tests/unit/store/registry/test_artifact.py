@@ -40,7 +40,8 @@ def test_ollamas_own() -> None:
 def test_an_artifact_with_one_gguf(one: dict[str, Any]) -> None:
     found = read_manifest(document(layer("text/plain", **{"org.opencontainers.image.title": "LICENSE"}), one))
     assert isinstance(found, Artifact)
-    assert (found.gguf.digest, found.gguf.size) == (DIGEST, 7)
+    [gguf] = found.ggufs.values()
+    assert (gguf.digest, gguf.size) == (DIGEST, 7)
 
 
 @pytest.mark.parametrize(

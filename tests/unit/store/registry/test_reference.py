@@ -37,15 +37,27 @@ def test_insecure_is_plain_http_for_registries_only() -> None:
     assert found.base == "http://box/v2/n/m"
     file = parse_remote("https://box/m.gguf", insecure=True)
     assert isinstance(file, RemoteFile)
-    assert file.url == "https://box/m.gguf"
+    assert file.urls == ("https://box/m.gguf",)
 
 
 def test_files() -> None:
     found = parse_remote("https://huggingface.co/U/R/resolve/main/My%20Model.Q4_K_M.gguf?download=true#x")
     assert found == RemoteFile(
-        found.name, "https://huggingface.co/U/R/resolve/main/My%20Model.Q4_K_M.gguf?download=true"
+        found.name, ("https://huggingface.co/U/R/resolve/main/My%20Model.Q4_K_M.gguf?download=true",)
     )
     assert str(found.name) == "My-Model.Q4_K_M:latest"
+
+
+@pytest.mark.parametrize("part", ["00001", "00003"])
+def test_any_part_of_a_split_file_means_all_of_them(part: str) -> None:
+    found = parse_remote(f"https://box/a%20b/M-Q4-{part}-of-00003.GGUF?x=1")
+    assert isinstance(found, RemoteFile)
+    assert found.urls == tuple(f"https://box/a%20b/M-Q4-0000{at}-of-00003.GGUF?x=1" for at in (1, 2, 3))
+    assert str(found.name) == "M-Q4:latest"
+    for alone in ("https://box/m-00001-of-00001.gguf", "https://box/m-00001-of-99999.gguf"):
+        found = parse_remote(alone)
+        assert isinstance(found, RemoteFile)
+        assert found.urls == (alone,)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +80,6 @@ def test_files() -> None:
         "oci://box/a//m",
         "oci://box/Upper",
         "oci://box/m@sha256:00",
-        "https://box/m-00001-of-00002.gguf",
     ],
 )
 def test_what_is_no_name(text: str) -> None:
@@ -92,4 +103,4 @@ def test_any_text_is_a_name_or_refused(text: str, scheme: str) -> None:
             assert url.path == f"/v2/{found.path}"
             assert (url.query_string, url.fragment, url.user) == ("", "", None)
         else:
-            assert URL(found.url).host
+            assert all(URL(url).host for url in found.urls)
