@@ -48,6 +48,7 @@ class Context:
         self.n_vocab = model.vocab.n_vocab
         self._memory: Any = lib.llama_get_memory(self.handle)
         self.unsettled: int | None = None  # a slot that is copied with the next call only
+        self.decoding = False  # a call is under way; for other threads to see
         self.counters: dict[str, int] = {}
         self.reset_counters()
 
@@ -70,7 +71,9 @@ class Context:
         DecodeError if llama.cpp refuses or fails.
         """
         log_tail.clear()
+        self.decoding = True
         result = lib.llama_decode(self.handle, batch.finish())
+        self.decoding = False
         self.unsettled = None
         self.counters["decode_calls"] += 1
         if result != 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
@@ -25,6 +26,9 @@ from arriero.runners.llama_cpp.pairs import PairEncoder
 from arriero.runners.llama_cpp.runner import LlamaCppRunner
 from arriero.runners.sampler import NumpySampler, NumpyScorer
 
+QUIET = 0.5
+"""Seconds without a call of llama.cpp after which the worker counts as idle."""
+
 
 def open_model(
     spec: ModelSpec, load: LoadOptions, options: Mapping[str, Any], progress: Callable[[float], None]
@@ -43,9 +47,8 @@ def open_model(
         ranks = embedder.info.pooling == "rank"
         return LoadedEmbedder(embedder, model.vocab, PairEncoder(model.handle, model.vocab) if ranks else None)
     masks = MaskCompiler(model.vocab)
-    # A large vocabulary takes its second; it is read while the context is made.
-    threading.Thread(target=_prepare, args=(masks,), name="vocabulary", daemon=True).start()
     runner = LlamaCppRunner(model, chosen)
+    threading.Thread(target=_prepare, args=(masks, runner), name="vocabulary", daemon=True).start()
     suppressed = frozenset(model.vocab.suppressed)
 
     def make_sampler(params: SamplingParams, mask: TokenMask | None = None) -> Sampler:
@@ -53,7 +56,14 @@ def open_model(
 
     return LoadedModel(runner, model.vocab, make_sampler, spec.chat_template or model.chat_template, masks, NumpyScorer)
 
+def _prepare(masks: MaskCompiler, runner: LlamaCppRunner) -> None:
+    """Read the vocabulary in a quiet moment: a large one takes a second, which a first answer need not share.
 
-def _prepare(masks: MaskCompiler) -> None:
-    with contextlib.suppress(ValueError):  # said again when a mask is asked for
-        masks.prepare()
+    A request that needs a mask before does not wait for that moment.
+    """
+    calls, context = -1, runner.context
+    while context.decoding or calls != (calls := context.counters["decode_calls"]):
+        time.sleep(QUIET)
+    if context.handle:
+        with contextlib.suppress(ValueError):  # said again when a mask is asked for
+            masks.prepare()
