@@ -14,6 +14,7 @@ from arriero.core.request import ToolCall
 from arriero.text.tool_calls.base import CallPart, Item, json_text
 from arriero.text.tool_calls.repair import Repairer
 from arriero.text.tool_calls.repair import schema as rules
+from arriero.text.tool_calls.repair.coerce import Coercion
 from arriero.text.tool_calls.repair.reading import strict
 from arriero.text.tool_calls.repair.tolerant import Unreadable
 
@@ -55,6 +56,39 @@ class PartialArguments:
         while self._state != "silent" and self._step(out):
             pass
         piece = "".join(out)
+        self.sent += piece
+        return piece
+
+    def begin_bare(self, key: str) -> str | None:
+        """Begin a member whose value is written bare; its first characters where the value is told as it is written.
+
+        Empty where it is told at its end; None where nothing more can be told.
+        """
+        if key in self._keys or (self._properties and key not in self._properties):
+            return None
+        self._key = key
+        opening = ("," if self._keys else "{") + json_text(key) + ":"
+        self._keys.add(key)
+        self._in_text = bool(self._properties) and self._is_text(key)
+        self._pending = "" if self._in_text else opening
+        return self._told(opening + '"') if self._in_text else ""
+
+    def add_bare(self, text: str) -> str:
+        """The JSON of the next characters of the text that was begun."""
+        return self._told(json_text(text)[1:-1])
+
+    def end_bare(self, value: str) -> str | None:
+        """What ends the member; `value` is the bare text of one that was not told yet. None as in `begin_bare`."""
+        if self._in_text:
+            self._in_text = False
+            return self._told('"')
+        own = self._properties.get(self._key, {})
+        made = Coercion(self._root).text(value, own)
+        if rules.problems(made, own, self._root):
+            return None
+        return self._told(self._pending + json_text(made))
+
+    def _told(self, piece: str) -> str:
         self.sent += piece
         return piece
 
@@ -240,12 +274,18 @@ class PartialCall:
 
     def whole(self, found: Sequence[str | ToolCall]) -> list[Item]:
         """The call's items when it is whole: before the ToolCall that parts were told of, their last part."""
-        items: list[Item] = []
-        for one in found:
-            if isinstance(one, ToolCall) and self._arguments is not None and self._arguments.sent:
-                call, rest = self._arguments.rest(one) if one.name == self._name else (one, "")
-                items += [CallPart(self._name, rest), call] if rest else [call]
-                self._arguments = None
-            else:
-                items.append(one)
-        return items
+        arguments, self._arguments = self._arguments, None
+        return whole_items(found, self._name, arguments)
+
+
+def whole_items(found: Sequence[str | ToolCall], name: str, arguments: PartialArguments | None) -> list[Item]:
+    """What was read of a call that is whole; before the first ToolCall, what of its `arguments` was not told yet."""
+    items: list[Item] = []
+    for one in found:
+        if isinstance(one, ToolCall) and arguments is not None and arguments.sent:
+            call, rest = arguments.rest(one) if one.name == name else (one, "")
+            items += [CallPart(name, rest), call] if rest else [call]
+            arguments = None
+        else:
+            items.append(one)
+    return items

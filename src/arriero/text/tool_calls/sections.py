@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Protocol
 
 from arriero.core.request import ToolCall
 from arriero.text.tool_calls.base import Item
@@ -29,13 +30,24 @@ Read = Callable[[str, Repairer, bool], Sequence[str | ToolCall] | None]
 """The body, the repairer, and whether the body was cut off: calls and the words around them; None if it is no call."""
 
 
+class Partial(Protocol):
+    """Tells of the arguments of a call that is not whole yet, as far as they are final."""
+
+    def feed(self, text: str, out: list[Item]) -> None:
+        """Take a piece of the call's text; add the CallPart that it makes final."""
+
+    def whole(self, found: Sequence[str | ToolCall]) -> list[Item]:
+        """The call's items when it is whole: before the ToolCall that parts were told of, their last part."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """How a call of one notation is found. See BodyScanner for `closes`, `stops` and `quoted`.
 
     `inclusive`: the opening marker is part of the body. `at_start`: it counts only where nothing but calls came before.
     `begins`: what the body's first characters must look like, so that other text is not held. `streams`: what stands
-    before the arguments' brace, with the group `name`, where arguments may be told of before the call is whole.
+    before the arguments' brace, with the group `name`, or what makes a Partial, where arguments may be told of before
+    the call is whole.
     """
 
     opens: str
@@ -46,7 +58,7 @@ class Rule:
     inclusive: bool = False
     at_start: bool = False
     begins: re.Pattern[str] | None = None
-    streams: re.Pattern[str] | None = None
+    streams: re.Pattern[str] | Callable[[Repairer], Partial] | None = None
 
 
 class SectionParser:
@@ -83,7 +95,7 @@ class SectionParser:
         self._opener = ""
         self._scanner: BodyScanner | None = None
         self._checked = False
-        self._partial_call: PartialCall | None = None
+        self._partial_call: Partial | None = None
         self._doubts = 0
 
     def feed(self, text: str) -> list[Item]:
@@ -122,7 +134,10 @@ class SectionParser:
 
     def _enter(self, rule: Rule) -> None:
         self._rule, self._opener, self._checked = rule, rule.opens, False
-        self._partial_call = None if rule.streams is None else PartialCall(rule.streams, self._repairer)
+        tells = rule.streams
+        self._partial_call = PartialCall(tells, self._repairer) if isinstance(tells, re.Pattern) else None
+        if tells is not None and not isinstance(tells, re.Pattern):
+            self._partial_call = tells(self._repairer)
         self._scanner = BodyScanner(rule.closes, rule.stops, quoted=rule.quoted, trusting=self._doubts < MAX_DOUBTS)
 
     def _inside(self, text: str, out: list[Item]) -> str | None:

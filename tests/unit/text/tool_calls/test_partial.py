@@ -109,6 +109,45 @@ def test_every_call_of_the_corpus_is_the_sum_of_its_parts() -> None:
     assert count > 2000
 
 
+TAGS = ("qwen3_coder", "seed_oss", "glm", "hunyuan", "minimax", "minicpm5", "deepseek_dsml", "kimi_k3")
+
+
+@pytest.mark.parametrize("family", TAGS)
+def test_a_bare_text_comes_as_it_is_written(family: str) -> None:
+    """But for what may be its end; a number comes with the next member, the last member's end with the call's."""
+    call = ToolCall(name="write", arguments={"lines": 3, "path": "a < b\n.py", "text": "x" * 80})
+    text = BY_NAME[family].write([call])
+    parser = BY_NAME[family].parser(Repairer([TOOL]))
+    at = text.index("xxx") + 70
+    early = [item.arguments for piece in text[:at] for item in parser.feed(piece) if isinstance(item, CallPart)]
+    assert json_text(call.arguments).startswith("".join(early))
+    assert "".join(early).endswith("x" * 20)
+    late = [item for piece in text[at:] for item in parser.feed(piece)] + list(parser.finish())
+    assert "".join(early) + "".join(item.arguments for item in late if isinstance(item, CallPart)) == json_text(
+        call.arguments
+    )
+    assert call in late
+
+
+BARE = st.lists(
+    st.sampled_from(["a", "\n", "<", ">", "</", "3", " ", "parameter", "</parameter>", "<parameter=path>", "\u00fc"]),
+    max_size=8,
+).map("".join)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.sampled_from(TAGS), BARE, BARE, st.integers(-3, 10**6), st.data())
+def test_parts_make_up_a_call_of_tags_however_it_is_cut_and_broken(
+    family: str, one: str, two: str, number: int, data: st.DataObject
+) -> None:
+    text = BY_NAME[family].write([ToolCall(name="write", arguments={"path": one, "lines": number, "text": two})])
+    if data.draw(st.booleans()):  # one character lost
+        at = data.draw(st.integers(0, len(text) - 1))
+        text = text[:at] + text[at + 1 :]
+    size = data.draw(st.integers(1, 9))
+    check(told([text[at : at + size] for at in range(0, len(text), size)], [TOOL], family))
+
+
 WORDS = st.text(st.sampled_from(list('ab"\\n,:{}[] \n\u00fc\U0001f600')), max_size=12)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from arriero.core.request import ToolCall
 from arriero.text.tool_calls.base import Envelope, json_text
 from arriero.text.tool_calls.family import Family
+from arriero.text.tool_calls.partial_members import told
 from arriero.text.tool_calls.reads import Members
 from arriero.text.tool_calls.sections import Rule
 
@@ -47,7 +48,14 @@ FAMILY = Family(
     ),
     matches=lambda source: re.search(r"dsml", source, re.IGNORECASE) is not None and "invoke" in source,
     rules=(
-        Rule(f'<{D}invoke name="', _read, closes=(f"</{D}invoke>",), stops=(f"</{D}function_calls>",), quoted=False),
+        Rule(
+            f'<{D}invoke name="',
+            _read,
+            streams=told(_read),
+            closes=(f"</{D}invoke>",),
+            stops=(f"</{D}function_calls>",),
+            quoted=False,
+        ),
     ),
     before=(f"<{D}function_calls>", f"<{D}tool_calls>"),
     after=(f"</{D}function_calls>", f"</{D}tool_calls>"),

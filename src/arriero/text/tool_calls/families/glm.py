@@ -6,6 +6,7 @@ import re
 
 from arriero.text.tool_calls.base import Envelope
 from arriero.text.tool_calls.family import Family
+from arriero.text.tool_calls.partial_members import told
 from arriero.text.tool_calls.reads import Members
 from arriero.text.tool_calls.sections import Rule
 
@@ -34,7 +35,7 @@ def glm(name: str, suffix: str, between: str, section: bool) -> Family:
             separator="\n",
         ),
         matches=lambda source: "arg_key" in source and (suffix in source),
-        rules=(Rule(opens, read, closes=(closes,), stops=(opens,), quoted=False),),
+        rules=(Rule(opens, read, streams=told(read), closes=(closes,), stops=(opens,), quoted=False),),
         before=(before,) if section else (),
         after=(after,) if section else (),
     )

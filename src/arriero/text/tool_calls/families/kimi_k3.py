@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from arriero.core.request import ToolCall
 from arriero.text.tool_calls.base import Envelope, json_text
 from arriero.text.tool_calls.family import Family
+from arriero.text.tool_calls.partial_members import told
 from arriero.text.tool_calls.reads import Members
 from arriero.text.tool_calls.sections import Rule
 
@@ -44,7 +45,7 @@ FAMILY = Family(
         parameter=('<|open|>argument key="', '"<|sep|>', "<|close|>argument<|sep|>"),
     ),
     matches=lambda source: "<|open|>" in source and "<|close|>" in source,
-    rules=(Rule(OPEN, _read, closes=(CLOSE,), quoted=False),),
+    rules=(Rule(OPEN, _read, streams=told(_read), closes=(CLOSE,), quoted=False),),
     before=(SECTION,),
     after=(SECTION_END,),
     skips=("<|open|>response<|sep|>", "<|close|>response<|sep|>", "<|close|>message<|sep|>"),

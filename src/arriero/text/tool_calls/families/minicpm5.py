@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from arriero.text.tool_calls.base import Envelope
 from arriero.text.tool_calls.family import Family
+from arriero.text.tool_calls.partial_members import told
 from arriero.text.tool_calls.reads import Members
 from arriero.text.tool_calls.sections import Rule
 
@@ -16,5 +17,5 @@ FAMILY = Family(
         opens=OPEN, shape="parameters", between='">', parameter=('<param name="', '">', "</param>"), closes=CLOSE
     ),
     matches=lambda source: "<function name=" in source and "<param name=" in source,
-    rules=(Rule(OPEN, _read, closes=(CLOSE,), stops=(OPEN,), quoted=False),),
+    rules=(Rule(OPEN, _read, streams=told(_read), closes=(CLOSE,), stops=(OPEN,), quoted=False),),
 )

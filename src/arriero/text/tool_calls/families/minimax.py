@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from arriero.text.tool_calls.base import Envelope
 from arriero.text.tool_calls.family import Family
+from arriero.text.tool_calls.partial_members import told
 from arriero.text.tool_calls.reads import Members
 from arriero.text.tool_calls.sections import Rule
 
 SECTION, SECTION_END = "<minimax:tool_call>", "</minimax:tool_call>"
 OPEN, CLOSE = '<invoke name="', "</invoke>"
+_read = Members(r'\s*(?P<name>[^">\n]{1,128})"?\s*>', '<parameter name="?', r'"?\s*>', "</parameter>")
 
 FAMILY = Family(
     name="minimax",
@@ -26,7 +28,8 @@ FAMILY = Family(
     rules=(
         Rule(
             OPEN,
-            Members(r'\s*(?P<name>[^">\n]{1,128})"?\s*>', '<parameter name="?', r'"?\s*>', "</parameter>"),
+            _read,
+            streams=told(_read),
             closes=(CLOSE,),
             stops=(OPEN, SECTION_END),
             quoted=False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from arriero.text.tool_calls.base import Envelope
 from arriero.text.tool_calls.family import Family
+from arriero.text.tool_calls.partial_members import told
 from arriero.text.tool_calls.reads import Members, json_calls
 from arriero.text.tool_calls.sections import Read, Rule
 
@@ -31,7 +32,7 @@ def coder(name: str, section: str) -> Family:
         matches=lambda source: matches(source) and f"<{section}>" in source,
         # Some leave the outer tag out, some the inner one's end.
         rules=(
-            Rule(OPEN, _read, closes=(CLOSE,), stops=(OPEN, f"</{section}>"), quoted=False),
+            Rule(OPEN, _read, streams=told(_read), closes=(CLOSE,), stops=(OPEN, f"</{section}>"), quoted=False),
             *(Rule(mark, _json(mark[:-1]), closes=(f"</{section}>",), inclusive=True) for mark in _json_opens(section)),
         ),
         before=(f"<{section}>",),
