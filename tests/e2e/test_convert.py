@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import http.client
 import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 import numpy as np
 import ollama
+import psutil
 import pytest
 
 from arriero.convert.model import convert
@@ -25,6 +30,8 @@ from tests.unit.convert.reference import Network
 from tests.unit.convert.test_adapter import adapter_folder
 from tests.unit.store.test_splits import split
 
+T = TypeVar("T")
+LIMIT = 60.0
 PROMPT = "the llama hello"
 IDS = [TOKENS.index(text) for text in ("the", "Ġ", "ll", "a", "m", "a", "Ġ", "hello")]
 COLD = {"temperature": 0, "num_predict": 8, "num_thread": 1}
@@ -93,6 +100,7 @@ def answered(client: ollama.Client, model: str) -> list[int]:
     """The tokens of the model's answer to the prompt, at temperature 0."""
     body = {"model": model, "prompt": PROMPT, "raw": True, "options": COLD, "logprobs": True, "stream": False}
     reply = httpx.post(f"{client._client.base_url}/api/generate", json=body, trust_env=False, timeout=60).json()
+    assert "logprobs" in reply, reply
     return [token_id(bytes(one["bytes"])) for one in reply["logprobs"]]
 
 
@@ -132,6 +140,56 @@ def test_a_folder_by_the_command_line(
     assert "chat_template" not in (shown.modelinfo or {})
     reply = client.chat("qwen", [{"role": "user", "content": "hello"}], options=COLD)
     assert reply.prompt_eval_count == 19  # by the folder's own chat template
+
+
+@pytest.mark.parametrize(
+    ("program", "stream"), [("arriero.convert", True), ("arriero.convert", False), ("quantize", True)]
+)
+def test_who_leaves_ends_the_work_and_leaves_nothing(
+    server: Server, client: ollama.Client, network: Network, home: Path, program: str, stream: bool
+) -> None:
+    body: dict[str, object] = {"model": "left", "stream": stream}
+    if program == "quantize":
+        body |= {"files": {"x.gguf": client.create_blob(_whole(home))}, "quantize": "q8_0"}
+    else:
+        body |= {"files": upload(client, home / "qwen")}
+    before = sorted((home / "models" / "blobs").iterdir())
+    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=LIMIT)
+    connection.request("POST", "/api/create", json.dumps(body))
+    child = until(lambda: next(iter(_children(server, program)), None))
+    child.suspend()  # it would be done before anybody could leave
+    temporary = home / "models" / ".arriero" / "tmp"
+    assert list(temporary.iterdir())
+    connection.close()
+    until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+    until(lambda: not list(temporary.iterdir()))
+    assert sorted((home / "models" / "blobs").iterdir()) == before
+    assert "left:latest" not in {model.model for model in client.list().models}
+
+
+def _whole(home: Path) -> Path:
+    path = home / "whole.gguf"
+    convert(files_in(home / "qwen"), path, lambda done, total: None)
+    return path
+
+
+def _children(server: Server, program: str) -> list[psutil.Process]:
+    """The server's own programs with that word on their command line."""
+    found = []
+    for child in psutil.Process(server.process.pid).children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if any(program in word for word in child.cmdline()):
+                found.append(child)
+    return found
+
+
+def until(find: Callable[[], T | None]) -> T:
+    """What `find` finds, once it finds something."""
+    end = time.monotonic() + LIMIT
+    while not (found := find()):
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    return found
 
 
 def test_files_by_the_official_client_and_quantized(client: ollama.Client, network: Network, home: Path) -> None:
