@@ -212,6 +212,11 @@ def _worker(environ: Mapping[str, str]) -> dict[str, Any]:
         options["ageing"] = _duration(environ, "ARRIERO_AGEING", 0.0)
         if options["ageing"] <= 0:
             raise ConfigError(f"ARRIERO_AGEING={environ['ARRIERO_AGEING']!r} must be more than 0 seconds")
+    preemption = environ.get("ARRIERO_PREEMPTION")
+    if preemption:
+        if preemption not in ("auto", "swap", "recompute"):
+            raise ConfigError(f"ARRIERO_PREEMPTION={preemption!r} must be auto, swap or recompute")
+        options["preemption"] = preemption
     if environ.get("ARRIERO_INTER_TOKEN_TARGET"):
         options["inter_token_target"] = _duration(environ, "ARRIERO_INTER_TOKEN_TARGET", 0.0)
         if options["inter_token_target"] < 0:

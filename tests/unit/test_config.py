@@ -181,6 +181,7 @@ def test_fairness_is_read_for_every_worker(tmp_path: Path) -> None:
     [
         *(("ARRIERO_KEY_WEIGHTS", text) for text in ("1", "1,2,3", "1,x", "1,0", "1,-1", "1,inf", "1,nan")),
         *(("ARRIERO_AGEING", text) for text in ("0", "-1", "soon")),
+        ("ARRIERO_PREEMPTION", "drop"),
         *(("ARRIERO_INTER_TOKEN_TARGET", text) for text in ("-1", "soon")),
     ],
 )

@@ -90,6 +90,7 @@ class Engine:
         return replace(
             self._stats,
             runner=dict(self._stats.runner),
+            swaps=counters.swaps,
             parks=counters.parks,
             failed_parks=counters.failed_parks,
             restores=counters.restores,
@@ -110,6 +111,7 @@ class Engine:
             waiting_normal=waiting[0],
             waiting_high=sum(count for priority, count in waiting.items() if priority > 0),
             running=self._scheduler.num_running,
+            swapped=gauges.swapped,
             parked_states=gauges.parked_states,
             parked_blocks=gauges.parked_blocks,
             parked_bytes=gauges.parked_bytes,

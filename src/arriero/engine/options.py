@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+PreemptionMode = Literal["auto", "swap", "recompute"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,10 @@ class EngineOptions:
     """Seconds that prompts may add to a step for which running streams wait; 0 for no bound. Half of the tenth of a
     second that people take for no delay (Nielsen, "Usability Engineering", 1993), and a small step more often costs
     prompts little: weights are read once more for every 64 tokens at least."""
+    preemption: PreemptionMode = "auto"
+    """What happens to a sequence whose room others need: its state is parked and restored ("swap"), or its tokens are
+    computed again as far as no cached prefix has them ("recompute"). "auto": what costs less, and a swap where results
+    must not depend on others."""
     ageing: float = 10.0
     """Seconds of waiting by which a lower priority rises by one class, up to the highest that waits."""
     tenant_weights: Mapping[str, float] = field(default_factory=dict)
@@ -44,6 +51,8 @@ class EngineOptions:
             raise ValueError(f"prefill_chunk must be at least 1, not {self.prefill_chunk}")
         if not 0 <= self.inter_token_target < math.inf:
             raise ValueError(f"inter_token_target must be 0 or more seconds, not {self.inter_token_target}")
+        if self.preemption not in get_args(PreemptionMode):
+            raise ValueError(f"preemption must be auto, swap or recompute, not {self.preemption!r}")
         if not self.ageing > 0:
             raise ValueError(f"ageing must be more than 0 seconds, not {self.ageing}")
         if any(not 0 < weight < math.inf for weight in self.tenant_weights.values()):

@@ -72,6 +72,20 @@ class PagedStorage:
         self._operations.frees[sequence.slot] = None
         self._slots.give(sequence.slot)
 
+    def swap_out(self, sequence: Sequence) -> bool:
+        """See KVStorage. What is registered stays cached anyway."""
+        return False
+
+    def swapped(self, sequence: Sequence) -> None:
+        """See KVStorage."""
+
+    def forget_swap(self, sequence: Sequence) -> None:
+        """See KVStorage."""
+
+    def shared_tokens(self, sequence: Sequence) -> int:
+        """See KVStorage. It does not matter where nothing can be swapped."""
+        return 0
+
     def park_failed(self, state: int) -> None:
         """Nothing is ever parked here."""
         raise BrokenInvariantError(f"parked state {state} failed, but paged storage parks nothing")

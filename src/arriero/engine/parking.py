@@ -97,6 +97,13 @@ class ParkedPrefixes:
         self._unsalted = TokenChain([], block_size, b"").root
         self._largest = 0  # bytes of the largest state so far
         self._next = 1
+        self._left = 0  # blocks and bytes of the budgets that others take now
+        self._left_bytes = 0
+
+    def leave(self, blocks: int, size: int) -> list[int]:
+        """Leave so many blocks and bytes of the budgets to others; return the states that had to be forgotten."""
+        self._left, self._left_bytes = blocks, size
+        return self._make_room(0, 0)
 
     @property
     def num_states(self) -> int:
@@ -184,7 +191,7 @@ class ParkedPrefixes:
         start = keep * self.block_size
         size = self._largest if self.whole else keep * self._block_bytes
         new = _State(chain.keys(keep)[:keep], tuple(chain.tokens[start : start + tail]), size)
-        if new.units > self.budget or (self.byte_budget is not None and size > self.byte_budget):
+        if new.units + self._left > self.budget or self._is_over(size):
             return Parking(None, 0, [])
         covering = self._covering(new, chain)
         if covering is not None:
@@ -246,9 +253,10 @@ class ParkedPrefixes:
     @property
     def _capacity(self) -> int:
         """Full blocks that fit where nothing else is parked."""
+        room = max(0, self.budget - self._left)
         if self.byte_budget is None or not self._block_bytes or self.whole:
-            return self.budget
-        return min(self.budget, self.byte_budget // self._block_bytes)
+            return room
+        return min(room, max(0, self.byte_budget - self._left_bytes) // self._block_bytes)
 
     def _make_room(self, blocks: int, size: int) -> list[int]:
         """Forget or spill the least recently used states until so much more fits; return them."""
@@ -264,8 +272,10 @@ class ParkedPrefixes:
         return dropped
 
     def _fits(self, blocks: int, size: int) -> bool:
-        in_bytes = self.byte_budget is None or self.bytes + size <= self.byte_budget
-        return in_bytes and self.used + blocks <= self.budget
+        return self.used + blocks + self._left <= self.budget and not self._is_over(self.bytes + size)
+
+    def _is_over(self, size: int) -> bool:
+        return self.byte_budget is not None and size + self._left_bytes > self.byte_budget
 
     def spill(self, state: int) -> None:
         """Note that `state` leaves memory."""
@@ -341,13 +351,13 @@ class ParkedPrefixes:
     def check(self) -> None:
         """Raise BrokenInvariantError if the accounting contradicts itself."""
         lengths = sum(state.units for state in self._states.values())
-        if lengths != self.used or self.used > self.budget:
+        if lengths != self.used or (self.used and self.used + self._left > self.budget):
             raise BrokenInvariantError(f"parked: {lengths} blocks, {self.used} counted, {self.budget} allowed")
         sizes = sum(state.size for state in self._states.values())
         spilled = sum(state.size for state in self._spilled.values())
         if (self.bytes, self.spilled_bytes) != (sizes, spilled):
             raise BrokenInvariantError(f"parked: {self.bytes} + {self.spilled_bytes} bytes, {sizes} + {spilled} there")
-        if self.byte_budget is not None and self.bytes > self.byte_budget:
+        if self.bytes and self._is_over(self.bytes):
             raise BrokenInvariantError(f"parked: {self.bytes} bytes, {self.byte_budget} allowed")
         held: dict[bytes, set[int]] = {}
         for number, state in [*self._states.items(), *self._spilled.items()]:

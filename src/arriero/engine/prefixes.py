@@ -20,6 +20,9 @@ class Prefixes:
 
         None, and it is deferred, if it had better wait for a block now being computed.
         """
+        swapped = self._storage.swapped(sequence)
+        if swapped is not None:
+            return swapped
         if not (self._rules.enabled and sequence.use_cache):
             return Match()
         end = len(sequence.tokens) - 1  # the last token is always computed

@@ -88,9 +88,9 @@ class Roster:
         self.claims.wait(sequence, key)
         self._stats.deferrals += 1
 
-    def preempt(self, sequence: Sequence) -> None:
-        """Take a running sequence's room; it waits again."""
-        self._leave(sequence, keep=True)
+    def preempt(self, sequence: Sequence, *, swap: bool) -> None:
+        """Take a running sequence's room; it waits again. With `swap`, what it has computed stays if it can."""
+        self._leave(sequence, keep=True, swap=swap)
         sequence.preempt()
         self.line.add(sequence)
         self._stats.preemptions += 1
@@ -110,6 +110,7 @@ class Roster:
             self._leave(sequence, keep=error is None)
         elif self._new.pop(sequence.id, None) is None and not self.claims.withdraw(sequence):
             self.line.remove(sequence)
+            self._storage.forget_swap(sequence)
         self._dated.pop(sequence.id, None)
         sequence.finish()
         del self.live[sequence.id]
@@ -127,11 +128,12 @@ class Roster:
         for sequence in sequences:
             self.line.add(sequence)
 
-    def _leave(self, sequence: Sequence, *, keep: bool) -> None:
+    def _leave(self, sequence: Sequence, *, keep: bool, swap: bool = False) -> None:
         """Take a running sequence out of its slot."""
         self.running.remove(sequence)
         self._unranked = True
-        self._storage.release(sequence, keep=keep)
+        if not (swap and self._storage.swap_out(sequence)):
+            self._storage.release(sequence, keep=keep)
         self.wake(self.claims.cancel(sequence.id))
         self.stalled = None
 

@@ -17,6 +17,7 @@ from arriero.engine.events import EngineEvent
 from arriero.engine.options import EngineOptions
 from arriero.engine.outcome import Outcome
 from arriero.engine.pace import Pace
+from arriero.engine.preemption import Preemption
 from arriero.engine.prefixes import Prefixes
 from arriero.engine.roster import Roster
 from arriero.engine.sequence import Sequence, SequenceSpec, Status
@@ -48,6 +49,7 @@ class Scheduler:
             raise ValueError(f"steps of {self._budget} tokens cannot hold a chunk of {least}")
         self._least_chunk = max(least, min(LEAST_CHUNK, self._budget // 8))
         self._pace = Pace(options.inter_token_target, self._least_chunk)
+        self._preemption = Preemption(options.preemption, exact=info.deterministic or info.chunk_align > 0)
         bounds = [info.max_sequences, self._budget - least + 1, options.max_running or info.max_sequences]
         self.max_running = min(bounds)
         self.capacity = min(info.max_sequence_tokens, info.active_blocks * info.block_size)
@@ -169,7 +171,7 @@ class Scheduler:
                 prefilling.append(sequence)
                 continue
             while len(sequence.block_table) * block_size < length and not self._storage.grow(sequence):
-                self._roster.preempt(running[-1])
+                self._preempt(running[-1])
                 preempted = True
                 if sequence.status is not Status.RUNNING:
                     break
@@ -180,6 +182,11 @@ class Scheduler:
                 self._add_span(batch, sequence, length, draft)
                 budget -= 1 + len(draft)
         return budget, prefilling, preempted
+
+    def _preempt(self, sequence: Sequence) -> None:
+        shared = self._storage.shared_tokens(sequence)
+        swap = self._preemption.swaps(sequence.num_computed, shared, self._pace.token_seconds)
+        self._roster.preempt(sequence, swap=swap)
 
     def _add_chunk(self, batch: Batch, sequence: Sequence, budget: int) -> int:
         """Add the next chunk of a prompt; return its tokens, 0 where it does not fit."""
@@ -245,6 +252,7 @@ class Scheduler:
     def commit(self, output: StepOutput, now: float) -> list[EngineEvent]:
         """Take in what the last batch gave; return what happened. `now` in seconds, as for `schedule`."""
         batch = self._take_batch()
+        self._preemption.learn(batch, output.counters)
         return self._told(self._outcome.commit(batch, self._in_batch, output))
 
     def fail(self, error: ErrorInfo) -> list[EngineEvent]:

@@ -19,6 +19,7 @@ from arriero.engine.storage import (
     StorageCounters,
     StorageGauges,
 )
+from arriero.engine.swaps import Swaps
 
 
 class SequenceStorage:
@@ -43,6 +44,7 @@ class SequenceStorage:
             byte_budget=byte_budget,
             spill_blocks=info.spill_blocks if budget else 0,
         )
+        self._swaps = Swaps(info.parked_blocks, info.block_size, byte_budget)
         self._slots = Slots(info.max_sequences)
         # Key of a full computed block → the running sequences that have it, by id. A sequence is entered for its
         # blocks in order, so whoever holds a block holds all before it.
@@ -109,7 +111,11 @@ class SequenceStorage:
         if not len(self._slots) or not self._pool.allocate(sequence.id, match.shared, total, reserve):
             return False
         slot, cached = self._slots.take(), match.blocks * self.rules.block_size + match.tail
-        if match.parked is not None:
+        blocks = 0 if self._whole else match.blocks
+        if match.parked is not None and match.parked < 0:
+            self._operations.restores.append(Restore(slot, cached, from_parked=match.parked))
+            self.forget_swap(sequence)
+        elif match.parked is not None:
             self._parked.touch(match.parked)
             self._counters.spill_restores += self._parked.is_spilled(match.parked)
             self._operations.restores.append(Restore(slot, cached, from_parked=match.parked))
@@ -119,7 +125,7 @@ class SequenceStorage:
         sequence.start(slot, self._pool.table(sequence.id), cached)
         if self._window:
             sequence.held_from = self._held_from(match, cached)
-        self._register(sequence, 0 if self._whole else match.blocks)
+        self._register(sequence, min(blocks, self.rules.shareable(sequence, cached)))
         return True
 
     def _held_from(self, match: Match, cached: int) -> int:
@@ -204,15 +210,66 @@ class SequenceStorage:
         for state in evicted:
             self._counters.spill_evictions += self._parked.forget(state)
 
+    def swap_out(self, sequence: Sequence) -> bool:
+        """See KVStorage. Parked prefixes make room."""
+        swap = self._swaps.add(sequence)
+        if swap is None:
+            return False
+        self._make_way()
+        self._operations.parks.append(Park(sequence.slot, swap.state, swap.tokens))
+        self._counters.swaps += 1
+        self.release(sequence, keep=False)
+        return True
+
+    def swapped(self, sequence: Sequence) -> Match | None:
+        """See KVStorage."""
+        swap = self._swaps.get(sequence)
+        if swap is None:
+            return None
+        blocks, tail = divmod(swap.tokens, self.rules.block_size)
+        return Match(blocks, parked=swap.state, tail=tail)
+
+    def forget_swap(self, sequence: Sequence) -> None:
+        """See KVStorage."""
+        swap = self._swaps.get(sequence)
+        if swap is not None:
+            self._operations.drop(swap.state)
+            self._lose_swap(swap.state)
+
+    def _lose_swap(self, state: int) -> bool:
+        known = self._swaps.remove(state)
+        self._make_way()
+        return known
+
+    def _make_way(self) -> None:
+        """Leave swaps the memory that they take."""
+        self._evict(self._parked.leave(self._swaps.blocks, self._swaps.bytes))
+
+    def shared_tokens(self, sequence: Sequence) -> int:
+        """See KVStorage."""
+        count = 0
+        for key in sequence.chain.keys(sequence.num_registered)[: sequence.num_registered]:
+            if len(self._holders[key]) < 2:
+                break
+            count += 1
+        return count * self.rules.block_size
+
     def park_failed(self, state: int) -> None:
         """See KVStorage."""
+        if state < 0:
+            self._lose_swap(state)
         self._parked.forget(state)
         self._counters.failed_parks += 1
 
     def parks_sized(self, sizes: Mapping[int, int]) -> None:
         """See KVStorage. What is over the budget now goes with the next batch."""
         for state, size in sizes.items():
-            self._evict(self._parked.sized(state, size))
+            if state < 0:
+                if not self._swaps.sized(state, size):
+                    self._operations.drop(state)
+                self._make_way()
+            else:
+                self._evict(self._parked.sized(state, size))
 
     def restore_failed(self, restore: Restore) -> None:
         """See KVStorage. A state that could not be restored once is not tried again."""
@@ -235,7 +292,7 @@ class SequenceStorage:
         self._operations.frees.update(dict.fromkeys(batch.frees))
         self._operations.drops.update(dict.fromkeys(batch.drops))
         for park in batch.parks:
-            if self._parked.forget(park.parked):
+            if self._parked.forget(park.parked) or self._lose_swap(park.parked):
                 self._counters.failed_parks += 1
             self._operations.drops[park.parked] = None
         for spill in batch.spills:
@@ -250,9 +307,10 @@ class SequenceStorage:
             active_blocks=pool.num_active,
             free_blocks=pool.num_free,
             cached_blocks=parked.num_blocks,
-            parked_states=parked.num_states,
-            parked_blocks=parked.used,
-            parked_bytes=parked.bytes,
+            parked_states=parked.num_states + len(self._swaps),
+            parked_blocks=parked.used + self._swaps.blocks,
+            parked_bytes=parked.bytes + self._swaps.bytes,
+            swapped=len(self._swaps),
             spilled_states=parked.num_spilled,
             spilled_bytes=parked.spilled_bytes,
         )
@@ -267,6 +325,7 @@ class SequenceStorage:
         """See KVStorage."""
         self._pool.check()
         self._parked.check()
+        self._swaps.check()
         check_tables(self._pool, running)
         if not self._slots.agree(sequence.slot for sequence in running):
             raise BrokenInvariantError("slots and running sequences differ")

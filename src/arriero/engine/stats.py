@@ -36,6 +36,8 @@ class EngineStats:
     abort_steps: int = 0
     """Steps that ended between an abort's arrival and the release of its blocks, summed over all aborts."""
     preemptions: int = 0
+    swaps: int = 0
+    """Of these, sequences whose whole state was parked for them."""
     recomputed_tokens: int = 0
     """Tokens computed once more after a preemption."""
     deferrals: int = 0
@@ -73,6 +75,8 @@ class EngineStats:
     waiting_normal: int = 0
     waiting_high: int = 0
     running: int = 0
+    swapped: int = 0
+    """Of those that wait, sequences whose state is parked for them."""
     parked_states: int = 0
     parked_blocks: int = 0
     """Sum of the lengths of parked states."""
@@ -110,6 +114,7 @@ _GAUGES = (
     "waiting_normal",
     "waiting_high",
     "running",
+    "swapped",
     "parked_states",
     "parked_blocks",
     "parked_bytes",

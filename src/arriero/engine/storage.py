@@ -44,6 +44,7 @@ class StorageGauges:
     parked_bytes: int = 0
     spilled_states: int = 0
     spilled_bytes: int = 0
+    swapped: int = 0
 
 
 @dataclass(slots=True)
@@ -54,6 +55,7 @@ class StorageCounters:
     copies: int = 0
     parks: int = 0
     failed_parks: int = 0
+    swaps: int = 0
     restores: int = 0
     failed_restores: int = 0
     spills: int = 0
@@ -89,6 +91,18 @@ class KVStorage(Protocol):
 
     def release(self, sequence: Sequence, *, keep: bool) -> None:
         """Take slot and blocks back; with `keep`, what is computed stays cached where it can."""
+
+    def swap_out(self, sequence: Sequence) -> bool:
+        """Take slot and blocks back and keep all that is computed for `sequence` alone, or change nothing."""
+
+    def swapped(self, sequence: Sequence) -> Match | None:
+        """Return what `swap_out` kept of `sequence`, None if nothing is kept (any more)."""
+
+    def forget_swap(self, sequence: Sequence) -> None:
+        """Drop what `swap_out` kept of `sequence`, if anything."""
+
+    def shared_tokens(self, sequence: Sequence) -> int:
+        """How many leading tokens of a running `sequence` other running ones have, too."""
 
     def park_failed(self, state: int) -> None:
         """The runner could not keep `state`."""

@@ -33,6 +33,7 @@ COUNTERS: Mapping[str, str] = {
     "aborts": "Sequences that were aborted.",
     "abort_steps": "Steps that ended between an abort's arrival and the release of its blocks, summed.",
     "preemptions": "Sequences that lost their blocks to others.",
+    "swaps": "Of these, sequences whose whole state was parked for them.",
     "recomputed_tokens": "Tokens computed once more after a preemption.",
     "deferrals": "Times that a sequence waited for a block that another was computing.",
     "paced_steps": "Engine steps that held less of prompts than they could, so that streams went on.",
@@ -56,6 +57,7 @@ COUNTERS: Mapping[str, str] = {
     "runner_state_gets": "Sequence states copied out of the context.",
     "runner_state_sets": "Sequence states copied into the context.",
     "runner_state_bytes": "Bytes of sequence states copied either way.",
+    "runner_state_ns": "Nanoseconds that copying them took.",
 }
 """Names in Stats.counters (a trailing `_total` is dropped), and their help. Exported as `arriero_<name>_total`."""
 
@@ -69,6 +71,7 @@ GAUGES: Mapping[str, str] = {
     "waiting_normal": "Of these, sequences with the default priority.",
     "waiting_high": "Of these, sequences with a priority above the default.",
     "running": "Sequences that run.",
+    "swapped": "Waiting sequences whose state is parked for them.",
     "parked_states": "States kept outside the context.",
     "parked_blocks": "Blocks of the states kept outside the context.",
     "parked_bytes": "Bytes of the states kept outside the context.",

@@ -43,6 +43,7 @@ engine_options = st.builds(
     prefill_chunk=st.one_of(st.none(), st.integers(1, 20)),
     ageing=st.sampled_from([1.0, 10.0]),
     inter_token_target=st.sampled_from([0.0, 0.05, 2.0]),
+    preemption=st.sampled_from(["auto", "swap", "recompute"]),
     tenant_weights=st.sampled_from([{}, {"a": 3.0, "b": 0.5}]),
 )
 

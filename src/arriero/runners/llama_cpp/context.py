@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import time
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,7 @@ class Context:
             "state_gets",
             "state_sets",
             "state_bytes",
+            "state_ns",
         )
         self.counters = dict.fromkeys(names, 0)
 
@@ -121,18 +123,22 @@ class Context:
         size = lib.llama_state_seq_get_size(self.handle, slot)
         if not size:
             return None
+        began = time.perf_counter_ns()
         data = new_state(size)
         written = lib.llama_state_seq_get_data(self.handle, _bytes(data), size, slot)
         self.counters["state_gets"] += 1
         self.counters["state_bytes"] += written
+        self.counters["state_ns"] += time.perf_counter_ns() - began
         return data if written == size else None
 
     def set_state(self, slot: int, data: npt.NDArray[np.uint8]) -> bool:
         """Fill `slot` with a copy taken by `state`; False if there is no room, and then `slot` is empty."""
         log_tail.clear()
+        began = time.perf_counter_ns()
         read = lib.llama_state_seq_set_data(self.handle, _bytes(data), data.size, slot)
         self.counters["state_sets"] += 1
         self.counters["state_bytes"] += read
+        self.counters["state_ns"] += time.perf_counter_ns() - began
         if read != data.size:
             self.clear(slot)
             return False
