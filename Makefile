@@ -31,8 +31,8 @@ fuzz: setup-dev  ## try 100,000 bodies on every API's routes
 	@ARRIERO_FUZZ_EXAMPLES="$${ARRIERO_FUZZ_EXAMPLES:-100000}" .venv/bin/python -m pytest -q -o timeout=0 \
 		tests/unit/backends/test_request_fuzz.py tests/unit/server/test_anthropic_fuzz.py
 
-bench: setup-dev  ## measure a server under load: make bench ARGS="--help"
-	@.venv/bin/python -m benchmarks.load $(ARGS)
+bench: setup-dev  ## race against llama-server, named by LLAMA_SERVER: make bench ARGS="--help"
+	@.venv/bin/python -m benchmarks.race $(ARGS)
 
 setup:  ## prepare .venv
 	@$(prepare)

@@ -162,6 +162,8 @@ class Race:
                         )
                         found.round, found.place = number, place
                         outcome.rounds.append(found)
+                        _tell(found)
+            outcome.summarize()
             return
         async with ours, peer:
             await ours.load()

@@ -17,8 +17,8 @@ from types import TracebackType
 from typing import IO, Self
 
 import msgspec
-import psutil
 
+from arriero.client.bench.local import tree_bytes
 from arriero.client.bench.target import Target
 
 PATIENCE_S = 120.0
@@ -107,8 +107,7 @@ class Started:
     def memory(self) -> int:
         """PSS in bytes of the process and all below it."""
         assert self.process is not None
-        first = psutil.Process(self.process.pid)
-        return sum(pss_bytes(one.pid) for one in [first, *first.children(recursive=True)])
+        return tree_bytes(self.process.pid)
 
     def target(self, kind: str, version: str, model: str) -> Target:
         """What a benchmark asks."""
@@ -181,17 +180,6 @@ class LlamaServer(Started):
         threads = [] if "-t" in self._flags else ["-t", str(self._threads), "-tb", str(self._threads)]
         where = ["--host", "127.0.0.1", "--port", str(self.port), "--no-webui"]
         return [str(self._binary), "-m", str(self._file), *where, *threads, *self._flags]
-
-
-def pss_bytes(pid: int) -> int:
-    """A process's memory, shared pages by their share; where the system does not tell, resident memory."""
-    try:
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) << 10
-    except OSError:
-        pass
-    return int(psutil.Process(pid).memory_info().rss)
 
 
 def free_port() -> int:

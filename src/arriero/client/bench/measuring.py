@@ -105,3 +105,4 @@ async def run_rounds(
             measured.round, measured.place = number, place
             outcome.rounds.append(measured)
             tell(measured)
+    outcome.summarize()

@@ -50,6 +50,8 @@ class Outcome(msgspec.Struct, kw_only=True):
     targets: dict[str, float] = {}
     """What the ratio of the first server to the second shall reach, by metric."""
     model: str = ""
+    summaries: dict[str, dict[str, Any]] = {}
+    """By server; see `summarize`."""
 
     def values(self, server: str, metric: str) -> list[float]:
         """The figure of each round that has it, in order."""
@@ -79,8 +81,12 @@ class Outcome(msgspec.Struct, kw_only=True):
         drafted, accepted, _ = self.guesses(server)
         return accepted / drafted if drafted else 0.0
 
+    def summarize(self) -> None:
+        """Fill in `summaries`: medians of the metrics over the rounds, p50, p95 and p99 of all requests' times."""
+        self.summaries = {name: self.summary(name) for name in dict.fromkeys(one.server for one in self.rounds)}
+
     def summary(self, server: str) -> dict[str, Any]:
-        """Medians of the metrics over the rounds, and p50, p95, p99 over all requests' times in seconds."""
+        """What is summed up of one server; seconds."""
         samples = [sample for one in self.rounds if one.server == server for sample in one.samples]
         good = [one for one in samples if not one.error and one.events]
         return {

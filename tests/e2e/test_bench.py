@@ -1,0 +1,48 @@
+"""`arriero bench` against a real server, beside itself."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.e2e.serving import Server, clean_environment
+
+
+def bench(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "arriero", "bench", *arguments]
+    return subprocess.run(command, env=clean_environment(home), capture_output=True, text=True, timeout=110)
+
+
+def test_two_servers_in_turns_kept_and_compared(server: Server, tmp_path: Path) -> None:
+    """One server under two names: prompts of a round are the same for both, so the second finds them cached."""
+    names = [f"one={server.url}#demo", f"two={server.url}#demo"]
+    cases = [part for name in ("single", "agents-8", "fairness", "copying") for part in ("--case", name)]
+    done = bench(tmp_path, *names, *cases, "--size", "tiny", "--pairs", "2", "--json")
+    assert done.returncode == 0, done.stderr
+    run = json.loads(done.stdout)
+    assert [one["kind"] for one in run["servers"]] == ["arriero", "arriero"]
+    assert run["machine"]["cores"] >= 1
+    single, agents, fairness, copying = run["outcomes"]
+    places = [(one["server"], one["round"], one["place"]) for one in single["rounds"]]
+    assert places == [("one", 0, 0), ("two", 0, 1), ("two", 1, 0), ("one", 1, 1)]
+    assert all(one["figures"]["decode"] > 0 and one["samples"][0]["completion_tokens"] == 8 for one in single["rounds"])
+    assert all(len(one["samples"]) == 8 * 2 and one["figures"]["total"] > 0 for one in agents["rounds"])
+    assert all(len(one["samples"]) == 21 and not one["error"] for one in fairness["rounds"])
+    assert all(one["samples"][0]["events"] for one in copying["rounds"])
+
+    kept = list((tmp_path / "arriero" / "bench").glob("*.json"))
+    assert len(kept) == 1
+    assert kept[0].with_suffix(".svg").is_file()
+    same = bench(tmp_path, "--compare", "last", str(kept[0]))
+    assert same.returncode == 0, same.stderr
+    assert same.stdout.splitlines()[1].split()[0] == "single"
+    assert bench(tmp_path, "--runs").stdout.strip() == kept[0].stem
+
+
+def test_what_cannot_be_measured_is_said(server: Server, tmp_path: Path) -> None:
+    wrong = bench(tmp_path, server.url, "--case", "nothing")
+    assert (wrong.returncode, "there is no case" in wrong.stderr) == (1, True)
+    absent = bench(tmp_path, f"{server.url}#nowhere", "--case", "single")
+    assert (absent.returncode, "does not answer" in absent.stderr) == (1, True)
