@@ -68,7 +68,7 @@ class PartialMembers:
 
     def _read_head(self) -> bool:
         found = self._head.match(self._held)
-        if found is None or found.end() == len(self._held):
+        if found is None or self._next.match(self._held, found.end()) is None:
             return self._silence() if len(self._held) > MAX_HEAD else False
         self._name = found["name"]
         if not self._repairer.is_new(self._name):

@@ -121,7 +121,7 @@ def test_a_bare_text_comes_as_it_is_written(family: str) -> None:
     at = text.index("xxx") + 70
     early = [item.arguments for piece in text[:at] for item in parser.feed(piece) if isinstance(item, CallPart)]
     assert json_text(call.arguments).startswith("".join(early))
-    assert "".join(early).endswith("x" * 20)
+    assert "".join(early).count("x") > 20
     late = [item for piece in text[at:] for item in parser.feed(piece)] + list(parser.finish())
     assert "".join(early) + "".join(item.arguments for item in late if isinstance(item, CallPart)) == json_text(
         call.arguments
