@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
@@ -12,6 +13,7 @@ import uvloop
 from starlette.types import ASGIApp
 
 from arriero.config import Config
+from arriero.core.errors import ArrieroError
 from arriero.observe.logs import set_up_logging
 from arriero.observe.metrics import Metrics
 from arriero.server.asgi import create_app, inner_app
@@ -64,6 +66,14 @@ def run(config: Config, listener: socket.socket) -> None:
     uvloop.run(serve(config, listener))
 
 
+async def _sweep(service: Service) -> None:
+    """Tidy up beside the first requests: to list all models takes a while."""
+    try:
+        await service.sweep()
+    except (ArrieroError, OSError) as error:
+        log.warning("prefixes of models that are gone may be left on the disk: %s", error)
+
+
 async def serve(config: Config, listener: socket.socket) -> None:
     """Serve on `listener` until SIGINT or SIGTERM; then end the workers."""
     set_up_logging(config.log_level)
@@ -74,7 +84,9 @@ async def serve(config: Config, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     log.info("listening on http://%s:%s", f"[{host}]" if ":" in host else host, port)
     await service.batches.resume()
+    sweeping = asyncio.create_task(_sweep(service))
     try:
         await run_server(app, config.server, listener, service.close)
     finally:
+        sweeping.cancel()
         await service.close()

@@ -24,11 +24,11 @@ from arriero.runners.llama_cpp.options import check_kv_type
 from arriero.server.options import ServerOptions
 from arriero.server.tenant import key_tenant
 from arriero.service.ollama_variables import unhonoured
-from arriero.service.options import TOOL_REPAIR, ServiceOptions
+from arriero.service.options import PREFIX_BYTES, TOOL_REPAIR, ServiceOptions
 from arriero.store.registry.options import RegistryOptions, user_agent
 
 DEFAULT_PORT = 11434
-FILE_KEYS = {"models": dict, "models_dirs": list, "in_place": list, "unknown_fields": str}
+FILE_KEYS = {"models": dict, "models_dirs": list, "in_place": list, "unknown_fields": str, "disk_cache": str}
 IN_PLACE = ("huggingface", "lmstudio")
 
 
@@ -175,6 +175,15 @@ def _unknown_fields(environ: Mapping[str, str], configured: str) -> Unknown:
             known: Unknown = choice
             return known
     raise ConfigError("unknown_fields (ARRIERO_UNKNOWN_FIELDS) must be refuse or warn")
+
+
+def _disk_cache(environ: Mapping[str, str], configured: str, worker: Mapping[str, Any]) -> int:
+    """Bytes for prefixes on the disk; 0 where they, or all kept prefixes, are switched off."""
+    name = "ARRIERO_DISK_CACHE"
+    size = _size({name: environ.get(name, "").strip() or configured}, name)
+    if not worker.get("prefix_cache", True) or worker.get("parked_bytes") == 0:
+        return 0
+    return PREFIX_BYTES if size is None else size
 
 
 def _worker(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -345,6 +354,7 @@ def load_config(
     folder_list = [*content.get("models_dirs", ()), *folders]
     debug = environ.get("OLLAMA_DEBUG", "")
     others = _in_place(content.get("in_place", IN_PLACE), path)
+    worker = _worker(environ)
     return Config(
         home=home,
         server=ServerOptions(
@@ -361,7 +371,9 @@ def load_config(
             max_queue=_number(environ, "OLLAMA_MAX_QUEUE", 512, 1),
             max_loaded_models=_number(environ, "OLLAMA_MAX_LOADED_MODELS", 0) or 3,
             context_length=context or None,
-            worker=_worker(environ),
+            worker=worker,
+            prefixes=home / "cache" / "prefixes",
+            prefix_bytes=_disk_cache(environ, content.get("disk_cache", ""), worker),
             go_template=truthy(environ, "OLLAMA_GO_TEMPLATE") if environ.get("OLLAMA_GO_TEMPLATE") else None,
             registry=_registry(environ),
             tool_repair=_tool_repair(environ),

@@ -68,6 +68,35 @@ def test_a_prefix_is_computed_once_for_sixteen(mode: str, request: pytest.Fixtur
     pytest.fail("in five rounds an answer always began before all requests were sent")
 
 
+def test_a_prefix_outlives_its_worker(exact_server: Server) -> None:
+    """Unloaded, it goes to the disk; loaded again, the model has it, and says the same to the bit."""
+    prefix = ids(77, 300)
+    body = completion([*prefix, 901], 8, temperature=0, logprobs=2)
+
+    def asked() -> list[dict[str, Any]]:
+        connection = RawRequest(exact_server, "/v1/completions", body)
+        connection.send()
+        reply = connection.read()
+        assert b"data: [DONE]" in reply
+        return [json.loads(line[6:]) for line in reply.split(b"\n") if line.startswith(b"data: {")]
+
+    def said(pieces: list[dict[str, Any]]) -> list[Any]:
+        return [piece["choices"] for piece in pieces if piece.get("choices")]
+
+    first = asked()
+    before = exact_server.metrics().get("arriero_spill_restores_total", 0)
+    exact_server.post("/api/generate", {"model": "demo", "keep_alive": 0})
+    exact_server.load()
+    again = asked()
+    assert said(again) == said(first)
+    assert (
+        next(piece["usage"] for piece in again if piece.get("usage"))["prompt_tokens_details"]["cached_tokens"] == 288
+    )
+    metrics = exact_server.wait_for("arriero_running", "==", 0)
+    assert metrics["arriero_spill_restores_total"] == before + 1
+    assert metrics["arriero_failed_spill_restores_total"] == 0
+
+
 def check_counts(
     before: dict[str, float],
     after: dict[str, float],

@@ -90,6 +90,26 @@ def test_sizes_are_bytes_or_carry_a_letter(tmp_path: Path, text: str, size: int)
     assert load_config(environ).service.worker == {"memory_bytes": size, "parked_bytes": size}
 
 
+@pytest.mark.parametrize(
+    ("environ", "file", "size"),
+    [
+        ({}, "", 10 << 30),
+        ({"ARRIERO_DISK_CACHE": "3M"}, 'disk_cache = "2G"', 3 << 20),
+        ({}, 'disk_cache = "2G"', 2 << 30),
+        ({}, 'disk_cache = "0"', 0),
+        ({"ARRIERO_DISK_CACHE": "0"}, "", 0),
+        ({"ARRIERO_PREFIX_CACHE": "0"}, "", 0),
+        ({"ARRIERO_PREFIX_CACHE_SIZE": "0"}, "", 0),
+    ],
+)
+def test_prefixes_on_the_disk_have_one_switch(tmp_path: Path, environ: dict[str, str], file: str, size: int) -> None:
+    (tmp_path / "config.toml").write_text(file)
+    options = load_config(
+        {"HOME": str(tmp_path), "ARRIERO_HOME": str(tmp_path / "own"), **environ}, config_file=tmp_path / "config.toml"
+    ).service
+    assert (options.prefixes, options.prefix_bytes) == (tmp_path / "own" / "cache" / "prefixes", size)
+
+
 def test_state_lies_under_its_own_home(tmp_path: Path) -> None:
     assert home_folder({"HOME": "/h"}) == Path("/h/.local/share/arriero")
     assert home_folder({"HOME": "/h", "XDG_DATA_HOME": "/x"}) == Path("/x/arriero")

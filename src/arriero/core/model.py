@@ -65,6 +65,14 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     source: str = "path"
     runner: str = "llama_cpp"
 
+    @property
+    def weights(self) -> str:
+        """What tells the weights from others, whatever name, template or adapters are theirs: a blob's digest, else
+        `digest`.
+        """
+        name = self.path.rpartition("/")[2].removeprefix("sha256-")
+        return name if len(name) == 64 and name.isalnum() else self.digest
+
 
 class MemoryPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What loading a model would take, told from its header and the machine as it is now. Sizes in bytes.

@@ -61,7 +61,8 @@ class RunnerInfo:
     `active_blocks` bounds the blocks that running sequences refer to. `prefix_sharing` says which part of a cached
     state can be reused: any prefix, only the whole, none. `window` > 0: some layers see so many tokens only, so that a
     parked state of more than these can only be used whole, and a slot that was filled with one gives others a prefix
-    only if that reaches the window's width beyond what the state kept. `chunk_align` > 0: prefill chunks end at its multiples.
+    only if that reaches the window's width beyond what the state kept. `chunk_align` > 0: prefill chunks end at its
+    multiples.
     `kv_cache_type` is what K and V are kept as: a state can only be restored where that is the same.
     `max_draws` > 0: spans may have drafts, and a batch draws at most so many tokens, its spans' and those behind draft
     tokens; with `even_drafts` it is fast only where all its spans have equally many.
@@ -181,8 +182,8 @@ class StepOutput:
     failed_parks: list[int] = field(default_factory=list)  # parked ids
     failed_restores: list[int] = field(default_factory=list)  # slots
     parked_sizes: dict[int, int] = field(default_factory=dict)  # parked id → bytes
-    spilled: dict[int, int] = field(default_factory=dict)  # parked id → bytes, once it has left memory, in some later step
-    failed_spills: list[int] = field(default_factory=list)  # parked ids, gone, in some later step
+    spilled: dict[int, int] = field(default_factory=dict)  # parked id → bytes, some steps after its Spill
+    failed_spills: list[int] = field(default_factory=list)  # parked ids, gone, some steps after their Spill
     evicted_spills: list[int] = field(default_factory=list)  # spilled ones that made room since the last step
     error: str | None = None  # the whole step failed: its spans must end
     counters: dict[str, int] = field(default_factory=dict)  # of this step: decode_calls, decoded_tokens, seq_copies, …

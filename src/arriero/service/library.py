@@ -18,6 +18,7 @@ from arriero.store.create import copy, create
 from arriero.store.draft import Report, Tools
 from arriero.store.names import ModelName, parse_name
 from arriero.store.places import Stores, Target
+from arriero.store.prefixes import purge, sweep
 from arriero.store.quantization import quantization_type
 
 log = logging.getLogger(__name__)
@@ -37,9 +38,11 @@ class Library:
         unload: Callable[[str], Awaitable[object]],
         check_template: CheckTemplate | None = None,
         pull: Pull | None = None,
+        prefixes: Path | None = None,
     ) -> None:
         self._catalog, self._stores, self._unload = catalog, stores, unload
         self._check_template, self._pull = check_template, pull
+        self._prefixes = prefixes
 
     async def create(self, request: CreateRequest) -> AsyncGenerator[Progress, None]:
         """Make a model; yields Ollama's reports, `success` last. Closing it gives up, and nothing stays behind."""
@@ -91,9 +94,24 @@ class Library:
             raise InvalidRequest(_cannot_remove(canonical, entry))
         if not await asyncio.to_thread(entry.folder.writable):
             raise StoreError(f"model '{model}' lies in {entry.folder.root}, which cannot be written")
+        weights = await asyncio.to_thread(self._weights, canonical)
         await self._unload(canonical)
         if not await asyncio.to_thread(entry.folder.delete, name):
             raise ModelNotFound(f"model '{model}' not found", model=model)
+        if self._prefixes is not None and weights:
+            await asyncio.to_thread(purge, self._prefixes, weights)
+
+    def _weights(self, name: str) -> str:
+        try:
+            return self._catalog.find(name).weights
+        except ArrieroError:  # what cannot be read was not loaded either
+            return ""
+
+    async def sweep(self, *, off: bool) -> None:
+        """Remove prefixes on the disk whose model is gone; with `off`, all of them."""
+        if self._prefixes is not None:
+            known = () if off else await asyncio.to_thread(lambda: {spec.weights for spec in self._catalog.models()})
+            await asyncio.to_thread(sweep, self._prefixes, known)
 
     async def has_blob(self, digest: str) -> bool:
         """Whether a blob is where a new model would be written; InvalidRequest for what is no digest."""

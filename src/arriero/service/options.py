@@ -11,6 +11,7 @@ from arriero.store.registry.options import RegistryOptions
 from arriero.text.tool_calls.repair import MODES
 
 TOOL_REPAIR = MODES
+PREFIX_BYTES = 10 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class ServiceOptions:
     tool_dedupe: whether a call that an answer has made already is left out.
     responses: the file that keeps responses of OpenAI's Responses API; None keeps none (ARRIERO_STORE_RESPONSES).
     batches: the folder of uploaded files and batches; None refuses them (ARRIERO_STORE_BATCHES).
+    prefixes: the folder where workers may keep prefixes; None where there is none.
+    prefix_bytes: bytes of all files there, 0 to keep none (ARRIERO_DISK_CACHE).
     max_responses: how many of them are kept; the least recently used go first.
     max_responses_bytes: bytes that they may have in all.
     """
@@ -49,5 +52,7 @@ class ServiceOptions:
     tool_dedupe: bool = True
     responses: Path | None = None
     batches: Path | None = None
+    prefixes: Path | None = None
+    prefix_bytes: int = PREFIX_BYTES
     max_responses: int = 10_000
     max_responses_bytes: int = 256 * 1024 * 1024

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from typing import TYPE_CHECKING
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -49,12 +50,15 @@ class Service:
     ) -> None:
         self._catalog, self._options, self._metrics = catalog, options, metrics
         self._admission = Admission(options.max_queue, options.tenant_queue)
+        self._workers: weakref.WeakSet[LocalBackend] = weakref.WeakSet()
+        workers = SharedWorkers(self._start_worker)
         self._lifecycle = Lifecycle(
-            self._make_backend,
+            workers.backend,
             keep_alive=options.keep_alive,
             max_loaded=options.max_loaded_models,
-            fits=lambda spec, load: fits(spec, load, options.worker),
+            fits=lambda spec, load: fits(spec, load, self._worker_options()),
             check=lambda spec, load: check_options(spec, load, options.worker),
+            shares=workers.shares,
         )
         self._generator = Generator(
             catalog,
@@ -69,7 +73,12 @@ class Service:
         self._tokens = Tokens(catalog, self._lifecycle, options.context_length)
         self._stores = stores or Stores(None)
         self._library = Library(
-            catalog, self._stores, self._lifecycle.unload, check_template, lambda model: self.pull(model, False)
+            catalog,
+            self._stores,
+            self._lifecycle.unload,
+            check_template,
+            lambda model: self.pull(model, False),
+            options.prefixes,
         )
         self._responses = Responses(options.responses, options.max_responses, options.max_responses_bytes)
         self.batches = Batches(BatchStore(options.batches))
@@ -136,7 +145,7 @@ class Service:
         if not memory:
             return found
         load = with_defaults(LoadOptions(), self._options.context_length)
-        return msgspec.structs.replace(found, memory=plan_memory(spec, load, self._options.worker))
+        return msgspec.structs.replace(found, memory=plan_memory(spec, load, self._worker_options()))
 
     def create(self, request: CreateRequest) -> AsyncGenerator[Progress, None]:
         """Make a model; the last report is `success`. Raises before or between reports; closing it gives up."""
@@ -199,6 +208,10 @@ class Service:
         self._metrics.queue(self._admission.pending, self._admission.inside)
         return self._metrics.render()
 
+    async def sweep(self) -> None:
+        """Remove what is kept on the disk of models that are gone, or of all, where that is switched off."""
+        await self._library.sweep(off=not self._options.prefix_bytes)
+
     async def close(self) -> None:
         """End every worker."""
         self._closed = True
@@ -216,11 +229,18 @@ class Service:
             self._transfers = Transfers(self._stores, self._options.registry, self._library)
         return self._transfers
 
-    def _make_backend(self, spec: ModelSpec, load: LoadOptions) -> LocalBackend:
-        return LocalBackend(
+    def _worker_options(self) -> Mapping[str, Any]:
+        options = self._options
+        known = {**options.worker, "promised_bytes": promised(tuple(self._workers))}
+        if options.prefixes is None or not options.prefix_bytes:
+            return known
+        return {**known, "spill_folder": str(options.prefixes), "spill_bytes": options.prefix_bytes}
+
+    def _start_worker(self, spec: ModelSpec, load: LoadOptions) -> LocalBackend:
+        worker = LocalBackend(
             spec,
             load,
-            options=self._options.worker,
+            options=self._worker_options(),
             environment=self._options.worker_environment,
             load_timeout=self._options.load_timeout,
             on_stats=lambda worker, stats: self._metrics.engine_stats(spec.name, worker, stats),

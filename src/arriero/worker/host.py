@@ -39,6 +39,7 @@ from arriero.worker.templates import Templates
 
 STATS_INTERVAL = 0.1  # seconds; idle and every end flush at once
 MOST_GONE = 4096
+WIND_UP = 2.7  # seconds; a little less than what the server waits (backends/child.py)
 CRASHED = 70  # exit status, sysexits' EX_SOFTWARE
 
 
@@ -76,6 +77,7 @@ class Host:
                 case wire.Load():
                     threading.Thread(target=self._run, args=(command,), name="engine", daemon=True).start()
                 case wire.Shutdown():
+                    self._wind_up()
                     return
                 case _:
                     self._loaded.wait()  # the server speaks of requests only after Ready
@@ -178,6 +180,25 @@ class Host:
         if not request.prediction:
             return ()
         return tuple(self._model.tokenizer.encode(request.prediction, add_special=False, parse_special=False))
+
+    def _wind_up(self) -> None:
+        """Let what is cached outlive this process, where the runner can do that, in the time that the server gives."""
+        if not self._loaded.is_set() or self._embedding is not None or not self._model.runner.info.spill_blocks:
+            return
+        closed = threading.Event()
+
+        def close() -> None:
+            for number in list(self._streams):
+                self._engine.abort(number)
+            self._engine.spill_all()
+            if self._engine.has_work:
+                self._engine.step(time.monotonic())
+            self._model.runner.close()
+            closed.set()
+
+        self._loop.submit(close)
+        self._loop.stop()
+        closed.wait(WIND_UP)
 
     def _detokenized(self, number: int, ids: tuple[int, ...]) -> wire.Text | wire.RequestFailed:
         n_vocab = self._model.tokenizer.n_vocab

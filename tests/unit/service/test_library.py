@@ -31,7 +31,8 @@ class Fixture:
         self.catalog = Catalog({"tiny": self.gguf}, (), self.stores.folders)
         self.unloaded: list[str] = []
         self.pulled: list[str] = []
-        self.library = Library(self.catalog, self.stores, self.unload, check_template, self.pull)
+        self.prefixes = root / "prefixes"
+        self.library = Library(self.catalog, self.stores, self.unload, check_template, self.pull, self.prefixes)
 
     async def unload(self, name: str) -> None:
         self.unloaded.append(name)
@@ -133,6 +134,21 @@ async def test_what_cannot_be_copied(
     with pytest.raises(kind) as raised:
         await fixture.library.copy(source, destination)
     assert raised.value.message == text
+
+
+async def test_prefixes_on_the_disk_go_with_their_model(fixture: Fixture) -> None:
+    await fixture.create(model="mine", base="tiny")
+    weights = fixture.catalog.find("mine").weights
+    served = fixture.catalog.find("tiny").weights
+    assert len(weights) == 64 and weights != fixture.catalog.find("mine").digest
+    for name in (weights, served, "f" * 64):
+        (fixture.prefixes / name).mkdir(parents=True)
+    await fixture.library.sweep(off=False)
+    assert {folder.name for folder in fixture.prefixes.iterdir()} == {weights, served}
+    await fixture.library.delete("mine")
+    assert [folder.name for folder in fixture.prefixes.iterdir()] == [served]
+    await fixture.library.sweep(off=True)
+    assert list(fixture.prefixes.iterdir()) == []
 
 
 async def test_what_cannot_be_deleted(fixture: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ def open_model(
     settings = {name: value for name, value in options.items() if name in known}
     asked = {name: value for name, value in msgspec.structs.asdict(load).items() if value is not None}
     try:
-        chosen = LlamaCppOptions(path=spec.path, adapters=spec.adapters, digest=spec.digest, **{**settings, **asked})
+        chosen = LlamaCppOptions(path=spec.path, adapters=spec.adapters, digest=spec.weights, **{**settings, **asked})
     except ValueError as error:
         raise ModelLoadError(str(error)) from error
     model = Model(chosen, progress)

@@ -43,8 +43,9 @@ class StateFolder:
         self.identity = identity
         self._root, self._budget = root, budget
         self._own = root / digest / xxhash.xxh3_128_hexdigest(identity.encode())
-        for folder in (root, root / digest, self._own):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        missing = [parent for parent in reversed(root.parents) if not parent.exists()]
+        for folder in (*missing, root, root / digest, self._own):
+            folder.mkdir(mode=0o700, exist_ok=True)
             if folder.is_symlink() or not os.access(folder, os.W_OK | os.X_OK):
                 raise OSError(f"{folder} cannot be written")
             folder.chmod(0o700)
