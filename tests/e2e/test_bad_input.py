@@ -358,3 +358,43 @@ def test_a_file_that_goes_away_is_a_clear_error(tmp_path: Path) -> None:
         assert reply.status in (404, 500)
         assert "gone" in message(reply)
         assert send_raw(own, "/api/tags", method="GET").status == 200
+
+
+PNG = "iVBORw0KGgo="
+DATA = f"data:image/png;base64,{PNG}"
+SOURCE = {"type": "base64", "media_type": "image/png", "data": PNG}
+
+
+def _parts(**part: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": [part]}]}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "words"),
+    [
+        ("/api/generate", {"prompt": "x", "images": [PNG]}, "does not support vision"),
+        ("/api/generate", {"prompt": "x", "images": [PNG], "raw": True}, "does not support vision"),
+        ("/api/generate", {"images": [DATA]}, "illegal base64 data at input byte 4"),
+        ("/api/generate", {"images": PNG}, "Expected `array"),
+        ("/api/chat", {"messages": [{"role": "user", "content": "x", "images": [PNG]}]}, "does not support vision"),
+        ("/api/chat", {"messages": [{"role": "tool", "content": "x", "images": [PNG]}]}, "does not support vision"),
+        ("/api/chat", {"messages": [{"role": "user", "content": "x", "images": [1]}]}, "must be base64 texts"),
+        ("/v1/chat/completions", _parts(type="image_url", image_url={"url": DATA}), "cannot see images"),
+        ("/v1/chat/completions", _parts(type="image_url", image_url="https://x/y.png"), "image URLs are not currently"),
+        ("/v1/chat/completions", _parts(type="image_url"), "invalid image input"),
+        ("/v1/chat/completions", _parts(type="input_audio", input_audio={"data": PNG}), "cannot hear"),
+        (
+            "/v1/responses",
+            {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": DATA}]}]},
+            "see",
+        ),
+        ("/v1/responses", {"input": [{"role": "user", "content": [{"type": "input_file"}]}]}, "file inputs are not"),
+        ("/v1/messages", {"max_tokens": 1, **_parts(type="image", source=SOURCE)}, "cannot see images"),
+        ("/v1/messages/count_tokens", _parts(type="image", source={"type": "url", "url": "https://x"}), "cannot see"),
+        ("/api/embed", {"input": [{"image": PNG}]}, "invalid input type"),
+    ],
+)
+def test_images_are_refused_on_every_route(server: Server, path: str, body: dict[str, Any], words: str) -> None:
+    reply = send_raw(server, path, {"model": "demo", **body})
+    assert reply.status == 400
+    assert words in reply.body.decode()

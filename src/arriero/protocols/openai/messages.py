@@ -9,6 +9,7 @@ import msgspec
 from arriero.core.errors import InvalidRequest, UnsupportedFeature
 from arriero.core.request import Message, ToolCall
 from arriero.protocols.body import check_values
+from arriero.protocols.refused_parts import refused_part
 
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
 _KNOWN = frozenset(
@@ -74,9 +75,7 @@ def _content(content: Any, at: str) -> str:
             raise InvalidRequest("a content part must be an object with a type", param=f"{at}[{index}]")
         text = part.get("refusal" if kind == "refusal" else "text")
         if kind not in ("text", "refusal"):
-            raise UnsupportedFeature(
-                f"content parts of type '{kind[:64]}' are not supported", param=f"{at}[{index}].type"
-            )
+            raise refused_part(part, kind, f"{at}[{index}].type")
         if not isinstance(text, str):
             raise InvalidRequest("a text part needs a text", param=f"{at}[{index}].text")
         texts.append(text)

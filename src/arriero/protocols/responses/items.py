@@ -10,6 +10,7 @@ import msgspec
 from arriero.core.errors import InvalidRequest, UnsupportedFeature
 from arriero.core.request import Message, ToolCall
 from arriero.protocols.body import check_values
+from arriero.protocols.refused_parts import refused_part
 
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 _TEXTS = frozenset(["input_text", "output_text", "text", "summary_text", "reasoning_text"])
@@ -106,8 +107,7 @@ def _parts(content: Any, at: str) -> str:
         if not isinstance(kind, str):
             raise InvalidRequest("a content part must be an object with a type", param=f"{at}[{index}]")
         if kind not in _TEXTS and kind != "refusal":
-            text = f"content parts of type '{kind[:64]}' are not supported"
-            raise UnsupportedFeature(text, param=f"{at}[{index}].type")
+            raise refused_part(part, kind, f"{at}[{index}].type")
         text = part.get("refusal" if kind == "refusal" else "text")
         if not isinstance(text, str):
             raise InvalidRequest("a text part needs a text", param=f"{at}[{index}].text")
