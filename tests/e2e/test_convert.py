@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -218,7 +219,11 @@ def test_what_cannot_be_converted(client: ollama.Client, network: Network, home:
 
 
 def test_an_adapter_by_modelfile_and_client(
-    arriero: Callable[..., subprocess.CompletedProcess[str]], client: ollama.Client, network: Network, home: Path
+    arriero: Callable[..., subprocess.CompletedProcess[str]],
+    server: Server,
+    client: ollama.Client,
+    network: Network,
+    home: Path,
 ) -> None:
     products = adapter_folder(home / "lora", network, ("q_proj", "v_proj", "up_proj"))
     merged: dict[str, Array] = dict(network.tensors)
@@ -238,9 +243,27 @@ def test_an_adapter_by_modelfile_and_client(
     client.create("again", from_="base", adapters=upload(client, home / "lora"))
     assert answered(client, "again") == expected
     assert answered(client, "base") == greedy(network)
+    serving_as_one(server, client, {"base": greedy(network), "tuned": expected, "again": expected})
     with pytest.raises(ollama.ResponseError) as raised:
         client.create("demo-tuned", from_="demo", adapters=upload(client, home / "lora"))
     assert raised.value.status_code == 400
+
+
+def serving_as_one(server: Server, client: ollama.Client, expected: dict[str, object]) -> None:
+    """A model and those that put an adapter on it share one process, at the same time, and the weights count once."""
+    running = {one.model: one.size for one in client.ps().models}
+    assert {f"{name}:latest" for name in expected} <= running.keys()
+    here = {f"{name}:latest": running[f"{name}:latest"] or 0 for name in (*expected, "plain")}
+    assert sum(size > 1_000_000 for size in here.values()) == 1, here
+    workers = psutil.Process(server.process.pid).children()
+    with ThreadPoolExecutor(12) as pool:
+        asked = [(name, pool.submit(answered, client, name)) for name in [*expected] * 4]
+        assert all(answer.result() == expected[name] for name, answer in asked)
+    assert server.metrics()["arriero_adapter_changes_total"] > 0
+    client.generate("base", keep_alive=0)
+    assert answered(client, "tuned") == expected["tuned"]
+    assert "base:latest" not in {one.model for one in client.ps().models}
+    assert psutil.Process(server.process.pid).children() == workers
 
 
 def test_a_model_in_parts(

@@ -20,7 +20,7 @@ from arriero.core.ranking import Ranked, RankRequest
 from arriero.core.request import GenerateRequest, LoadOptions
 
 log = logging.getLogger(__name__)
-Reply = Event | wire.Tokens | wire.Text | wire.Vectors | wire.Scores
+Reply = Event | wire.Attached | wire.Tokens | wire.Text | wire.Vectors | wire.Scores
 
 STOPPED = (
     "model runner has unexpectedly stopped, this may be due to resource limitations or an internal error, "
@@ -35,6 +35,7 @@ class _Worker:
         self.child = Child(self._on_reports, self._on_exit)
         self.ready: asyncio.Future[wire.Ready] = asyncio.get_running_loop().create_future()
         self.replies: dict[int, asyncio.Queue[Reply]] = {}
+        self.faces = {""}
         self._backend = backend
 
     def _on_reports(self, reports: list[wire.Report]) -> None:
@@ -65,6 +66,8 @@ class _Worker:
                 case wire.RequestFailed(id=number):
                     self._give(number, Failed(error=report.error, usage=report.usage))
                 case wire.Tokens(id=number) | wire.Text(id=number) | wire.Vectors(id=number) | wire.Scores(id=number):
+                    self._give(number, report)
+                case wire.Attached(id=number):
                     self._give(number, report)
                 case wire.Stats():
                     self._backend.on_stats(self.child.pid or 0, report)
@@ -119,6 +122,7 @@ class LocalBackend:
         self._options, self._environment = dict(options or {}), dict(environment or {})
         self._load_timeout = load_timeout
         self._numbers = itertools.count(1)
+        self._faces: dict[str, ModelSpec] = {}
         self._worker: _Worker | None = None
         self._starting: asyncio.Task[_Worker] | None = None
         self._retrying = asyncio.Lock()
@@ -147,6 +151,21 @@ class LocalBackend:
         worker = await self._ready_worker()
         return worker.ready.result()
 
+    async def attach(self, face: str, spec: ModelSpec) -> int:
+        """Let the worker answer as `spec`, too, where a request says `face`; return the bytes that this took.
+
+        Also a fresh worker after a crash does. ModelLoadError for an adapter that cannot be loaded.
+        """
+        self._faces[face] = spec
+        worker = await self._ready_worker()
+        if face in worker.faces:
+            return 0
+        number = next(self._numbers)
+        reply = await self._ask(wire.Attach(id=number, face=face, spec=spec), number)
+        assert isinstance(reply, wire.Attached)
+        worker.faces.add(face)
+        return reply.size
+
     async def close(self) -> None:
         """End the worker; its memory is back when this returns."""
         self._closed = True
@@ -157,14 +176,16 @@ class LocalBackend:
         if self._worker is not None:
             await self._worker.child.stop()
 
-    async def generate(self, request: GenerateRequest, permit: Permit) -> AsyncGenerator[Event | Restarted, None]:
-        """Yield Accepted, deltas, then Finished or Failed.
+    async def generate(
+        self, request: GenerateRequest, permit: Permit, face: str = ""
+    ) -> AsyncGenerator[Event | Restarted, None]:
+        """Yield Accepted, deltas, then Finished or Failed; answered as the attached model `face`.
 
         A request whose client has seen nothing when its worker dies runs once more, alone among its like: a request
         that kills workers then fails by itself. Where deltas of it were yielded (`whole`), Restarted comes first.
         """
         accepted = shown = False
-        async with contextlib.aclosing(self._attempt(request)) as events:
+        async with contextlib.aclosing(self._attempt(request, face)) as events:
             async for event in events:
                 died = isinstance(event, Failed) and event.error.code == WorkerDied.code
                 if died and (request.whole or not shown) and not self._closed:
@@ -177,7 +198,7 @@ class LocalBackend:
                 return
         if shown:
             yield Restarted()
-        async with self._retrying, contextlib.aclosing(self._attempt(request)) as events:
+        async with self._retrying, contextlib.aclosing(self._attempt(request, face)) as events:
             async for event in events:
                 if not (accepted and isinstance(event, Accepted)):
                     yield event
@@ -220,21 +241,23 @@ class LocalBackend:
         assert isinstance(reply, wire.Text)
         return reply.text
 
-    async def render(self, request: GenerateRequest) -> str:
+    async def render(self, request: GenerateRequest, face: str = "") -> str:
         """The prompt that `request` makes, cut as it would be; TemplateError and its kin."""
         number = next(self._numbers)
-        reply = await self._ask(wire.Render(id=number, request=request), number)
+        reply = await self._ask(wire.Render(id=number, request=request, face=face), number)
         assert isinstance(reply, wire.Text)
         return reply.text
 
-    async def prompt_tokens(self, request: GenerateRequest) -> list[int]:
+    async def prompt_tokens(self, request: GenerateRequest, face: str = "") -> list[int]:
         """The token ids of the prompt that `request` makes, however many; TemplateError and its kin."""
         number = next(self._numbers)
-        reply = await self._ask(wire.Prompt(id=number, request=request), number)
+        reply = await self._ask(wire.Prompt(id=number, request=request, face=face), number)
         assert isinstance(reply, wire.Tokens)
         return list(reply.tokens)
 
     async def _ask(self, command: wire.Command, number: int) -> Reply:
+        if isinstance(command, (wire.Render, wire.Prompt)):
+            await self._attached(command.face)
         worker = await self._ready_worker()
         queue: asyncio.Queue[Reply] = asyncio.Queue()
         worker.replies[number] = queue
@@ -250,12 +273,18 @@ class LocalBackend:
             raise from_info(reply.error)
         return reply
 
-    async def _attempt(self, request: GenerateRequest) -> AsyncGenerator[Event, None]:
+    async def _attached(self, face: str) -> None:
+        """A worker that took another's place after a crash does not know the faces yet."""
+        if face in self._faces:
+            await self.attach(face, self._faces[face])
+
+    async def _attempt(self, request: GenerateRequest, face: str) -> AsyncGenerator[Event, None]:
+        await self._attached(face)
         worker = await self._ready_worker()
         number, queue, ended = next(self._numbers), asyncio.Queue[Reply](), False
         worker.replies[number] = queue
         try:
-            worker.child.send(wire.Generate(id=number, request=request))
+            worker.child.send(wire.Generate(id=number, request=request, face=face))
             while not ended:
                 reply = await queue.get()
                 if isinstance(reply, (Finished, Failed)):

@@ -32,11 +32,23 @@ class Load(_Command, frozen=True, kw_only=True):
     options: dict[str, Any] = {}
 
 
+class Attach(_Command, frozen=True, kw_only=True):
+    """Answer as the model `spec`, too, under the name `face`: the weights are the same.
+
+    Answered by Attached (or RequestFailed).
+    """
+
+    id: int
+    face: str
+    spec: ModelSpec
+
+
 class Generate(_Command, frozen=True, kw_only=True):
-    """Start a generation."""
+    """Start a generation as the model `face`; "": the one that was loaded."""
 
     id: int
     request: GenerateRequest
+    face: str = ""
 
 
 class Abort(_Command, frozen=True, kw_only=True):
@@ -65,6 +77,7 @@ class Render(_Command, frozen=True, kw_only=True):
 
     id: int
     request: GenerateRequest
+    face: str = ""
 
 
 class Embed(_Command, frozen=True, kw_only=True):
@@ -79,6 +92,7 @@ class Prompt(_Command, frozen=True, kw_only=True):
 
     id: int
     request: GenerateRequest
+    face: str = ""
 
 
 class Rank(_Command, frozen=True, kw_only=True):
@@ -92,7 +106,7 @@ class Shutdown(_Command, frozen=True, kw_only=True):
     """End the process."""
 
 
-Command = Load | Generate | Abort | Tokenize | Detokenize | Render | Prompt | Embed | Rank | Shutdown
+Command = Load | Attach | Generate | Abort | Tokenize | Detokenize | Render | Prompt | Embed | Rank | Shutdown
 
 
 class _Report(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True, omit_defaults=True):
@@ -117,6 +131,13 @@ class Ready(_Report, frozen=True, kw_only=True):
     load_ns: int = 0
     capabilities: tuple[str, ...] = ()
     kv_cache_type: str = ""
+
+
+class Attached(_Report, frozen=True, kw_only=True):
+    """Answer to Attach; `size` in bytes of what it added to the worker's memory."""
+
+    id: int
+    size: int = 0
 
 
 class LoadFailed(_Report, frozen=True, kw_only=True):
@@ -198,6 +219,7 @@ class Stats(_Report, frozen=True, kw_only=True):
 Report = (
     LoadProgress
     | Ready
+    | Attached
     | LoadFailed
     | RequestAccepted
     | RequestDelta

@@ -49,6 +49,8 @@ class LoadedModel:
     """What a worker needs of a model: kernels, vocabulary, samplers, its own chat template, and who makes masks.
 
     `make_scorer` gets how many alternatives to report of each token; None: the runner cannot score prompts.
+    `add_adapter` loads a LoRA adapter's file, once, so that batches may name it, and returns its bytes (0 if it was
+    there); for the runner's thread.
     """
 
     runner: Runner
@@ -57,3 +59,4 @@ class LoadedModel:
     chat_template: str | None
     masks: MaskMaker
     make_scorer: Callable[[int], Scorer] | None = None
+    add_adapter: Callable[[str], int] | None = None

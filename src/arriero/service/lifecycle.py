@@ -22,6 +22,7 @@ from arriero.core.backend import Backend
 from arriero.core.messages import Ready
 from arriero.core.model import ModelSpec, RunningModel
 from arriero.core.request import LoadOptions
+from arriero.service.load_options import agrees
 from arriero.service.turns import Place, choose
 
 log = logging.getLogger(__name__)
@@ -65,23 +66,10 @@ class Loaded:
 
 
 def needs_reload(loaded: Loaded, spec: ModelSpec, load: LoadOptions) -> bool:
-    """Whether a request with `load` cannot use `loaded`: another file, or an option that differs from what it has.
-
-    An option that the request leaves open never reloads; num_gpu −1 means the same.
-    """
+    """Whether a request with `load` cannot use `loaded`: another file, or an option that differs from what it has."""
     if loaded.spec.digest != spec.digest or loaded.spec.path != spec.path:
         return True
-    info = loaded.backend.info
-    for name in LoadOptions.__struct_fields__:
-        wanted, has = getattr(load, name), getattr(loaded.load, name)
-        if wanted is None or wanted == has or (name == "num_gpu" and wanted == -1):
-            continue
-        if name == "num_ctx" and has is None and info is not None and wanted == info.context_length:
-            continue
-        if name == "kv_cache_type" and has is None and info is not None and wanted == info.kv_cache_type:
-            continue
-        return True
-    return False
+    return not agrees(loaded.load, loaded.backend.info, load)
 
 
 class Lifecycle:
@@ -95,13 +83,15 @@ class Lifecycle:
         max_loaded: int,
         fits: Callable[[ModelSpec, LoadOptions], bool] = lambda spec, load: True,
         check: Callable[[ModelSpec, LoadOptions], None] = lambda spec, load: None,
+        shares: Callable[[ModelSpec, LoadOptions], bool] = lambda spec, load: False,
     ) -> None:
         """`fits` says, from the file's header, whether a model has enough memory now; it may block.
 
-        `check` raises where a model cannot be loaded so, before another one has to go.
+        `check` raises where a model cannot be loaded so, before another one has to go. `shares` says that its weights
+        are in memory already: nobody has to go then.
         """
         self._make_backend, self._keep_alive, self._max_loaded = make_backend, keep_alive, max_loaded
-        self._fits, self._check = fits, check
+        self._fits, self._check, self._shares = fits, check, shares
         self._loaded: dict[str, Loaded] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._loading = asyncio.Lock()
@@ -158,7 +148,8 @@ class Lifecycle:
                 loaded = None
             if loaded is None:
                 async with self._loading:
-                    await self._make_room(spec, load)
+                    if not self._shares(spec, load):
+                        await self._make_room(spec, load)
                     loaded = Loaded(spec, load, self._make_backend(spec, load), self._keep_alive)
                     self._loaded[spec.name] = loaded
             self._hold(loaded)
@@ -255,7 +246,7 @@ class Lifecycle:
     def _describe(self, loaded: Loaded) -> RunningModel:
         info = loaded.backend.info
         assert info is not None
-        size = sum(info.memory.values()) or loaded.spec.size
+        size = sum(info.memory.values()) if info.memory else loaded.spec.size
         on_gpu = info.layers_gpu / info.layers_total if info.layers_total else 0.0
         expires = loaded.expires_at
         if expires is None and loaded.keep_alive >= 0:

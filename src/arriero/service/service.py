@@ -30,6 +30,7 @@ from arriero.service.message_batches import MessageBatches
 from arriero.service.memory import check_options, fits, plan_memory
 from arriero.service.options import ServiceOptions
 from arriero.service.responses import Responses
+from arriero.service.shared_workers import SharedWorkers
 from arriero.service.templates import check_template
 from arriero.service.tokens import Tokens
 from arriero.store.batches import BatchStore

@@ -28,14 +28,12 @@ from arriero.runners import open_model
 from arriero.worker.budgets import within_budget
 from arriero.worker.connection import Connection
 from arriero.worker.embedding import EmbeddingDesk
+from arriero.worker.faces import Face, Faces
 from arriero.worker.inbox import Inbox
 from arriero.worker.mask_desk import MaskDesk
-from arriero.worker.plans import Plans
-from arriero.worker.prompt import Prompt, PromptBuilder
-from arriero.worker.special_tokens import SpecialTokens
+from arriero.worker.prompt import Prompt
 from arriero.worker.stream import RequestStream, check_tokens, stream_stops
 from arriero.worker.teller import Decisions, Step, Teller
-from arriero.worker.templates import Templates
 
 STATS_INTERVAL = 0.1  # seconds; idle and every end flush at once
 MOST_GONE = 4096
@@ -55,13 +53,11 @@ class Host:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._model: LoadedModel
-        self._prompts: PromptBuilder
+        self._faces: Faces
         self._engine: Engine
         self._loop: Loop[EngineEvent]
         self._embedding: EmbeddingDesk | None = None  # of an embedding model: it does all that stands below
         self._loaded = threading.Event()
-        self._plans: Plans
-        self._special_tokens: SpecialTokens
         self._mask_desk: MaskDesk
         self._compiling: set[int] = set()  # requests whose mask is being made; the loop thread's
         self._gone: set[int] = set()  # requests whose abort overtook them; each thread looks before it begins
@@ -105,7 +101,9 @@ class Host:
             return
         match command:
             case wire.Generate():
-                self._generate(command.id, command.request)
+                self._generate(command.id, command.request, command.face)
+            case wire.Attach():
+                self._attach(command)
             case wire.Tokenize(id=number, text=text, special=special):
                 tokens = self._model.tokenizer.encode(text, add_special=False, parse_special=special)
                 self._reply(wire.Tokens(id=number, tokens=tuple(tokens)))
@@ -119,30 +117,48 @@ class Host:
             case wire.Prompt(id=number):
                 self._reply(self._prompt(command))
 
+    def _attach(self, command: wire.Attach) -> None:
+        try:
+            face = self._faces.make(command.spec)
+        except ArrieroError as error:
+            self._reply(wire.RequestFailed(id=command.id, error=error.info()))
+            return
+
+        def attach() -> None:
+            report: wire.Attached | wire.RequestFailed
+            try:
+                report = wire.Attached(id=command.id, size=self._faces.attach(command.face, face))
+            except ArrieroError as error:
+                report = wire.RequestFailed(id=command.id, error=error.info())
+            self._reply(report)
+
+        self._loop.submit(attach)
+
     def _reply(self, report: Any) -> None:
         self._teller.say([report])
 
-    def _generate(self, number: int, request: GenerateRequest) -> None:
+    def _generate(self, number: int, request: GenerateRequest, face_key: str) -> None:
         received = time.monotonic()
         if number in self._gone:
             self._gone.discard(number)
             return
         try:
-            prompt = self._prompts.build(request)
+            face = self._faces[face_key]
+            prompt = face.prompts.build(request)
             check_tokens(request.sampling, self._model.tokenizer.n_vocab)
             if request.prompt_logprobs and self._model.make_scorer is None:
                 raise UnsupportedFeature("this model's runner cannot score prompts", param="echo")
-            plan = self._plans.plan(request, prompt)
+            plan = face.plans.plan(request, prompt)
         except ArrieroError as error:
             self._reply(wire.RequestFailed(id=number, error=error.info()))
             return
         if plan is None:
-            stream = self._stream(number, request, prompt, None, received)
+            stream = self._stream(number, request, face, prompt, None, received)
             self._loop.submit(lambda: self._add(stream))
             return
 
         def compiled(mask: TokenMask | None) -> None:
-            stream = self._stream(number, request, prompt, mask, received)
+            stream = self._stream(number, request, face, prompt, mask, received)
             self._loop.submit(lambda: self._masked(number, stream))
 
         def refused(error: ErrorInfo) -> None:
@@ -153,10 +169,10 @@ class Host:
         self._mask_desk.submit(plan, compiled, refused)
 
     def _stream(
-        self, number: int, request: GenerateRequest, prompt: Prompt, mask: TokenMask | None, received: float
+        self, number: int, request: GenerateRequest, face: Face, prompt: Prompt, mask: TokenMask | None, received: float
     ) -> RequestStream:
-        piece = self._special_tokens.piece(request)
-        mask = within_budget(request, prompt, self._plans.thinking(request), mask, self._model.tokenizer, piece)
+        piece = face.special_tokens.piece(request)
+        mask = within_budget(request, prompt, face.plans.thinking(request), mask, self._model.tokenizer, piece)
         make_scorer = self._model.make_scorer if request.prompt_logprobs else None
         scorer = None if make_scorer is None else make_scorer(request.sampling.logprobs or 0)
         sequence = SequenceSpec(
@@ -171,6 +187,7 @@ class Host:
             use_cache=request.cache_prompt and scorer is None,
             deadline=None if request.deadline is None else received + request.deadline,
             scorer=scorer,
+            adapters=face.adapters,
             draft_tokens=request.sampling.draft_tokens,
             prediction=self._predicted(request),
         )
@@ -211,13 +228,13 @@ class Host:
 
     def _rendered(self, command: wire.Render) -> wire.Text | wire.RequestFailed:
         try:
-            return wire.Text(id=command.id, text=self._prompts.render(command.request))
+            return wire.Text(id=command.id, text=self._faces[command.face].prompts.render(command.request))
         except ArrieroError as error:
             return wire.RequestFailed(id=command.id, error=error.info())
 
     def _prompt(self, command: wire.Prompt) -> wire.Tokens | wire.RequestFailed:
         try:
-            return wire.Tokens(id=command.id, tokens=tuple(self._prompts.tokens(command.request)))
+            return wire.Tokens(id=command.id, tokens=tuple(self._faces[command.face].prompts.tokens(command.request)))
         except ArrieroError as error:
             return wire.RequestFailed(id=command.id, error=error.info())
 
@@ -247,11 +264,8 @@ class Host:
             return
         info = model.runner.info
         self._model = model
-        templates = Templates(command.spec, model.chat_template, model.tokenizer)
-        self._prompts = PromptBuilder(model.tokenizer, templates, info.max_sequence_tokens)
         hold_calls = bool(command.options.get("hold_calls", True))
-        self._plans = Plans(command.spec, model.chat_template, hold_calls=hold_calls)
-        self._special_tokens = SpecialTokens(command.spec, model.chat_template, model.tokenizer)
+        self._faces = Faces(command.spec, model, hold_calls=hold_calls)
         self._mask_desk = MaskDesk(model.masks)
         self._engine = Engine(model.runner, _engine_options(command.options))
         self._loop = Loop(self._engine, self._sink, self._on_step, self._crash)
@@ -272,7 +286,7 @@ class Host:
             layers_total=info.layers_total,
             layers_gpu=info.layers_gpu,
             load_ns=int((time.monotonic() - started) * 1e9),
-            capabilities=templates.capabilities,
+            capabilities=self._faces[""].templates.capabilities,
         )
         self._connection.send([self._stats(), ready])
         threading.Thread(target=self._teller.run, name="teller", daemon=True).start()
@@ -341,7 +355,7 @@ class Host:
         self._streams[stream.number] = stream
         if not self._engine.has_work:
             self._step_ended = time.monotonic()  # the next step starts now, not when the last one ended
-        cached = self._engine.match_length(sequence.tokens, sequence.salt)
+        cached = self._engine.match_length(sequence.tokens, sequence.cache_salt)
         accepted = wire.RequestAccepted(
             id=stream.number,
             prompt_tokens=len(stream.prompt.tokens),

@@ -68,7 +68,7 @@ def served() -> Iterator[Served]:
 def test_an_abort_waits_for_nobodys_prompt(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """The main thread is busy with the prompt of 2 when 1 goes, and 2 itself; 3 comes behind them."""
     entered, go_on = threading.Event(), threading.Event()
-    build = served.host._prompts.build
+    build = served.host._faces[""].prompts.build
 
     def slowly(request: GenerateRequest) -> Any:
         if request.prompt == "slow":
@@ -76,7 +76,7 @@ def test_an_abort_waits_for_nobodys_prompt(served: Served, monkeypatch: pytest.M
             assert go_on.wait(TIMEOUT)
         return build(request)
 
-    monkeypatch.setattr(served.host._prompts, "build", slowly)
+    monkeypatch.setattr(served.host._faces[""].prompts, "build", slowly)
     served.ask(1, LONG)
     served.until(lambda report: isinstance(report, wire.RequestDelta))
     served.ask(2, "slow")

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from arriero.core.errors import ModelLoadError
+from arriero.core.runner import Adapters
 from arriero.runners.llama_cpp.batch import TokenBatch
 from arriero.runners.llama_cpp.bindings import lib, log_tail
 from arriero.runners.llama_cpp.model import Model
@@ -44,6 +45,8 @@ class Context:
             self.handle: Any = lib.llama_init_from_model(model.handle, self.params)
         if not self.handle:
             raise ModelLoadError(f"no context for the model: {log_tail.errors() or 'llama.cpp gives no reason'}")
+        self._model = model
+        self._adapters: Adapters = ()
         model.apply_adapters(self.handle)
         self.buffers = log_tail.buffers()
         self.n_vocab = model.vocab.n_vocab
@@ -91,6 +94,12 @@ class Context:
         if np.isnan(logits[:, 0]).any():  # one NaN in the last layer makes the whole row NaN
             raise DecodeError("llama_decode: the model computed no number (NaN)")
         return logits
+
+    def use(self, adapters: Adapters) -> None:
+        """Compute with these adapters beside the model's own from the next call on."""
+        if adapters != self._adapters:
+            self._model.apply_adapters(self.handle, adapters)
+            self._adapters = adapters
 
     def clear(self, slot: int) -> None:
         """Forget all that `slot` holds."""

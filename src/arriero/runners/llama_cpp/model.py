@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 
 from arriero.core.errors import ModelLoadError
+from arriero.core.runner import Adapters
 from arriero.runners.llama_cpp.bindings import compiled_with_amx, lib, log_tail
 from arriero.runners.llama_cpp.options import LlamaCppOptions, kv_bytes
 from arriero.runners.llama_cpp.plan import Facts
@@ -40,7 +41,14 @@ class Model:
         self.vocab = Vocab(self.handle)
         self._kv_type = options.kv_cache_type
         self._adapter_bytes = 0
-        self._adapters = [self._adapter(Path(adapter)) for adapter in options.adapters]
+        self._adapters: dict[str, Any] = {}
+        self._own = tuple((adapter, 1.0) for adapter in options.adapters)
+        try:
+            for adapter in options.adapters:
+                self.add_adapter(adapter)
+        except ModelLoadError:
+            self.close()
+            raise
 
     @property
     def sliding_window(self) -> bool:
@@ -92,32 +100,36 @@ class Model:
         count = lib.llama_model_meta_val_str(self.handle, key.encode(), buffer, room)
         return None if count < 0 else buffer.value.decode("utf-8", "replace")
 
-    def apply_adapters(self, context: Any) -> None:
-        """Let a context of this model add the adapters to every product with their tensors."""
-        count = len(self._adapters)
-        if count:
-            adapters = (lib.llama_adapter_lora_p_ctypes * count)(*self._adapters)
-            scales = (ctypes.c_float * count)(*[1.0] * count)
-            if lib.llama_set_adapters_lora(context, adapters, count, scales) != 0:
-                raise ModelLoadError(
-                    f"the adapter cannot be applied: {log_tail.errors() or 'llama.cpp gives no reason'}"
-                )
+    def add_adapter(self, path: str) -> int:
+        """Load the LoRA adapter at `path` if it is not there; return its bytes. ModelLoadError says what is wrong."""
+        if path in self._adapters:
+            return 0
+        log_tail.clear()
+        handle = lib.llama_adapter_lora_init(self.handle, os.fsencode(path))
+        if not handle:
+            raise ModelLoadError(f"the adapter cannot be loaded: {log_tail.errors() or 'llama.cpp gives no reason'}")
+        self._adapters[path] = handle
+        size = Path(path).stat().st_size
+        self._adapter_bytes += size
+        return size
+
+    def apply_adapters(self, context: Any, chosen: Adapters = ()) -> None:
+        """Let a context of this model add its own adapters and those `chosen` to every product with their tensors.
+
+        KeyError for one that was not added.
+        """
+        wanted = (*self._own, *chosen)
+        count = len(wanted)
+        adapters = (lib.llama_adapter_lora_p_ctypes * count)(*[self._adapters[path] for path, _ in wanted])
+        scales = (ctypes.c_float * count)(*[scale for _, scale in wanted])
+        if lib.llama_set_adapters_lora(context, adapters, count, scales) != 0:
+            raise ModelLoadError(f"the adapter cannot be applied: {log_tail.errors() or 'llama.cpp gives no reason'}")
 
     def close(self) -> None:
         """Free the weights, and the adapters with them."""
         if self.handle:
             lib.llama_model_free(self.handle)
             self.handle = None
-
-    def _adapter(self, path: Path) -> Any:
-        log_tail.clear()
-        handle = lib.llama_adapter_lora_init(self.handle, os.fsencode(path))
-        if not handle:
-            reason = log_tail.errors() or "llama.cpp gives no reason"
-            self.close()
-            raise ModelLoadError(f"the adapter cannot be loaded: {reason}")
-        self._adapter_bytes += path.stat().st_size
-        return handle
 
     def _kv_bytes_per_token(self) -> int:
         """Return the bytes that one token's K and V take over all layers, from the shape that the file declares."""

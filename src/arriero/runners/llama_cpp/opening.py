@@ -54,7 +54,10 @@ def open_model(
     def make_sampler(params: SamplingParams, mask: TokenMask | None = None) -> Sampler:
         return NumpySampler(params, eog_ids=model.vocab.eog_ids, banned_ids=suppressed, mask=mask)
 
-    return LoadedModel(runner, model.vocab, make_sampler, spec.chat_template or model.chat_template, masks, NumpyScorer)
+    return LoadedModel(
+        runner, model.vocab, make_sampler, model.chat_template, masks, NumpyScorer, add_adapter=model.add_adapter
+    )
+
 
 def _prepare(masks: MaskCompiler, runner: LlamaCppRunner) -> None:
     """Read the vocabulary in a quiet moment: a large one takes a second, which a first answer need not share.

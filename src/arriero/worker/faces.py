@@ -1,0 +1,59 @@
+"""Faces: the models that one worker answers as. They share weights and differ in templates and LoRA adapters."""
+
+from __future__ import annotations
+
+from arriero.core.errors import InvalidRequest
+from arriero.core.model import ModelSpec
+from arriero.core.runner import Adapters
+from arriero.core.tokenizer import LoadedModel
+from arriero.worker.plans import Plans
+from arriero.worker.prompt import PromptBuilder
+from arriero.worker.special_tokens import SpecialTokens
+from arriero.worker.templates import Templates
+
+
+class Face:
+    """What a request needs of the model that it names, beside the weights: prompts, masks' plans, adapters."""
+
+    def __init__(self, spec: ModelSpec, model: LoadedModel, *, hold_calls: bool, adapters: Adapters = ()) -> None:
+        """TemplateError for a template that does not compile."""
+        own = spec.chat_template or model.chat_template
+        self.templates = Templates(spec, own, model.tokenizer)
+        self.prompts = PromptBuilder(model.tokenizer, self.templates, model.runner.info.max_sequence_tokens)
+        self.plans = Plans(spec, own, hold_calls=hold_calls)
+        self.special_tokens = SpecialTokens(spec, own, model.tokenizer)
+        self.adapters = adapters
+
+
+class Faces:
+    """The faces of one loaded model by key; the one that it was loaded as has the key ""."""
+
+    def __init__(self, spec: ModelSpec, model: LoadedModel, *, hold_calls: bool) -> None:
+        """TemplateError as for a Face. The adapters of `spec` are the runner's own, in every step."""
+        self._model, self._hold_calls = model, hold_calls
+        self._faces = {"": Face(spec, model, hold_calls=hold_calls)}
+
+    def __getitem__(self, key: str) -> Face:
+        """The face of that key; InvalidRequest where it was never attached."""
+        try:
+            return self._faces[key]
+        except KeyError:
+            raise InvalidRequest(f"this worker does not serve {key}") from None
+
+    def make(self, spec: ModelSpec) -> Face:
+        """Return the face of `spec`, not known yet. TemplateError as for a Face."""
+        adapters = tuple((path, 1.0) for path in spec.adapters)
+        return Face(spec, self._model, hold_calls=self._hold_calls, adapters=adapters)
+
+    def attach(self, key: str, face: Face) -> int:
+        """Load the adapters of `face` and know it as `key`; return the bytes of adapters that were new.
+
+        For the thread that owns the runner. ModelLoadError for an adapter that cannot be loaded.
+        """
+        size = 0
+        for path, _ in face.adapters:
+            if self._model.add_adapter is None:
+                raise InvalidRequest("this model's runner takes no adapters")
+            size += self._model.add_adapter(path)
+        self._faces[key] = face
+        return size
