@@ -35,6 +35,7 @@ def _fake(**changes: Any) -> Runner:
         "max_batch_tokens": 512,
         "active_blocks": 64,
         "parked_blocks": 64,
+        "max_draws": 32,
     }
     return FakeRunner(RunnerInfo(**(facts | changes)))
 
@@ -58,7 +59,7 @@ def _llama_cpp(**changes: Any) -> Runner:
 CASES = [
     RunnerCase("fake-sequence", lambda: _fake(storage="sequence")),
     RunnerCase("fake-paged", lambda: _fake(storage="paged"), paged=True),
-    RunnerCase("fake-aligned", lambda: _fake(deterministic=True, chunk_align=16)),
+    RunnerCase("fake-aligned", lambda: _fake(deterministic=True, chunk_align=16, max_draws=0)),
     RunnerCase("llama_cpp-streams", lambda: _llama_cpp(layout="streams"), 0.15),
     RunnerCase("llama_cpp-unified", lambda: _llama_cpp(layout="unified"), 0.15),
     RunnerCase("llama_cpp-deterministic", lambda: _llama_cpp(deterministic=True), 0.15),

@@ -28,6 +28,18 @@ class KeepLogits:
         return Choice(int(self.seen[-1].argmax()))
 
 
+@dataclass
+class KeepAndDraw(KeepLogits):
+    """The same, but it draws what it was told."""
+
+    draws: list[int] = field(default_factory=list)
+
+    def sample(self, logits: Any, tokens: Sequence[int], prompt_len: int) -> Choice:
+        """See core.runner.Sampler."""
+        super().sample(logits, tokens, prompt_len)
+        return Choice(self.draws[len(self.seen) - 1])
+
+
 class Driver:
     """A runner with fixed blocks for each slot. `span` and `step` are all that tests need."""
 

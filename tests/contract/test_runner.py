@@ -15,7 +15,7 @@ from arriero.engine.events import Ended, TokenEvent
 from arriero.engine.sequence import SequenceSpec
 from arriero.runners.fake import GreedySampler
 from tests.contract.runner_cases import CASES, RunnerCase
-from tests.contract.runner_driver import Driver
+from tests.contract.runner_driver import Driver, KeepAndDraw
 
 PROMPT = [5 + (i * i * 7 + 3 * i) % 200 for i in range(50)]
 OTHER = [9 + (i * i * 5 + 11 * i) % 190 for i in range(50)]
@@ -217,6 +217,32 @@ def test_a_chain_of_copies_in_one_step(slots: Driver) -> None:
     restores = [Restore(2, 48, from_parked=1), Restore(1, 48, from_slot=2)]
     found = slots.logits(slots.span(1, PROMPT, 48), slots.span(2, PROMPT, 48), restores=restores)
     assert all(slots.close(logits, expected) for logits in found)
+
+
+def test_a_draft_is_drawn_along_and_cut_where_it_is_wrong(driver: Driver) -> None:
+    if not driver.info.max_draws:
+        return  # nobody asks this of such a runner
+    draws = [11, 12, 13, 14]
+    tokens, expected = [*PROMPT, 10], []
+    driver.prefill(0, PROMPT)
+    for draw in (*draws, 15):
+        expected += driver.logits(driver.span(0, list(tokens), len(tokens) - 1, prompt_len=len(PROMPT)))
+        tokens.append(draw)
+    driver.prefill(1, PROMPT)
+    driver.prefill(2, OTHER)
+    for known, draft, drawn in ((0, [11, 12, 99, 14, 15], 3), (3, [14], 2)):
+        begun = [*PROMPT, 10, *draws[:known]]
+        span = driver.span(1, begun, len(begun) - 1, prompt_len=len(PROMPT))
+        sampler = span.sampler = KeepAndDraw(draws=[*draws, 15][known:])
+        span.draft = draft
+        output = driver.step(span, driver.span(2, [*OTHER, drawn], len(OTHER), prompt_len=len(OTHER)))
+        assert output.error is None
+        assert output.choices[0] is not None
+        assert [output.choices[0].token, *(choice.token for choice in output.further[0])] == sampler.draws[:drawn]
+        assert [count for count, _ in sampler.calls] == [len(begun) + index for index in range(drawn)]
+        assert all(driver.close(*pair) for pair in zip(sampler.seen, expected[known:], strict=False))
+        driver.free(2)
+        driver.prefill(2, OTHER)
 
 
 def test_closing_twice_is_allowed(driver: Driver) -> None:
