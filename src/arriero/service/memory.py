@@ -5,14 +5,16 @@ The header says what the loaded weights would say; only what a GPU takes over is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import psutil
 
 from arriero.core.errors import InvalidRequest, ModelLoadError
+from arriero.core.messages import Ready
 from arriero.core.model import MemoryPlan, ModelSpec
 from arriero.core.request import LoadOptions
 from arriero.runners.llama_cpp.options import KV_TYPES, LlamaCppOptions, kv_bytes
@@ -25,6 +27,32 @@ USEFUL_CONTEXT = 4096
 """Tokens: rather than give a model less beside idle ones, those go."""
 
 
+class Worker(Protocol):
+    """A process with a model, and what it said of itself when it was ready."""
+
+    @property
+    def info(self) -> Ready | None: ...
+
+    @property
+    def pid(self) -> int | None: ...
+
+
+def promised(workers: Iterable[Worker]) -> int:
+    """Return the bytes of free memory that loaded models have planned with and not touched yet."""
+    total = 0
+    for worker in workers:
+        ready, pid = worker.info, worker.pid
+        if ready is None or pid is None:
+            continue
+        try:
+            used = psutil.Process(pid).memory_info()
+        except psutil.Error:
+            continue  # it has just ended
+        own = used.rss - getattr(used, "shared", 0)  # without the file that its weights are mapped from
+        total += max(0, ready.memory.get("kv", 0) + ready.memory.get("compute", 0) - own)
+    return total
+
+
 def plan_memory(
     spec: ModelSpec, load: LoadOptions, settings: Mapping[str, Any], free_memory: int | None = None
 ) -> MemoryPlan:
@@ -35,6 +63,7 @@ def plan_memory(
     """
     header = read_whole(spec.path)
     free = psutil.virtual_memory().available if free_memory is None else free_memory
+    free = max(0, free - int(settings.get("promised_bytes", 0)))
     weights = sum(tensor.size or 0 for tensor in header.tensors)
     weights += sum(Path(adapter).stat().st_size for adapter in spec.adapters)
     options = _options(spec, load, settings)
@@ -109,6 +138,7 @@ def _facts(spec: ModelSpec, header: GgufHeader, weights: int, free: int, kv_type
         threads=1,
         sliding_window=header.arch("attention.sliding_window") > 0,
         recurrent=any(key.startswith(f"{header.architecture}.ssm.") for key in header.values),
+        untouched=sys.platform == "linux",
     )
 
 

@@ -26,8 +26,8 @@ from arriero.service.embed import Embeddings
 from arriero.service.generate import Generator
 from arriero.service.library import Library
 from arriero.service.lifecycle import Lifecycle, with_defaults
+from arriero.service.memory import check_options, fits, plan_memory, promised
 from arriero.service.message_batches import MessageBatches
-from arriero.service.memory import check_options, fits, plan_memory
 from arriero.service.options import ServiceOptions
 from arriero.service.responses import Responses
 from arriero.service.shared_workers import SharedWorkers
@@ -247,3 +247,5 @@ class Service:
             on_stats=lambda worker, stats: self._metrics.engine_stats(spec.name, worker, stats),
             on_end=lambda worker: self._metrics.worker_ended(spec.name, worker),
         )
+        self._workers.add(worker)
+        return worker

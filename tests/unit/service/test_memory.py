@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from arriero.core.errors import InvalidRequest, ModelLoadError
+from arriero.core.messages import Ready
 from arriero.core.model import MemoryPlan
 from arriero.core.request import LoadOptions
-from arriero.service.memory import check_options, fits, plan_memory
+from arriero.service.memory import check_options, fits, plan_memory, promised
 from arriero.store.catalog import demo_path
 from arriero.store.describe import describe
 from tests.unit.runners.llama_cpp.tiny_gguf import Shape, write_gguf
@@ -90,3 +94,15 @@ def test_what_no_memory_would_help_is_refused_before_loading(tmp_path: Path) -> 
     odd = describe("odd", write_gguf(tmp_path / "odd.gguf", Shape(head_dim=16)))
     with pytest.raises(InvalidRequest, match="the heads of model odd have 16 and 16"):
         check_options(odd, LoadOptions(), {"kv_cache_type": "q8_0"})
+
+
+def test_what_loaded_models_may_still_take_is_not_free() -> None:
+    ready = Ready(context_length=1, max_sequences=1, memory={"weights": 5 << 40, "kv": 3 << 40, "compute": 1 << 40})
+    loaded = SimpleNamespace(info=ready, pid=os.getpid())
+    unloaded = SimpleNamespace(info=None, pid=os.getpid())
+    gone = SimpleNamespace(info=ready, pid=2**22 + 1)  # beyond Linux's greatest
+    used = psutil.Process().memory_info().rss
+    assert (4 << 40) - 2 * used <= promised([loaded, unloaded, gone]) <= 4 << 40
+    whole, rest = planned(free=FREE // 16), planned({"promised_bytes": FREE // 32}, FREE // 16)
+    assert (whole.free_memory, rest.free_memory) == (FREE // 16, FREE // 32)
+    assert rest.kv < whole.kv

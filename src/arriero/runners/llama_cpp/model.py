@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ class Model:
         path = Path(options.path)
         if not path.is_file():
             raise ModelLoadError("the model's file is not there", path=str(path))
+        self._promised = options.promised_bytes
         self.params = _model_params(options, vocab_only)
         on_progress = lib.llama_progress_callback(_teller(progress))  # kept alive until the load is over
         self.params.progress_callback = on_progress
@@ -84,11 +86,12 @@ class Model:
             n_head=lib.llama_model_n_head(self.handle),
             kv_bytes_per_token=self._kv_bytes_per_token(),
             weights=self.size + self._adapter_bytes,
-            free_memory=psutil.virtual_memory().available,
+            free_memory=max(0, psutil.virtual_memory().available - self._promised),
             threads=default_threads(),
             gpu=self.layers_gpu > 0,
             sliding_window=self.sliding_window,
             recurrent=self.recurrent,
+            untouched=sys.platform == "linux",
         )
 
     def metadata(self, key: str) -> str | None:

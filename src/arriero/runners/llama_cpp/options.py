@@ -41,7 +41,7 @@ class LlamaCppOptions:
     """LoRA adapters in GGUF that are applied to every token."""
     num_ctx: int | None = None
     """Tokens of one sequence, prompt and answer. None: the context that the model was trained with, at most 131,072, or
-    less where a quarter of the free memory would not hold four such sequences."""
+    less where the memory for KV would not hold four such sequences."""
     num_batch: int | None = None
     """Tokens in one llama_decode call at most. None: 512. Never less than the number of sequences."""
     num_gpu: int | None = None
@@ -76,14 +76,17 @@ class LlamaCppOptions:
     """What tells the weights from others, for that folder. Empty: none is kept."""
     memory_bytes: int | None = None
     """Memory for weights, KV, cached prefixes and buffers together. None: four fifths of what is free, with no more
-    than a quarter of what is free for KV, unless one sequence of `num_ctx` needs it."""
+    than half of what is free for KV, a quarter where KV is written at the load, unless one sequence of `num_ctx` needs
+    more."""
+    promised_bytes: int = 0
+    """Of what is free, memory that loaded models have not touched yet and may: it counts as taken."""
 
     def __post_init__(self) -> None:
         for name in ("num_ctx", "num_batch", "max_sequences"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value}")
-        for name in ("main_gpu", "num_thread", "parked_bytes", "spill_bytes", "memory_bytes"):
+        for name in ("main_gpu", "num_thread", "parked_bytes", "spill_bytes", "memory_bytes", "promised_bytes"):
             value = getattr(self, name)
             if value is not None and value < 0:
                 raise ValueError(f"{name} must not be negative, it is {value}")

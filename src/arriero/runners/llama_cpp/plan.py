@@ -20,8 +20,10 @@ LEAST_SHARE = 64
 """Cells of one pool for each sequence at least: with fewer they would only push each other out."""
 MEMORY_SHARE = 0.8
 DEFAULT_SHARE = 1 / 4
-"""Of the free memory: what KV takes at most where nobody names a size. llama.cpp touches all of it at once, so that it
+"""Of the free memory: what KV takes at most where nobody names a size and all of it is written at the load, so that it
 is gone for everybody else, whether a request ever needs it or not."""
+UNTOUCHED_SHARE = 1 / 2
+"""The same where memory is taken as sequences grow into it: others can have what is not used."""
 DEFAULT_CTX_LIMIT = 131_072
 """Tokens of a sequence at most where nobody names a number: some files claim millions, which nobody sends by chance."""
 USEFUL_LENGTH = 16_384
@@ -57,6 +59,7 @@ class Facts:
     gpu: bool = False
     sliding_window: bool = False
     recurrent: bool = False
+    untouched: bool = False  # KV takes memory when it is written, not before
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,10 @@ class Plan:
         return "unified" if self.unified else "streams"
 
 
+def _share(facts: Facts) -> float:
+    return UNTOUCHED_SHARE if facts.untouched and not facts.gpu else DEFAULT_SHARE
+
+
 def _pad(tokens: int) -> int:
     return -(-tokens // CELL_ALIGN) * CELL_ALIGN
 
@@ -105,7 +112,7 @@ def make_plan(options: LlamaCppOptions, facts: Facts) -> Plan:
     if parked is None:
         parked = _default_parked(facts, spare, wanted, options.num_ctx or max(1, facts.n_ctx_train))
     most = max(0, spare - parked)  # what one sequence may have that asks for it
-    room = most if options.memory_bytes is not None else min(most, int(facts.free_memory * DEFAULT_SHARE))
+    room = most if options.memory_bytes is not None else min(most, int(facts.free_memory * _share(facts)))
     stored, reached = facts.kv_bytes_per_token + CELL_BYTES, batch * MASK_BYTES
     fitting = room // (stored + reached)
     num_ctx = options.num_ctx or _default_ctx(facts, fitting)
