@@ -6,7 +6,23 @@ from typing import Annotated
 
 import typer
 
-from arriero.cli import bench, completion, cp, create, prune, ps, pull, push, rm, run, serve, show, stop, verify
+from arriero.cli import (
+    bench,
+    completion,
+    cp,
+    create,
+    perplexity,
+    prune,
+    ps,
+    pull,
+    push,
+    rm,
+    run,
+    serve,
+    show,
+    stop,
+    verify,
+)
 from arriero.cli import eval as eval_command
 from arriero.cli import list as list_command
 from arriero.cli.version import version_text
@@ -60,5 +76,6 @@ app.command("rm", help="Remove models.")(rm.rm)
 app.command("prune", help="Remove what arriero wrote and no model needs.")(prune.prune)
 app.command("completion", help="Print what completes command lines in a shell.")(completion.completion)
 app.add_typer(eval_command.app, name="eval")
+app.command("perplexity", help="Tell how well a model foretells a text.")(perplexity.perplexity)
 app.command("bench", help="Measure servers side by side.")(bench.bench)
 app.command("verify", help="Hash the models' files again.")(verify.verify)
