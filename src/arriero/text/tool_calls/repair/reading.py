@@ -106,6 +106,9 @@ def calls_of(value: Any, offered: Callable[[str], bool], depth: int = 0) -> list
         return [call for one in value for call in calls_of(one, offered, depth + 1)]
     if not isinstance(value, dict):
         raise Unreadable("a call must be an object")
+    usual = value.get("name")
+    if len(value) == 2 and isinstance(usual, str) and usual.strip() and "arguments" in value:
+        return [RawCall(usual, value["arguments"])]
     for key in _LIST_KEYS:
         if isinstance(value.get(key), list) and not isinstance(value.get("name"), str):
             return calls_of(value[key], offered, depth + 1)

@@ -21,6 +21,13 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "boolean": (bool,),
     "null": (type(None),),
 }
+_PLAIN: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "boolean": (bool,),
+    "integer": (int,),
+    "number": (int, float),
+}
+_SAYS_NOTHING = frozenset({"type", "description", "title", "default", "examples"})
 
 
 class Budget:
@@ -55,6 +62,10 @@ def is_type(value: Any, name: str) -> bool:
     return True if known is None else isinstance(value, known)
 
 
+def _has_type(value: Any, names: tuple[str, ...]) -> bool:
+    return is_type(value, names[0]) if len(names) == 1 else any(is_type(value, name) for name in names)
+
+
 def resolve(schema: Any, root: Mapping[str, Any]) -> dict[str, Any]:
     """`schema` with its local reference followed; an empty one where there is none such."""
     for _ in range(MAX_DEPTH):
@@ -75,7 +86,17 @@ def resolve(schema: Any, root: Mapping[str, Any]) -> dict[str, Any]:
 
 def problems(value: Any, schema: Any, root: Mapping[str, Any], budget: Budget | None = None) -> list[str]:
     """What is wrong with `value`, each with its place ("$.city: …"); empty if nothing is."""
+    if _plainly_fits(value, schema):
+        return []
     return list(islice(_problems(value, schema, _Check(root, budget or Budget()), "$", 0), MAX_PROBLEMS))
+
+
+def _plainly_fits(value: Any, schema: Any) -> bool:
+    """Whether a schema says no more of a value than its type, and it has that: what most members are, in a moment."""
+    if not isinstance(schema, dict):
+        return False
+    kind = schema.get("type")
+    return isinstance(kind, str) and type(value) in _PLAIN.get(kind, ()) and schema.keys() <= _SAYS_NOTHING
 
 
 class _Check(NamedTuple):
@@ -98,7 +119,7 @@ def _problems(value: Any, schema: Any, check: _Check, place: str, depth: int) ->
     if depth > MAX_DEPTH or not schema or check.budget.spent():
         return
     names = type_names(schema)
-    if names and not any(is_type(value, name) for name in names) and not (value is None and schema.get("nullable")):
+    if names and not _has_type(value, names) and not (value is None and schema.get("nullable")):
         yield f"{place}: {_kind(value)} where {' or '.join(names)} is asked for"
         return
     enum = schema.get("enum")
@@ -111,11 +132,12 @@ def _problems(value: Any, schema: Any, check: _Check, place: str, depth: int) ->
     elif isinstance(value, list):
         yield from _items(value, schema, check, place, depth)
     elif isinstance(value, str):
-        yield from _bounds(
-            len(value), schema, ("minLength", "maxLength"), f"{place}: a text of {len(value)} characters"
-        )
+        if "minLength" in schema or "maxLength" in schema:
+            what = f"{place}: a text of {len(value)} characters"
+            yield from _bounds(len(value), schema, ("minLength", "maxLength"), what)
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        yield from _bounds(value, schema, ("minimum", "maximum"), f"{place}: {value}")
+        if "minimum" in schema or "maximum" in schema:
+            yield from _bounds(value, schema, ("minimum", "maximum"), f"{place}: {value}")
         low, high = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
         if _number(low) and value <= low:
             yield f"{place}: {value} is not more than {low}"
@@ -123,7 +145,7 @@ def _problems(value: Any, schema: Any, check: _Check, place: str, depth: int) ->
             yield f"{place}: {value} is not less than {high}"
     for part in schema.get("allOf") or ():
         yield from _problems(value, part, check, place, depth + 1)
-    union = branches(schema)
+    union = branches(schema) if "anyOf" in schema or "oneOf" in schema else ()
     if union and all(next(_problems(value, one, check, place, depth + 1), None) for one in union):
         yield f"{place}: {_shown(value)} fits none of {len(union)} alternatives"
 
@@ -139,6 +161,8 @@ def _members(value: dict[str, Any], schema: Mapping[str, Any], check: _Check, pl
     patterned = schema.get("patternProperties")
     for name, member in value.items():
         if name in properties:
+            if _plainly_fits(member, properties[name]):
+                continue
             yield from _problems(member, properties[name], check, f"{place}.{name}", depth + 1)
         elif others is False and not patterned:
             yield f"{place}: {name} is not known"
@@ -147,12 +171,13 @@ def _members(value: dict[str, Any], schema: Mapping[str, Any], check: _Check, pl
 
 
 def _items(value: list[Any], schema: Mapping[str, Any], check: _Check, place: str, depth: int) -> Iterator[str]:
-    yield from _bounds(len(value), schema, ("minItems", "maxItems"), f"{place}: a list of {len(value)}")
+    if "minItems" in schema or "maxItems" in schema:
+        yield from _bounds(len(value), schema, ("minItems", "maxItems"), f"{place}: a list of {len(value)}")
     items, first = schema.get("items"), schema.get("prefixItems")
     first = first if isinstance(first, list) else []
     for index, item in enumerate(value):
         one = first[index] if index < len(first) else items
-        if isinstance(one, (dict, bool)):
+        if isinstance(one, (dict, bool)) and not _plainly_fits(item, one):
             yield from _problems(item, one, check, f"{place}[{index}]", depth + 1)
 
 
