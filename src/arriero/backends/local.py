@@ -49,6 +49,7 @@ class _Worker:
                         Accepted(
                             prompt_tokens=report.prompt_tokens,
                             cached_tokens=report.cached_tokens,
+                            common_tokens=report.common_tokens,
                             dropped_messages=report.dropped_messages,
                             opens_thinking=report.opens_thinking,
                         ),

@@ -44,11 +44,13 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True, tag="accepted"):
     """The request is valid and will run; no status line is sent before this.
 
     `dropped_messages` counts what was cut because the client asked for cutting (`truncate`). `opens_thinking`: the
-    prompt ends inside a thinking block, so the answer begins in it.
+    prompt ends inside a thinking block, so the answer begins in it. `common_tokens` says, where that was asked of one
+    prompt, how many of its leading tokens are those of something cached, be it that they cannot be used.
     """
 
     prompt_tokens: int
     cached_tokens: int = 0
+    common_tokens: int | None = None
     dropped_messages: int = 0
     opens_thinking: bool = False
 

@@ -152,6 +152,7 @@ class RequestAccepted(_Report, frozen=True, kw_only=True):
     id: int
     prompt_tokens: int
     cached_tokens: int = 0
+    common_tokens: int | None = None
     dropped_messages: int = 0
     opens_thinking: bool = False
 

@@ -98,7 +98,8 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
     calls; `callable_tools` names the tools that may be called, None for all.
     `deadline` is in seconds from arrival; the answer must have begun by then. `template_kwargs` are further variables of
     a Jinja chat template.
-    Without `cache_prompt` nothing of the prompt comes from the prefix cache. Without `parallel_tool_calls` the answer
+    Without `cache_prompt` nothing of the prompt comes from the prefix cache; `explain_cache` asks what it has of it.
+    Without `parallel_tool_calls` the answer
     ends behind its first call. `echo` puts the prompt's text before the answer, with `prompt_logprobs` its tokens' log
     probabilities, too, and `sampling.logprobs` alternatives to each. A greater `priority` goes first.
     `call_parts`: arguments of tool calls are told of while they are written, as far as they are final.
@@ -135,6 +136,7 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
     thinking_budget: int | None = None
     template_kwargs: dict[str, Any] = {}
     cache_prompt: bool = True
+    explain_cache: bool = False
     prediction: str | None = None
     parallel_tool_calls: bool = True
     echo: bool = False

@@ -7,6 +7,13 @@ from array import array
 import xxhash
 
 
+def common_length(some: Sequence[int], others: Sequence[int]) -> int:
+    """Return how many leading tokens two lists have in common."""
+    return next(
+        (at for at, (a, b) in enumerate(zip(some, others, strict=False)) if a != b), min(len(some), len(others))
+    )
+
+
 class TokenChain:
     """The block keys of one growing token list, computed once each, when they are asked for.
 

@@ -83,6 +83,10 @@ class Engine:
         match = self._storage.match(chain, limit)
         return match.blocks * self._block_size + match.tail
 
+    def common_length(self, spec: SequenceSpec) -> int:
+        """Return how many leading tokens of a prompt are those of something cached, usable or not. Walks everything."""
+        return self._storage.common(TokenChain(spec.tokens, self._block_size, spec.cache_salt))
+
     def stats(self) -> EngineStats:
         """Return all counters and gauges as they are now."""
         gauges, counters = self._storage.gauges(), self._storage.counters()

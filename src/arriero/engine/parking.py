@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from arriero.core.runner import Prefix
 from arriero.engine.block_manager import BrokenInvariantError
-from arriero.engine.chain import TokenChain
+from arriero.engine.chain import TokenChain, common_length
 
 
 class Parking(NamedTuple):
@@ -157,6 +157,18 @@ class ParkedPrefixes:
             if state is not None:
                 best = (index + 1, state)
         return best
+
+    def common(self, chain: TokenChain) -> int:
+        """Return the tokens that the longest common prefix of `chain` and something parked has. Walks everything."""
+        full = len(chain.tokens) // self.block_size
+        keys, blocks = chain.keys(full), 0
+        while blocks < full and keys[blocks] in self._nodes and not self._collides(keys[blocks], chain, blocks):
+            blocks += 1
+        start = blocks * self.block_size
+        rest = chain.tokens[start : start + self.block_size]
+        last = chain.parent(blocks)
+        nexts = [node.tokens for node in self._nodes.values() if node.parent == last]
+        return start + max((common_length(rest, tokens) for tokens in [*nexts, *self._tips.get(last, ())]), default=0)
 
     def _usable(self, key: bytes, node: _Node, chain: TokenChain, blocks: int) -> int | None:
         """Return a state from which exactly the first `blocks` blocks of `chain` (and its tail) can be restored."""

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from arriero.core.runner import Batch, Park, Restore, RunnerInfo, Spill
 from arriero.engine.block_manager import BlockManager, BrokenInvariantError
-from arriero.engine.chain import TokenChain
+from arriero.engine.chain import TokenChain, common_length
 from arriero.engine.paged import check_tables
 from arriero.engine.parking import ParkedPrefixes
 from arriero.engine.sequence import Sequence
@@ -104,6 +104,15 @@ class SequenceStorage:
             return None  # a collision of keys
         count = end // self.rules.block_size
         return Match(count, tuple(holder.block_table[:count]), holder, tail=end % self.rules.block_size)
+
+    def common(self, chain: TokenChain) -> int:
+        """See KVStorage."""
+        found = self._parked.common(chain)
+        running = {holder.id: holder for holders in self._holders.values() for holder in holders.values()}
+        for holder in running.values():
+            if holder.chain.root == chain.root:
+                found = max(found, common_length(holder.tokens[: holder.num_computed], chain.tokens))
+        return found
 
     def admit(self, sequence: Sequence, match: Match, reserve: int) -> bool:
         """See KVStorage."""

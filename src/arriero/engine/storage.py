@@ -80,6 +80,9 @@ class KVStorage(Protocol):
     def match_tail(self, chain: TokenChain, end: int) -> Match | None:
         """Find a running slot that has the first `end` tokens, which end inside a block; None if there is none."""
 
+    def common(self, chain: TokenChain) -> int:
+        """Return the tokens that the longest common prefix of `chain` and something cached has. Walks everything."""
+
     def admit(self, sequence: Sequence, match: Match, reserve: int) -> bool:
         """Start `sequence` in a slot with blocks for all its tokens and `reserve` to spare, or change nothing."""
 

@@ -20,6 +20,8 @@ from arriero.core.errors import ArrieroError, ErrorInfo, from_info
 from arriero.core.events import Accepted, ChoiceEvent, Event, Failed, Finished, Usage
 from arriero.protocols.call import Call
 from arriero.protocols.reply import IdleEncoder, PromptEncoder, ReplyEncoder
+from arriero.server.cache_header import HEADER as CACHE_HEADER
+from arriero.server.cache_header import cache_answer
 from arriero.server.contract import Answering, HttpMetrics
 from arriero.server.disconnect import while_connected
 from arriero.server.errors import JSON, OK, Api, error_response
@@ -104,6 +106,9 @@ class Generation:
         if isinstance(event, Finished) and event.tool_repairs:
             known = self._headers.get("X-Arriero-Tool-Repairs", "").split(", ")
             self._headers["X-Arriero-Tool-Repairs"] = ", ".join(sorted({*known, *event.tool_repairs} - {""}))
+        told = cache_answer(event) if isinstance(event, Accepted) else None
+        if told is not None:
+            self._headers[CACHE_HEADER] = told
         if isinstance(event, Accepted) and event.dropped_messages:
             self._headers["X-Arriero-Truncated"] = str(event.dropped_messages)
             log.info("%d messages dropped to fit the context of %s", event.dropped_messages, self._call.request.model)

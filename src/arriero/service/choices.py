@@ -113,6 +113,7 @@ def _accepted(told: _Told, choices: Choices) -> Accepted:
     return Accepted(
         prompt_tokens=sum(one.prompt_tokens for one in firsts),
         cached_tokens=sum(one.cached_tokens for one in firsts),
+        common_tokens=firsts[0].common_tokens if len(firsts) == 1 else None,
         dropped_messages=sum(one.dropped_messages for one in firsts),
         opens_thinking=firsts[0].opens_thinking,
     )

@@ -360,6 +360,7 @@ class Host:
             id=stream.number,
             prompt_tokens=len(stream.prompt.tokens),
             cached_tokens=cached,
+            common_tokens=self._engine.common_length(sequence) if stream.explain_cache else None,
             dropped_messages=stream.prompt.dropped_messages,
             opens_thinking=stream.prompt.opens_thinking,
         )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from arriero.core.errors import (
@@ -224,6 +226,28 @@ async def test_who_is_late_gets_a_504_even_when_it_streams(
     response = await http.post(path, json=body, headers=headers)
     assert response.status_code == 200
     assert "rld" in response.text
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions", "/v1/messages", "/v1/responses"])
+async def test_who_asks_is_told_where_the_prompt_parts_from_the_cache(
+    running: Running, http: httpx.AsyncClient, path: str, stream: bool
+) -> None:
+    body: dict[str, Any] = {**CHAT, "stream": stream}
+    if path == "/v1/messages":
+        body["max_tokens"] = 5
+    if path == "/v1/responses":
+        body = {"model": CHAT["model"], "input": "hi", "stream": stream}
+    accepted = Accepted(prompt_tokens=436, cached_tokens=416, common_tokens=430)
+    for common, told in ((430, "prompt=436; cached=416; diverged_at=430"), (436, "prompt=436; cached=416")):
+        running.service.script = [msgspec.structs.replace(accepted, common_tokens=common), *HELLO[1:]]
+        response = await http.post(path, json=body, headers={"X-Arriero-Cache": "?"})
+        assert (response.status_code, response.headers["X-Arriero-Cache"]) == (200, told)
+        assert running.service.requests[-1].explain_cache
+    running.service.script = HELLO
+    response = await http.post(path, json=body)
+    assert "X-Arriero-Cache" not in response.headers
+    assert not running.service.requests[-1].explain_cache
 
 
 @pytest.mark.parametrize("text", ["soon", "0", "-1", "nan", "inf", ""])

@@ -140,7 +140,8 @@ async def test_prefixes_on_the_disk_go_with_their_model(fixture: Fixture) -> Non
     await fixture.create(model="mine", base="tiny")
     weights = fixture.catalog.find("mine").weights
     served = fixture.catalog.find("tiny").weights
-    assert len(weights) == 64 and weights != fixture.catalog.find("mine").digest
+    assert len(weights) == 64
+    assert weights != fixture.catalog.find("mine").digest
     for name in (weights, served, "f" * 64):
         (fixture.prefixes / name).mkdir(parents=True)
     await fixture.library.sweep(off=False)

@@ -23,9 +23,12 @@ _HEADERS = (
     "x-stainless-arch, x-stainless-async, x-stainless-custom-poll-interval, x-stainless-helper-method, "
     "x-stainless-lang, x-stainless-os, x-stainless-package-version, x-stainless-poll-helper, "
     "x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, x-stainless-timeout, "
-    "anthropic-version, anthropic-beta, anthropic-dangerous-direct-browser-access, X-Arriero-Deadline"
+    "anthropic-version, anthropic-beta, anthropic-dangerous-direct-browser-access, X-Arriero-Deadline, X-Arriero-Cache"
 )
-_EXPOSED = "X-Request-Id, Request-Id, X-Arriero-Ignored, X-Arriero-Truncated, X-Arriero-Tool-Repairs, Retry-After"
+_EXPOSED = (
+    "X-Request-Id, Request-Id, X-Arriero-Ignored, X-Arriero-Truncated, X-Arriero-Tool-Repairs, X-Arriero-Cache, "
+    "Retry-After"
+)
 _MAX_AGE = "43200"  # 12 hours
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable
@@ -10,15 +11,19 @@ from dataclasses import dataclass, field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from arriero.core.errors import ArrieroError
+from arriero.core.errors import ArrieroError, ErrorInfo
 from arriero.protocols.call import Call, Find
 from arriero.protocols.reply import ReplyEncoder
 from arriero.protocols.unknown import Unknown
+from arriero.server.cache_header import with_cache_question
 from arriero.server.contract import HttpMetrics, Service
 from arriero.server.deadline import with_deadline
-from arriero.server.errors import JSON, Api, api_of, error_response, unsupported_encoding
+from arriero.server.decompress import TooLargeUnpacked, unpack
+from arriero.server.errors import JSON, Api, api_of, error_response, too_large, unsupported_encoding
 from arriero.server.generation import Generation
 from arriero.server.ignored import IgnoredLog
+from arriero.server.middleware.body_limit import LIMIT_KEY
+from arriero.server.options import DEFAULT_MAX_BODY
 from arriero.server.tenant import with_tenant
 
 Decode = Callable[[bytes, Find], Call]
@@ -45,7 +50,7 @@ class Context:
             return body
         try:
             call = with_tenant(decode(body, self.service.find), request.scope, body)
-            call = with_deadline(call, request.headers)
+            call = with_cache_question(with_deadline(call, request.headers), request.headers)
         except ArrieroError as error:
             return error_response(error.info(), api)
         self.ignored.note(call.ignored, request.url.path)
@@ -54,11 +59,20 @@ class Context:
 
 
 async def read_body(request: Request, api: Api) -> bytes | Response:
-    """Return the body, or the answer to one that is compressed."""
+    """Return the body, unpacked where it came compressed, or the answer to one that cannot be read."""
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("", "identity"):
-        return unsupported_encoding(encoding, api)
-    return await request.body()
+    body = await request.body()
+    if encoding in ("", "identity"):
+        return body
+    limit = request.scope.get(LIMIT_KEY, DEFAULT_MAX_BODY)
+    try:
+        unpacked = await asyncio.to_thread(unpack, body, encoding, limit)
+    except TooLargeUnpacked:
+        return too_large(limit, api)
+    except ValueError as error:
+        message = f"the request body cannot be read as {encoding}: {error}"
+        return error_response(ErrorInfo("invalid_request", message), api)
+    return unsupported_encoding(encoding, api) if unpacked is None else unpacked
 
 
 def json_response(content: bytes) -> Response:

@@ -18,6 +18,7 @@ from arriero.core.request import Choices, GenerateRequest, LoadOptions
 from arriero.core.responses import SavedResponse
 from arriero.protocols.responses.reply import ResponseReply, encode_count, encode_deleted, encode_items
 from arriero.protocols.responses.request import Draft, decode_response
+from arriero.server.cache_header import with_cache_question
 from arriero.server.contract import Service
 from arriero.server.deadline import with_deadline
 from arriero.server.errors import error_response
@@ -44,7 +45,7 @@ class ResponsesRoutes:
             draft = decode_response(body, context.unknown_fields)
             chain = [] if draft.previous is None else await self._service.response_chain(draft.previous)
             call = with_tenant(draft.call(_items(chain), self._service.find), request.scope, body)
-            call = with_deadline(call, request.headers)
+            call = with_cache_question(with_deadline(call, request.headers), request.headers)
         except ArrieroError as error:
             return error_response(error.info(), "openai")
         context.ignored.note(call.ignored, request.url.path)
