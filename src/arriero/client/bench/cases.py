@@ -138,8 +138,9 @@ async def memory(bench: Bench) -> Mapping[str, float]:
     """What the server's processes weigh after 8 clients."""
     if bench.hooks.memory is None:
         raise Unmeasured("the server's processes cannot be looked at from here")
-    figures = await eight_clients(bench)
-    return {"pss": bench.hooks.memory() / (1 << 20), "output": figures["output"]}
+    prompts = [bench.words.text(f"memory {number}", bench.size.own_words) for number in range(8)]
+    samples = await _load(bench, 8, prompts, bench.size.sweep_output)
+    return {"pss": bench.hooks.memory() / (1 << 20), "output": output_rate(samples)}
 
 
 def finished(bench: Bench, *, cut_allowed: bool = False) -> list[Sample]:
