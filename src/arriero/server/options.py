@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+DEFAULT_MAX_BODY = 64 * 1024 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
@@ -14,7 +16,7 @@ class ServerOptions:
     port: the port to listen on (OLLAMA_HOST).
     api_keys: keys that clients must send as `Authorization: Bearer` or `x-api-key`; none means no check.
     origins: further web origins that may call, `*` matching anything (OLLAMA_ORIGINS).
-    max_body: bytes that a request's body may have.
+    max_body: bytes that a request's body may have, as it comes and unpacked.
     unknown_fields: "warn" accepts fields that nobody knows on OpenAI's routes, and names them in a header
         (ARRIERO_UNKNOWN_FIELDS).
     strip_client_headers: header lines that a client writes at the top of Anthropic's system prompt are left out
@@ -25,6 +27,6 @@ class ServerOptions:
     port: int = 11434
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     origins: tuple[str, ...] = ()
-    max_body: int = 64 * 1024 * 1024
+    max_body: int = DEFAULT_MAX_BODY
     unknown_fields: Literal["refuse", "warn"] = "refuse"
     strip_client_headers: bool = True

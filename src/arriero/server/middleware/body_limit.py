@@ -7,6 +7,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from arriero.server.errors import api_of, too_large
 
+LIMIT_KEY = "arriero.max_body"
+"""Where the scope of a request has the limit, for bodies that are larger than they come."""
 STREAMED = "/api/blobs/"
 """Bodies that go to the disk as they come; what bounds them is the disk."""
 
@@ -26,6 +28,7 @@ class BodyLimit:
         if scope["type"] != "http" or scope["path"].startswith(STREAMED):
             await self._app(scope, receive, send)
             return
+        scope[LIMIT_KEY] = self._limit
         length = Headers(scope=scope).get("content-length", "")
         if length.isdigit() and int(length) > self._limit:
             await too_large(self._limit, api_of(scope["path"]))(scope, receive, send)
