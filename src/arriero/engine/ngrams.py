@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-SIZE = 3
-"""Tokens in a row that make a place worth looking at: two are met by chance in any text."""
+SIZE = 2
+"""Tokens in a row by which places are found; where there are none, the last place of a single token must do."""
 _CANDIDATES = 6  # places that one search compares, the latest first
 _COMPARED = 32  # tokens back from a place at most
 _NEAR = 8  # tokens around a broken match where it may go on: what a small edit moves
 _RESTARTS = 12  # tokens after a broken match during which it may go on
 _BREAK = -1  # stands between two texts; no token is equal to it
 
-GRADES = 6
-_GRADE_ENDS = (1, 3, 5, 9, 17)
-_PRIORS = (0.35, 0.4, 0.5, 0.7, 0.85, 0.92)
+PRIORS = (0.3, 0.15, 0.3, 0.5, 0.65, 0.8, 0.9)
+"""The odds by grade as long as nobody knows better; the first is that of a passage that goes on after a change."""
+_GRADE_ENDS = (1, 2, 3, 5, 9, 17)
 _SLOWEST = 0.08  # what the last hit or miss counts at least
+_SHARED = 0.01  # and for texts that come after this one
 
 
 def grade(length: int) -> int:
@@ -34,23 +35,31 @@ class Ngrams:
     whether that was right, so that the odds are known whether or not anybody acted on them.
     """
 
-    __slots__ = ("_latest", "_length", "_lost", "_lost_for", "_odds", "_older", "_seen", "_text", "source")
+    __slots__ = (
+        *("_latest", "_length", "_lost", "_lost_for", "_odds", "_older", "_seen", "_shared", "_single", "_text"),
+        "source",
+    )
 
-    def __init__(self, before: Iterable[int] = ()) -> None:
-        """`before` is text from elsewhere that may come again, such as what a client expects to read."""
+    def __init__(self, before: Iterable[int] = (), odds: list[float] | None = None) -> None:
+        """`before` is text from elsewhere that may come again, such as what a client expects to read.
+
+        `odds` by grade are those to begin with; what this text teaches flows back into them, slowly.
+        """
         self._text: list[int] = []
-        self._older: list[int] = []  # for the n-gram that ends before each place: the place of the one like it before
+        self._older: list[int] = []  # for the tokens that end before each place: the place behind those like them before
         self._latest: dict[tuple[int, ...], int] = {}
+        self._single: dict[int, int] = {}  # the place behind each token's last one
         self.source = -1  # place of what is expected next, -1 if nothing is
         self._length = 0  # tokens by which the match is known
         self._lost, self._lost_for = -1, 0
-        self._odds = list(_PRIORS)
-        self._seen = [2] * GRADES
+        self._shared = list(PRIORS) if odds is None else odds
+        self._odds = list(self._shared)
+        self._seen = [2] * len(PRIORS)
         self.index(before)
         if self._text:
             self._append(_BREAK)
             self.source = self._lost = 0  # an answer begins as it was expected to, if it does at all
-            self._length, self._lost_for = 1, _RESTARTS
+            self._length, self._lost_for = 3, _RESTARTS
 
     def index(self, tokens: Iterable[int]) -> None:
         """Take in tokens that nobody predicts: a prompt."""
@@ -96,6 +105,8 @@ class Ngrams:
             key = tuple(text[-SIZE:])
             older = self._latest.get(key, -1)
             self._latest[key] = place
+        if place:
+            self._single[text[-1]] = place
         self._older.append(older)
         text.append(token)
 
@@ -103,6 +114,7 @@ class Ngrams:
         self._seen[grade] += 1
         rate = max(_SLOWEST, 1.0 / self._seen[grade])
         self._odds[grade] += (hit - self._odds[grade]) * rate
+        self._shared[grade] += (hit - self._shared[grade]) * _SHARED
 
     def _search(self) -> None:
         """Find the longest match among the latest places; else see whether the broken one goes on near by."""
@@ -113,7 +125,7 @@ class Ngrams:
             if place < 0:
                 break
             length = self._common(place)
-            if length > best:
+            if length > best and text[place] != _BREAK:
                 best, self.source = length, place
             place = self._older[place]
         if best:
@@ -121,6 +133,10 @@ class Ngrams:
         elif self.source < 0 and self._lost_for:
             self._lost_for -= 1
             self._restart()
+        if self.source < 0:
+            self.source, self._length = self._single.get(text[-1], -1), 1
+            if self.source >= 0 and text[self.source] == _BREAK:
+                self.source = -1
 
     def _common(self, place: int) -> int:
         """How many tokens before `place` are those at the text's end."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence as Items
 from itertools import accumulate
 
 from arriero.core.runner import RunnerInfo
-from arriero.engine.ngrams import Ngrams
+from arriero.engine.ngrams import PRIORS, Ngrams
 from arriero.engine.options import EngineOptions
 from arriero.engine.sequence import Sequence
 from arriero.engine.step_costs import StepCosts
@@ -30,6 +30,7 @@ class Speculation:
         self._most = 0 if exact or not options.speculation else info.max_draws
         self._even = info.even_drafts
         self._capacity = capacity
+        self._odds = list(PRIORS)  # what sequences begin with: what others had lately
         self.costs = StepCosts()
 
     def plan(self, running: Items[Sequence], room: int) -> dict[int, list[int]]:
@@ -58,7 +59,7 @@ class Speculation:
             return [], []
         ngrams = sequence.ngrams
         if ngrams is None:
-            ngrams = sequence.ngrams = Ngrams(sequence.spec.prediction)
+            ngrams = sequence.ngrams = Ngrams(sequence.spec.prediction, self._odds)
             ngrams.index(sequence.tokens[max(0, sequence.prompt_len - _REACH) : sequence.prompt_len])
             sequence.num_looked_up = sequence.prompt_len
         for token in sequence.tokens[sequence.num_looked_up :]:

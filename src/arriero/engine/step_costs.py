@@ -7,12 +7,13 @@ from bisect import bisect_left
 _SLOPE = 0.12
 """What a further row costs of a step's time as long as nothing is known: small models on few cores are near it."""
 _WEIGHT = 0.25  # of the last time
+_FIRST_WEIGHT = 0.7  # of the first one, against what was expected
 _MOST = 3.0  # times what was expected: a step that took longer was held up by something else
 _KEPT = 400  # steps after which a time that was not seen again is forgotten
 
 
 class StepCosts:
-    """Seconds by rows, from steps that only decode. Between what was seen it draws straight lines.
+    """Seconds by rows, from steps that only decode. Between what was seen, and beyond, it draws straight lines.
 
     A step lasts until the next one begins, as in pace.py.
     """
@@ -47,7 +48,7 @@ class StepCosts:
             self._seconds[rows] = seconds
         else:
             expected = self.seconds(rows)
-            weight = _WEIGHT if known else 0.5
+            weight = _WEIGHT if known else _FIRST_WEIGHT
             self._seconds[rows] = expected + weight * (min(seconds, _MOST * expected) - expected)
         self._seen[rows] = self._steps
         if not known:
@@ -61,12 +62,13 @@ class StepCosts:
         if rows in self._seconds:
             return self._seconds[rows]
         right = bisect_left(known, rows)
-        if 0 < right < len(known):
-            low, high = known[right - 1], known[right]
-            share = (rows - low) / (high - low)
-            return self._seconds[low] + share * (self._seconds[high] - self._seconds[low])
-        nearest = known[0] if right == 0 else known[-1]
-        return self._seconds[nearest] * self._shape(rows) / self._shape(nearest)
+        if right == 0 or len(known) == 1:
+            return self._seconds[known[0]] * self._shape(rows) / self._shape(known[0])
+        low, high = known[max(0, right - 2) : right] if right == len(known) else known[right - 1 : right + 1]
+        slope = (self._seconds[high] - self._seconds[low]) / (high - low)
+        if rows > high:
+            slope = max(slope, 0.0)
+        return self._seconds[low] + slope * (rows - low)
 
     @staticmethod
     def _shape(rows: int) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from arriero.engine.ngrams import Ngrams, grade
+from arriero.engine.ngrams import PRIORS, Ngrams, grade
 
 TEXT = list(range(100, 160))
 
@@ -11,15 +11,34 @@ def _guess(ngrams: Ngrams, most: int = 8) -> list[int]:
     return ngrams.guess(most)[0]
 
 
-def test_what_followed_three_tokens_is_guessed_when_they_come_again() -> None:
+def test_what_followed_is_guessed_when_tokens_come_again_and_the_more_they_are_the_likelier() -> None:
     ngrams = Ngrams()
     ngrams.index(TEXT)
     assert _guess(ngrams) == []
-    for token in (110, 111):
+    before = 0.0
+    for token in (110, 111, 112):
         ngrams.push(token)
-        assert _guess(ngrams) == []
-    ngrams.push(112)
-    assert _guess(ngrams, 4) == [113, 114, 115, 116]
+        assert _guess(ngrams, 4) == [token + 1, token + 2, token + 3, token + 4]
+        chance = ngrams.guess(1)[1][0]
+        assert chance > before
+        before = chance
+    ngrams.push(7)
+    ngrams.push(8)
+    assert _guess(ngrams) == []
+
+
+def test_what_one_text_teaches_the_next_begins_with() -> None:
+    odds = list(PRIORS)
+    first = Ngrams(odds=odds)
+    first.index(TEXT * 2)
+    for token in TEXT:
+        first.push(token)
+    assert odds[-1] > PRIORS[-1]
+    second = Ngrams(odds=odds)
+    second.index(TEXT)
+    for token in TEXT[:30]:
+        second.push(token)
+    assert second.guess(1)[1][0] > odds[-1]
 
 
 def test_the_longest_of_the_latest_matches_wins() -> None:
@@ -76,4 +95,4 @@ def test_text_from_elsewhere_is_expected_from_its_beginning_and_not_across_its_e
 
 
 def test_grades_rise_with_the_match() -> None:
-    assert [grade(length) for length in (0, 1, 3, 5, 9, 17, 100)] == [0, 1, 2, 3, 4, 5, 5]
+    assert [grade(length) for length in (0, 1, 2, 3, 5, 9, 17, 100)] == [0, 1, 2, 3, 4, 5, 6, 6]
