@@ -31,6 +31,9 @@ def _world(rng: random.Random) -> World:
         max_sequence_tokens=320,
         chunk_align=align,
         deterministic=align > 0 and rng.random() < 0.5,
+        prefix_sharing=rng.choice(["any", "any", "whole"]),
+        window=rng.choice([0, 0, 48]),
+        spill_blocks=rng.choice([0, 2]),
     )
     return World(info, EngineOptions(watermark=rng.choice([0.0, 0.05]), prefix_cache=rng.random() < 0.9))
 
@@ -63,6 +66,7 @@ def _disturb(world: World, rng: random.Random) -> None:
 
     def lose() -> None:
         faults.parks, faults.restores = rng.randrange(3), rng.randrange(3)
+        faults.spills, faults.evict = rng.randrange(3), True
 
     kinds: list[Callable[[], None]] = [abort, abort, abort, abort, error, crash, lose, lose]
     if live:
