@@ -84,9 +84,14 @@ class Race:
         try:
             flags = self.known.get(row.name) or await self.tuned(row, case, model, room, outcome, started, seconds)
             threads = int(flags[flags.index("-t") + 1]) if "-t" in flags else self.given.threads
-            await self.pairs(row, case, model, room, flags, threads, outcome)
-        except (RuntimeError, Unmeasured) as failure:
-            _say(f"{row.name}: not measured, {failure}")
+            try:
+                await self.pairs(row, case, model, room, flags, threads, outcome)
+            except (RuntimeError, Unmeasured, OSError) as failure:
+                _say(f"{row.name}: once more, {failure}")
+                outcome.rounds.clear()
+                await self.pairs(row, case, model, room, flags, threads, outcome)
+        except (RuntimeError, Unmeasured, OSError) as failure:
+            _say(f"{row.name}: not measured, {failure}\n{_tail(self.home / 'arriero.log')}")
             outcome.settings["failure"] = str(failure)
         outcome.settings["seconds"] = round(time.monotonic() - started, 1)
         return outcome
@@ -233,6 +238,11 @@ def _known_settings(path: Path | None) -> dict[str, Flags]:
 def _tell(measured: Measured) -> None:
     figures = "  ".join(f"{name} {value:.4g}" for name, value in measured.figures.items())
     _say(f"  {measured.round + 1} {measured.server:<13} {figures or measured.error}")
+
+
+def _tail(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+    return "\n".join(f"  | {line}" for line in lines[-8:])
 
 
 def _say(text: str) -> None:

@@ -26,7 +26,7 @@ class Asker:
     def __init__(self, target: Target) -> None:
         self.target = target
         self.samples: list[Sample] = []
-        self._raw: list[tuple[Sample, Chunks]] = []
+        self._asked: list[Asked] = []
         headers = {"Authorization": f"Bearer {target.api_key}"} if target.api_key else {}
         self._session = aiohttp.ClientSession(
             headers=headers,
@@ -43,6 +43,8 @@ class Asker:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for asked in self._asked:
+            await asked.close()
         await self._session.close()
 
     def now(self) -> float:
@@ -58,18 +60,18 @@ class Asker:
         sample = Sample(label=label)
         asked = Asked(sample)
         self.samples.append(sample)
-        self._raw.append((sample, asked.chunks))
+        self._asked.append(asked)
         asked.task = asyncio.create_task(self._send(path, body, asked))
         return asked
 
     def finish(self) -> list[Sample]:
-        """Read what has come; once, when all requests have ended."""
-        for sample, chunks in self._raw:
+        """Read what has come; when all requests have ended."""
+        for asked in self._asked:
+            sample = asked.sample
             if not sample.events:
-                read(sample, chunks)
+                read(sample, asked.chunks)
             if not (sample.events or sample.error or sample.cut):
                 sample.error = "the answer was empty"
-        self._raw.clear()
         return self.samples
 
     async def _send(self, path: str, body: dict[str, Any], asked: Asked) -> None:

@@ -47,10 +47,13 @@ async def measure(target: Target, case: Case, size: Size, seed: str, words_a_tok
     async with Asker(target) as asker:
         bench = Bench(asker, size, Words(f"{seed}/{case.name}"), words_a_token, hooks)
         try:
-            measured.figures = dict(await case.measure(bench))
+            async with asyncio.timeout(size.limit_s):
+                measured.figures = dict(await case.measure(bench))
+        except TimeoutError:
+            measured.error = f"not done after {size.limit_s:g} s"
         except (Unmeasured, ArrieroError, OSError) as failure:
             measured.error = str(failure)
-    measured.samples = asker.finish()
+        measured.samples = asker.finish()
     after = await guesses(target)
     if before is not None and after is not None:
         # A model that was loaded anew in between has counters of its own; the server adds them up.

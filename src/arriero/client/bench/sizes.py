@@ -10,6 +10,8 @@ class Size:
     """Lengths of answers in tokens, of prompts in words or, where it says so, tokens."""
 
     name: str
+    limit_s: float
+    """A measurement that takes longer has failed."""
     single_output: int
     sweep_output: int
     sweep_requests: int
@@ -31,6 +33,7 @@ class Size:
 
 FULL = Size(
     name="full",
+    limit_s=1800.0,
     single_output=256,
     sweep_output=64,
     sweep_requests=2,
@@ -46,6 +49,7 @@ FULL = Size(
 
 QUICK = Size(
     name="quick",
+    limit_s=150.0,
     single_output=64,
     sweep_output=32,
     sweep_requests=2,
@@ -61,6 +65,7 @@ QUICK = Size(
 
 TINY = Size(
     name="tiny",
+    limit_s=100.0,
     single_output=8,
     sweep_output=4,
     sweep_requests=1,
