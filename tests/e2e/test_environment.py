@@ -55,7 +55,7 @@ def test_the_places_of_a_model_and_of_devices(tmp_path: Path) -> None:
         at_once = metrics["arriero_batch_sequences_total"] / metrics["arriero_decode_calls_total"]
         assert 1 < at_once <= 2  # in a step, on average
         server.post("/api/generate", {"model": "demo", "options": {"num_ctx": 512}})
-        assert json.loads(server.get("/api/ps"))["models"][0]["context_length"] == 512  # the request wins
+        assert json.loads(server.get("/api/ps"))["models"][0]["context_length"] == 1024  # others' context stays
 
 
 def test_host(tmp_path: Path) -> None:

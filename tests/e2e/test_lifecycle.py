@@ -81,13 +81,13 @@ def test_what_is_no_duration_is_refused(own: Server, what: str, keep_alive: Any)
 
 
 def test_ps_tells_real_sizes(own: Server) -> None:
-    own.post("/api/generate", {"model": "demo", "options": {"num_ctx": 256}})
+    own.post("/api/generate", {"model": "demo", "options": {"num_ctx": 256}})  # no less than others get
     (small,) = loaded(own)
-    own.post("/api/generate", {"model": "demo", "options": {"num_ctx": 2048}})
+    own.post("/api/generate", {"model": "demo", "options": {"num_ctx": 4096}})
     (large,) = loaded(own)
     file = json.loads(own.get("/api/tags"))["models"][0]["size"]
     assert file < small["size"] < large["size"]  # the weights, and what the context takes
-    assert (small["context_length"], large["context_length"]) == (256, 2048)
+    assert (small["context_length"], large["context_length"]) == (2048, 4096)
     assert small["size_vram"] <= small["size"]
 
 

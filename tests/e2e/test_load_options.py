@@ -40,7 +40,7 @@ def running(server: Server) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("name", "first", "second"),
     [
-        ("num_ctx", 256, 512),
+        ("num_ctx", 2304, 2560),
         ("num_batch", 64, 128),
         ("num_thread", 1, 2),
         ("num_gpu", 0, 99),
@@ -68,13 +68,19 @@ def running_gpus(server: Server) -> int:
 
 
 def test_num_ctx_bounds_prompt_and_answer(own: Server) -> None:
-    load(own, num_ctx=256)
-    assert running(own)["context_length"] == 256
+    """A small one is that request's own: it loads nothing, and takes nothing from others."""
+    worker = load(own, num_ctx=2048)
+    loaded = running(own)["context_length"]
+    assert load(own, num_ctx=256) == worker
+    assert running(own)["context_length"] == loaded >= 2048
     body = {"model": "demo", "prompt": "one two three " * 200, "stream": False, "options": {"num_ctx": 256}}
     reply = send_raw(own, "/api/generate", body)
     assert reply.status == 400
     assert "256" in reply.json["error"]
     completion = {"model": "demo", "prompt": [40] * 200, "max_tokens": 1000, "ignore_eos": True}
+    whole = send_raw(own, "/v1/completions", completion).json
+    assert whole["usage"]["completion_tokens"] == 1000
+    completion["options"] = {"num_ctx": 256}
     filled = send_raw(own, "/v1/completions", completion).json
     assert filled["choices"][0]["finish_reason"] == "length"
     assert 256 <= filled["usage"]["total_tokens"] <= 257  # the last token drawn need not be stored

@@ -73,7 +73,10 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Options that reach the model's context; a change reloads. None = chosen by arriero."""
+    """Options that reach the model's context; a change reloads. None = chosen by arriero.
+
+    `least_ctx`: a context that is chosen has so many tokens at least.
+    """
 
     num_ctx: int | None = None
     num_batch: int | None = None
@@ -82,6 +85,7 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
     num_thread: int | None = None
     use_mmap: bool | None = None
     kv_cache_type: str | None = None
+    least_ctx: int | None = None
 
 
 class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -69,7 +69,7 @@ def needs_reload(loaded: Loaded, spec: ModelSpec, load: LoadOptions) -> bool:
     """Whether a request with `load` cannot use `loaded`: another file, or an option that differs from what it has."""
     if loaded.spec.digest != spec.digest or loaded.spec.path != spec.path:
         return True
-    return not agrees(loaded.load, loaded.backend.info, load)
+    return not agrees(loaded.load, loaded.backend.info, load, shorter="completion" in spec.capabilities)
 
 
 class Lifecycle:
@@ -84,14 +84,15 @@ class Lifecycle:
         fits: Callable[[ModelSpec, LoadOptions], bool] = lambda spec, load: True,
         check: Callable[[ModelSpec, LoadOptions], None] = lambda spec, load: None,
         shares: Callable[[ModelSpec, LoadOptions], bool] = lambda spec, load: False,
+        sized: Callable[[ModelSpec, LoadOptions], LoadOptions] = lambda spec, load: load,
     ) -> None:
         """`fits` says, from the file's header, whether a model has enough memory now; it may block.
 
         `check` raises where a model cannot be loaded so, before another one has to go. `shares` says that its weights
-        are in memory already: nobody has to go then.
+        are in memory already: nobody has to go then. `sized` says what a model is loaded with for a request.
         """
         self._make_backend, self._keep_alive, self._max_loaded = make_backend, keep_alive, max_loaded
-        self._fits, self._check, self._shares = fits, check, shares
+        self._fits, self._check, self._shares, self._sized = fits, check, shares, sized
         self._loaded: dict[str, Loaded] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._loading = asyncio.Lock()
@@ -147,6 +148,7 @@ class Lifecycle:
                 await self._close(loaded)
                 loaded = None
             if loaded is None:
+                load = self._sized(spec, load)
                 async with self._loading:
                     if not self._shares(spec, load):
                         await self._make_room(spec, load)

@@ -26,6 +26,7 @@ from arriero.service.embed import Embeddings
 from arriero.service.generate import Generator
 from arriero.service.library import Library
 from arriero.service.lifecycle import Lifecycle, with_defaults
+from arriero.service.load_options import sized
 from arriero.service.memory import check_options, fits, plan_memory, promised
 from arriero.service.message_batches import MessageBatches
 from arriero.service.options import ServiceOptions
@@ -60,6 +61,7 @@ class Service:
             fits=lambda spec, load: fits(spec, load, self._worker_options()),
             check=lambda spec, load: check_options(spec, load, options.worker),
             shares=workers.shares,
+            sized=lambda spec, load: sized(spec, load, options.context_length),
         )
         self._generator = Generator(
             catalog,

@@ -175,11 +175,13 @@ class Host:
         mask = within_budget(request, prompt, face.plans.thinking(request), mask, self._model.tokenizer, piece)
         make_scorer = self._model.make_scorer if request.prompt_logprobs else None
         scorer = None if make_scorer is None else make_scorer(request.sampling.logprobs or 0)
+        asked = request.sampling.max_tokens or int(scorer is not None)  # none: the engine would compute nothing
+        most = face.prompts.room(request) + 1 - len(prompt.tokens)  # the last one drawn is not stored
         sequence = SequenceSpec(
             id=number,
             tokens=prompt.tokens,
             sampler=self._model.make_sampler(request.sampling, mask),
-            max_tokens=request.sampling.max_tokens or int(scorer is not None),  # none: the engine would compute nothing
+            max_tokens=most if asked < 0 else min(asked, most),
             stop_ids=stream_stops(request.sampling, self._model.tokenizer),
             min_tokens=request.sampling.min_tokens,
             priority=request.priority,
@@ -327,11 +329,13 @@ class Host:
 
     def _again(self, stream: RequestStream) -> SequenceSpec | None:
         """What goes on after the context was full; None if nothing does."""
-        shifted = stream.shifted(self._model.runner.info.max_sequence_tokens)
+        room = stream.room(self._model.runner.info.max_sequence_tokens)
+        shifted = stream.shifted(room)
         if shifted is None:
             return None
         tokens, left = shifted
-        return replace(stream.sequence, tokens=tokens, max_tokens=left, min_tokens=0, deadline=None)
+        most = min(left, room + 1 - len(tokens))
+        return replace(stream.sequence, tokens=tokens, max_tokens=most, min_tokens=0, deadline=None)
 
     def _go_on(self, stream: RequestStream, sequence: SequenceSpec) -> None:
         if self._streams.get(stream.number) is stream:  # its client is still there

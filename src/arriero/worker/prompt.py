@@ -46,16 +46,21 @@ class PromptBuilder:
     def __init__(self, tokenizer: Tokenizer, templates: Templates, context_length: int) -> None:
         self._tokenizer, self._templates, self._context_length = tokenizer, templates, context_length
 
+    def room(self, request: GenerateRequest) -> int:
+        """The tokens that prompt and answer may have together: the context's, or the fewer that were asked for."""
+        return min(self._context_length, request.load.num_ctx or self._context_length)
+
     def build(self, request: GenerateRequest) -> Prompt:
         """Return the prompt; InvalidRequest or one of its kinds when it cannot be built or does not fit."""
         prompt, messages = self._whole(request)
+        room = self.room(request)
         if not prompt.tokens:
             raise InvalidRequest("the prompt is empty")
-        if len(prompt.tokens) < self._context_length:
+        if len(prompt.tokens) < room:
             return prompt
         if messages is not None and request.truncate and request.messages is not None:
             return self._truncated(request, messages)
-        raise too_long(len(prompt.tokens), self._context_length)
+        raise too_long(len(prompt.tokens), room)
 
     def tokens(self, request: GenerateRequest) -> list[int]:
         """The prompt's token ids with nothing left out, whether they fit or not."""
@@ -64,7 +69,7 @@ class PromptBuilder:
     def render(self, request: GenerateRequest) -> str:
         """The text that the model would see, cut as `build` would cut it; what is too long for it is no error."""
         prompt, messages = self._whole(request)
-        if len(prompt.tokens) < self._context_length or not (messages and request.truncate and request.messages):
+        if len(prompt.tokens) < self.room(request) or not (messages and request.truncate and request.messages):
             return prompt.text
         return self._truncated(request, messages).text
 
@@ -110,14 +115,14 @@ class PromptBuilder:
             gone = set(droppable[:count])
             kept = [message for i, message in enumerate(messages) if i not in gone]
             prompt = self._prompt(request, self._templates.render(request, kept), count)
-            if len(prompt.tokens) < self._context_length:
+            if len(prompt.tokens) < self.room(request):
                 best, high = prompt, count - 1
             else:
                 low = count + 1
         if best is None:
             kept = [message for i, message in enumerate(messages) if i not in set(droppable)]
             tokens = self._encode(request, self._templates.render(request, kept).text)
-            raise too_long(len(tokens), self._context_length)
+            raise too_long(len(tokens), self.room(request))
         return best
 
     def _given(self, tokens: Sequence[int]) -> list[int]:

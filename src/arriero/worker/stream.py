@@ -126,6 +126,10 @@ class RequestStream:
             self._logprobs.append(described)
         return self._delta(self._detokenizer.push(token))
 
+    def room(self, context_length: int) -> int:
+        """The tokens that prompt and answer may have together, of as many as the context holds."""
+        return min(context_length, self._request.load.num_ctx or context_length)
+
     def shifted(self, context_length: int) -> tuple[list[int], int] | None:
         """The engine ended it for length: the tokens to go on with and how many more may come; None if it is over.
 

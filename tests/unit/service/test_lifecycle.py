@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 
+import msgspec
 import pytest
 
 from arriero.core.backend import Permit
@@ -16,6 +17,7 @@ from arriero.core.model import ModelSpec
 from arriero.core.request import GenerateRequest, LoadOptions
 from arriero.service import turns
 from arriero.service.lifecycle import Lifecycle
+from arriero.service.load_options import agrees, sized
 
 
 class CountingBackend:
@@ -125,12 +127,15 @@ async def test_changed_load_options_reload_when_the_model_is_free() -> None:
     await stable.use("a", LoadOptions())  # leaves it open: what is loaded will do
     assert stable.log == ["start a"]
     async with stable.lifecycle.lease(spec("a"), LoadOptions(), None):
-        other = asyncio.create_task(stable.use("a", LoadOptions(num_ctx=512)))
+        await stable.use("a", LoadOptions(num_ctx=512))  # what is loaded holds that, too
+        other = asyncio.create_task(stable.use("a", LoadOptions(num_ctx=4096)))
         await asyncio.sleep(0.03)
         assert stable.log == ["start a"]
     await other
     assert stable.log == ["start a", "close a", "start a"]
-    assert stable.lifecycle.running()[0].context_length == 512
+    assert stable.lifecycle.running()[0].context_length == 4096
+    await stable.use("a", LoadOptions(num_ctx=2048))
+    assert stable.log == ["start a", "close a", "start a"]  # the longer one stays
 
 
 async def test_a_changed_file_reloads() -> None:
@@ -245,3 +250,26 @@ async def test_where_memory_is_short_idle_models_go() -> None:
     async with stable.lifecycle.lease(spec("b"), LoadOptions(), None):
         await stable.use("huge")  # which fits nowhere: the load itself would say so
         assert log[4:] == ["close large", "start huge"]
+
+
+def test_a_small_context_of_one_client_is_nothing_to_others() -> None:
+    model = msgspec.structs.replace(spec("a"), capabilities=("completion",))
+    small, own = LoadOptions(num_ctx=256), msgspec.structs.replace(model, options={"num_ctx": 512})
+    assert sized(model, LoadOptions(), 1024) == LoadOptions()
+    assert sized(model, small, None) == LoadOptions(least_ctx=256)  # what the runner chooses, and that at least
+    assert sized(model, small, 1024) == LoadOptions(num_ctx=1024)
+    assert sized(own, small, 1024) == LoadOptions(num_ctx=512)
+    assert sized(own, LoadOptions(num_ctx=4096), 1024) == LoadOptions(num_ctx=4096)
+    vectors = msgspec.structs.replace(model, capabilities=("embedding",))
+    assert sized(vectors, small, 1024) == small
+
+
+def test_which_context_serves_which() -> None:
+    ready = Ready(context_length=2048, max_sequences=4)
+    loaded = LoadOptions(least_ctx=256)
+    assert agrees(loaded, ready, LoadOptions(num_ctx=2048))
+    assert agrees(loaded, ready, LoadOptions(num_ctx=300))
+    assert not agrees(loaded, ready, LoadOptions(num_ctx=2049))
+    assert not agrees(loaded, ready, LoadOptions(num_ctx=300), shorter=False)  # vectors of a cut text are others
+    assert agrees(LoadOptions(num_ctx=512), None, LoadOptions(num_ctx=512))
+    assert not agrees(loaded, None, LoadOptions(num_ctx=300))

@@ -42,6 +42,8 @@ class LlamaCppOptions:
     num_ctx: int | None = None
     """Tokens of one sequence, prompt and answer. None: the context that the model was trained with, at most 131,072, or
     less where the memory for KV would not hold four such sequences."""
+    least_ctx: int | None = None
+    """Tokens that a context has at least where `num_ctx` is None."""
     num_batch: int | None = None
     """Tokens in one llama_decode call at most. None: 512. Never less than the number of sequences."""
     num_gpu: int | None = None
@@ -82,7 +84,7 @@ class LlamaCppOptions:
     """Of what is free, memory that loaded models have not touched yet and may: it counts as taken."""
 
     def __post_init__(self) -> None:
-        for name in ("num_ctx", "num_batch", "max_sequences"):
+        for name in ("num_ctx", "least_ctx", "num_batch", "max_sequences"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from arriero.core.errors import ModelLoadError
 from arriero.runners.llama_cpp.options import LlamaCppOptions, quantized
@@ -104,6 +104,9 @@ def make_plan(options: LlamaCppOptions, facts: Facts) -> Plan:
     meant for KV: a sequence then walks its own cells only. Otherwise all share one pool, in which a short sequence
     leaves room for others and a shared prefix is stored once.
     """
+    if options.num_ctx is None and options.least_ctx is not None:
+        chosen = make_plan(replace(options, least_ctx=None), facts)
+        return chosen if chosen.num_ctx >= options.least_ctx else make_plan(_asking(options), facts)
     total = options.memory_bytes if options.memory_bytes is not None else int(facts.free_memory * MEMORY_SHARE)
     wanted = options.max_sequences or DEFAULT_SEQUENCES
     batch = options.num_batch or DEFAULT_BATCH
@@ -150,6 +153,10 @@ def make_plan(options: LlamaCppOptions, facts: Facts) -> Plan:
         deterministic=options.deterministic,
         kv_cache_type=options.kv_cache_type,
     )
+
+
+def _asking(options: LlamaCppOptions) -> LlamaCppOptions:
+    return replace(options, num_ctx=options.least_ctx, least_ctx=None)
 
 
 def longest_text(options: LlamaCppOptions, facts: Facts) -> int:

@@ -167,3 +167,12 @@ def test_a_plan_stays_within_memory(free: int, per_token: int, train: int, seque
 def test_a_tiny_model_computes_in_one_thread_unless_told_otherwise() -> None:
     tiny = facts(weights=5 << 20)
     assert (plan(tiny).threads, plan(tiny, num_thread=3).threads, plan().threads) == (1, 3, 4)
+
+
+def test_a_chosen_context_holds_what_is_needed_at_least() -> None:
+    small = facts(n_ctx_train=2048)
+    assert plan(small, least_ctx=300) == plan(small)
+    assert plan(small, least_ctx=4000) == plan(small, num_ctx=4000)
+    assert plan(small, num_ctx=512, least_ctx=4000).num_ctx == 512
+    with pytest.raises(ModelLoadError, match="ask for a smaller num_ctx"):
+        plan(facts(free_memory=GIB), least_ctx=10**7)
