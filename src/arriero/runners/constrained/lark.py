@@ -17,6 +17,7 @@ from llguidance.gbnf_to_lark import any_to_lark
 
 from arriero.core.constraint import CallRules, Constraint, HeldTool
 from arriero.runners.constrained.members import Members
+from arriero.runners.constrained.numbers import dump
 from arriero.runners.constrained.schema import closed, plain
 
 # Forced text would come in the tokens that the tokenizer makes of it alone, after a space of its own with some.
@@ -126,9 +127,9 @@ def json_rule(schema: Any, *, lenient: bool = False, close: bool = False) -> str
     if schema is True:
         schema = {}
     if not isinstance(schema, dict):
-        return "%json " + json.dumps(schema)
+        return "%json " + dump(schema)
     schema = closed(plain(schema)) if close else plain(schema)
-    return "%json " + json.dumps({**schema, "x-guidance": options})
+    return "%json " + dump({**schema, "x-guidance": options})
 
 
 def client_grammar(source: str) -> str:
@@ -153,7 +154,7 @@ def _with_plain_schemas(lark: str) -> str:
             schema, end = json.JSONDecoder().raw_decode(lark, match.end())
             made = plain(schema)
             if match.end() >= done and made != schema:
-                parts += [lark[done : match.end()], json.dumps(made)]
+                parts += [lark[done : match.end()], dump(made)]
                 done = end
     return "".join([*parts, lark[done:]])
 
