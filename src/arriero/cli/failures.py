@@ -14,7 +14,7 @@ def told(error: Exception) -> str | None:
     if isinstance(error, CommandFailed):
         return str(error)
     if isinstance(error, ModelNotFound):
-        return f"{error.message}. `arriero list` names the models there are, `arriero serve --model NAME=PATH` adds one"
+        return f"{error.message}. `arriero list` names the models there are, `arriero pull` fetches one"
     if isinstance(error, Unauthorized):
         return f"{error.message}. Set ARRIERO_API_KEY to the server's key"
     if isinstance(error, ArrieroError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from starlette.routing import Route, Router
+from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from arriero.core.version import __version__
@@ -16,6 +16,7 @@ from arriero.server.middleware.cors import Cors
 from arriero.server.middleware.host_check import HostCheck
 from arriero.server.middleware.request_id import RequestId
 from arriero.server.options import ServerOptions
+from arriero.server.route import Route
 from arriero.server.routes.anthropic import AnthropicRoutes, by_header
 from arriero.server.routes.batches import BatchRoutes
 from arriero.server.routes.context import Context

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 from starlette.responses import PlainTextResponse, Response
@@ -45,7 +45,7 @@ OLLAMA_STATUS: Mapping[str, int] = {"invalid_option": 500}
 ANTHROPIC_STATUS: Mapping[str, int] = {"overloaded": 529}
 """Where Anthropic's own status differs."""
 
-OK, CREATED, NO_CONTENT, FORBIDDEN, NOT_FOUND = 200, 201, 204, 403, 404
+OK, CREATED, NO_CONTENT, FORBIDDEN, NOT_FOUND, METHOD_NOT_ALLOWED = 200, 201, 204, 403, 404, 405
 TOO_LARGE, UNSUPPORTED_MEDIA, UNAVAILABLE = 413, 415, 503
 
 _ENCODERS: Mapping[Api, Callable[[ErrorInfo], bytes]] = {
@@ -110,6 +110,11 @@ def unsupported_encoding(encoding: str, api: Api) -> Response:
 def not_found() -> Response:
     """Return the answer to an unknown path, as gin has it."""
     return PlainTextResponse("404 page not found", NOT_FOUND)
+
+
+def not_allowed(methods: Iterable[str]) -> Response:
+    """Return the answer to a verb that a path has not, as gin has it."""
+    return PlainTextResponse("405 method not allowed", METHOD_NOT_ALLOWED, {"Allow": ", ".join(sorted(methods))})
 
 
 def forbidden() -> Response:

@@ -91,8 +91,7 @@ def test_without_a_server_ps_and_stop_name_serve(
 def test_failures_say_what_to_do(arriero: Arriero, ollama: Ollama, monkeypatch: pytest.MonkeyPatch) -> None:
     server = ollama({"/api/show": document({"error": "model 'x' not found"}, 404)})
     assert arriero("show", "x").err == (
-        "Error: model 'x' not found. `arriero list` names the models there are, "
-        "`arriero serve --model NAME=PATH` adds one\n"
+        "Error: model 'x' not found. `arriero list` names the models there are, `arriero pull` fetches one\n"
     )
     server.replies["/api/show"] = document({"error": "missing key"}, 401)
     assert arriero("show", "x").err == "Error: missing key. Set ARRIERO_API_KEY to the server's key\n"

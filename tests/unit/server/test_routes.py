@@ -62,6 +62,7 @@ async def test_unknown_paths_and_verbs(local: Local) -> None:
     assert (await http.post("/api/chat/", json=CHAT)).status_code == 404
     response = await http.get("/api/chat")
     assert (response.status_code, response.headers["allow"]) == (405, "POST")
+    assert response.text == "405 method not allowed"
 
 
 @pytest.mark.parametrize(("path", "methods"), MISSING)
