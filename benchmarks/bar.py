@@ -55,7 +55,7 @@ ROWS = (
     Row("fairness", "fairness", MIDDLE8, BIG8, 21, {"ttft": 0.10}),
     Row("agents 8 on 4", "agents-8", TALKS, TALKS4, 4, {"total": 0.7}, share=1.5),
     Row("agents 4 on 4", "agents-4", TALKS, TALKS4, 4, {"total": 1.05}, share=1.2),
-    Row("copying 0.5b q4_0", "copying", TALKS4, TALKS4, 1, {"decode": 1.5}, share=1.2),
+    Row("copying 0.5b q4_0", "copying", TALKS4, TALKS4, 1, {"decode": 1.5}, share=1.5),
     Row("16 clients", "sweep-16", MIDDLE8, BIG8, 16, {"output": 1.05}),
     Row("cold 0.5b", "cold", BIG8, BIG8, 1, {"first_token": 1.0}, share=0.8),
     Row("memory 0.5b", "memory", BIG8, BIG8, 8, {"pss": 1.25}, alone=True, share=1.5),

@@ -31,20 +31,20 @@ def stages(need: Need, threads: int, *, copying: bool, cold: bool, memory: bool)
         return [[(), slots], [("--no-warmup",)], [("-fa", "on"), ("-fa", "off")], [("--no-repack",), ("-lm", "none")]]
     layouts: list[Flags] = [(*slots, "--no-kv-unified"), (*slots, "--kv-unified"), ()]
     if need.slots == 1:
-        layouts = [slots, ()]
+        layouts = [slots] if copying else [slots, ()]
     choices: list[list[Flags]] = [layouts]
     if copying:
-        # The drafts' length is a setting of its own; each kind is tried with its own and with longer ones.
+        # Each kind with its own lengths, and with short ones to look for and long ones to guess.
         choices.append(
             [
+                ("--spec-type", "ngram-map-k", "--spec-ngram-map-k-size-n", "4", "--spec-ngram-map-k-size-m", "16"),
+                ("--spec-type", "ngram-simple", "--spec-ngram-simple-size-n", "4", "--spec-ngram-simple-size-m", "16"),
+                ("--spec-type", "ngram-mod", "--spec-ngram-mod-n-match", "4", "--spec-ngram-mod-n-max", "16"),
+                ("--spec-type", "ngram-cache"),
+                ("--spec-type", "ngram-map-k4v"),
+                ("--spec-type", "ngram-map-k"),
                 ("--spec-type", "ngram-simple"),
                 ("--spec-type", "ngram-mod"),
-                ("--spec-type", "ngram-map-k"),
-                ("--spec-type", "ngram-map-k4v"),
-                ("--spec-type", "ngram-cache"),
-                ("--spec-type", "ngram-simple", "--spec-ngram-simple-size-n", "4", "--spec-ngram-simple-size-m", "16"),
-                ("--spec-type", "ngram-map-k", "--spec-ngram-map-k-size-n", "4", "--spec-ngram-map-k-size-m", "16"),
-                ("--spec-type", "ngram-mod", "--spec-ngram-mod-n-match", "4", "--spec-ngram-mod-n-max", "16"),
             ]
         )
     choices.append([("-fa", "off"), ("-fa", "on")])
