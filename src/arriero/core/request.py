@@ -46,7 +46,7 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
     `temperature` 0 is greedy. `top_k` ≤ 0 and `top_p` 1 are off. `repeat_last_n` 0 is off, −1 the whole context.
     `seed` None draws a fresh one for the request. `max_tokens` −1 is bounded by the context alone.
     `logprobs` None is off; n ≥ 0 gives the sampled token's log probability and the n best alternatives.
-    `draft_tokens` is the most that is guessed ahead and checked in one step, None for as many as pay; it changes no draw.
+    `draft_tokens` is the most that is guessed ahead and checked in a step, None for as many as pay; no draw changes.
     `logit_bias` adds to the logits of token ids before anything else looks at them. A token of `stop_token_ids` ends
     the answer like one of the model's own, `ignore_eos` or not; its text is not part of the answer.
     """

@@ -189,6 +189,22 @@ class StepOutput:
     counters: dict[str, int] = field(default_factory=dict)  # of this step: decode_calls, decoded_tokens, seq_copies, …
 
 
+class Drafter(Protocol):
+    """Guesses with a smaller model. Called from the runner's thread."""
+
+    @property
+    def max_texts(self) -> int:
+        """How many texts it can follow at the same time."""
+
+    def propose(self, texts: Mapping[int, Sequence[int]], count: int) -> dict[int, list[int]]:
+        """Return up to `count` tokens that may follow each text, by its number; none for one it has to catch up with.
+
+        A text is told apart by its number: it grows from call to call, or begins again.
+        """
+
+    def close(self) -> None: ...
+
+
 class Runner(Protocol):
     """Executes batches; owns weights and KV memory. Called from one thread."""
 

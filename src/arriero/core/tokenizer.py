@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from arriero.core.constraint import MaskMaker, TokenMask
 from arriero.core.request import SamplingParams
-from arriero.core.runner import Runner, Sampler, Scorer
+from arriero.core.runner import Drafter, Runner, Sampler, Scorer
 
 
 class Tokenizer(Protocol):
@@ -60,3 +60,4 @@ class LoadedModel:
     masks: MaskMaker
     make_scorer: Callable[[int], Scorer] | None = None
     add_adapter: Callable[[str], int] | None = None
+    drafter: Drafter | None = None

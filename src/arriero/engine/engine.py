@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from arriero.core.errors import ArrieroError, ErrorInfo
-from arriero.core.runner import Runner
+from arriero.core.runner import Drafter, Runner
 from arriero.engine.chain import TokenChain
 from arriero.engine.events import EngineEvent
 from arriero.engine.options import EngineOptions
@@ -20,8 +20,11 @@ from arriero.engine.storage import KVStorage
 class Engine:
     """Runs sequences of token ids on `runner`. Each one added ends with exactly one Ended."""
 
-    def __init__(self, runner: Runner, options: EngineOptions | None = None) -> None:
-        """ValueError if the options and the runner's abilities exclude each other."""
+    def __init__(self, runner: Runner, options: EngineOptions | None = None, drafter: Drafter | None = None) -> None:
+        """ValueError if the options and the runner's abilities exclude each other.
+
+        `drafter` guesses where a text itself says nothing of what comes.
+        """
         options = options or EngineOptions()
         info = runner.info
         self._runner = runner
@@ -32,7 +35,7 @@ class Engine:
             if info.storage == "paged"
             else SequenceStorage(info, prefix_cache=options.prefix_cache)
         )
-        self._scheduler = Scheduler(info, options, self._storage, self._stats)
+        self._scheduler = Scheduler(info, options, self._storage, self._stats, drafter)
 
     @property
     def has_work(self) -> bool:

@@ -46,7 +46,7 @@ class Ngrams:
         `odds` by grade are those to begin with; what this text teaches flows back into them, slowly.
         """
         self._text: list[int] = []
-        self._older: list[int] = []  # for the tokens that end before each place: the place behind those like them before
+        self._older: list[int] = []  # by place: the one before it that stands behind the same tokens
         self._latest: dict[tuple[int, ...], int] = {}
         self._single: dict[int, int] = {}  # the place behind each token's last one
         self.source = -1  # place of what is expected next, -1 if nothing is

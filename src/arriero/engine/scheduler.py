@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence as Items
 
 from arriero.core.errors import ContextLengthExceeded, ErrorInfo
-from arriero.core.runner import Adapters, Batch, RunnerInfo, Span, StepOutput
+from arriero.core.runner import Adapters, Batch, Drafter, RunnerInfo, Span, StepOutput
 from arriero.engine.adapter_turns import AdapterTurns
 from arriero.engine.events import EngineEvent
 from arriero.engine.options import EngineOptions
@@ -37,7 +37,14 @@ class Scheduler:
     Every batch that `schedule` returns must come back through `commit` or `fail` before the next one.
     """
 
-    def __init__(self, info: RunnerInfo, options: EngineOptions, storage: KVStorage, stats: EngineStats) -> None:
+    def __init__(
+        self,
+        info: RunnerInfo,
+        options: EngineOptions,
+        storage: KVStorage,
+        stats: EngineStats,
+        drafter: Drafter | None = None,
+    ) -> None:
         self._storage = storage
         self._stats = stats
         self._block_size = info.block_size
@@ -58,7 +65,7 @@ class Scheduler:
         self._prefixes = Prefixes(storage, self._roster)
         self._turns = AdapterTurns()
         self._outcome = Outcome(self._roster, storage, stats, info.block_size, self.capacity)
-        self._speculation = Speculation(info, options, self.capacity)
+        self._speculation = Speculation(info, options, self.capacity, drafter)
         self._batch: Batch | None = None
         self._in_batch: list[Sequence] = []  # the sequence of each span
         self._prompt_tokens = 0  # of prompts in this step
@@ -106,7 +113,7 @@ class Scheduler:
         self._events.append(self._roster.end(sequence, reason))
         if not self._roster.live:
             self._pace.pause()
-            self._speculation.costs.pause()
+            self._speculation.pause()
         return True
 
     def schedule(self, now: float) -> Batch | None:
@@ -123,7 +130,7 @@ class Scheduler:
         self._events += self._roster.begin_step(now)
         self._pace.begin(now)
         batch.adapters = self._next_adapters(now)
-        self._speculation.costs.begin(now)
+        self._speculation.begin(now)
         budget, prefilling, preempted = self._schedule_decodes(batch)
         decoded, room = len(batch.spans), budget
         if decoded:
@@ -137,7 +144,7 @@ class Scheduler:
         if not preempted:
             self._admit(batch, budget, now)
         self._pace.planned(decoded, self._prompt_tokens)
-        self._speculation.costs.planned(0 if self._prompt_tokens else self._budget - room)
+        self._speculation.planned(0 if self._prompt_tokens else self._budget - room)
         self._stats.paced_steps += paced and self._prompt_tokens > 0
         self._storage.take_operations(batch)
         if not (batch.spans or batch.parks or batch.spills or batch.frees or batch.drops):
@@ -269,7 +276,7 @@ class Scheduler:
     def _told(self, events: list[EngineEvent]) -> list[EngineEvent]:
         if not self._roster.live:
             self._pace.pause()
-            self._speculation.costs.pause()
+            self._speculation.pause()
         return [*self.drain(), *events]
 
     def _take_batch(self) -> Batch:

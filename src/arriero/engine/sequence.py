@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from arriero.core.runner import Adapters, Sampler, Scorer
 from arriero.engine.chain import TokenChain
 from arriero.engine.ngrams import Ngrams
+from arriero.engine.trust import Trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,7 @@ class Sequence:
         "status",
         "tail",
         "tokens",
+        "trust",
         "use_cache",
     )
 
@@ -123,6 +125,7 @@ class Sequence:
         self.num_looked_up = 0
         self.drafted = 0  # tokens that were guessed,
         self.accepted = 0  # and of these, those that were drawn
+        self.trust = Trust()  # in the draft model
         self.blocked_on: bytes | None = None  # key of a block that another sequence is computing
 
     @property

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence as Items
 from itertools import accumulate
 
-from arriero.core.runner import RunnerInfo
+from arriero.core.runner import Drafter, RunnerInfo
+from arriero.engine.asking import Asking
 from arriero.engine.ngrams import PRIORS, Ngrams
 from arriero.engine.options import EngineOptions
 from arriero.engine.sequence import Sequence
@@ -23,15 +24,40 @@ from step to step cannot use the last one's graph again."""
 
 
 class Speculation:
-    """Plans drafts. Knows what steps cost, and each sequence's chances (ngrams.py)."""
+    """Plans drafts. Knows what steps cost, and each sequence's chances (ngrams.py).
 
-    def __init__(self, info: RunnerInfo, options: EngineOptions, capacity: int) -> None:
+    Where texts say nothing of what comes, a draft model is asked, if there is one (asking.py).
+    """
+
+    def __init__(self, info: RunnerInfo, options: EngineOptions, capacity: int, drafter: Drafter | None = None) -> None:
         exact = info.deterministic or info.chunk_align > 0
         self._most = 0 if exact or not options.speculation else info.max_draws
         self._even = info.even_drafts
         self._capacity = capacity
         self._odds = list(PRIORS)  # what sequences begin with: what others had lately
-        self.costs = StepCosts()
+        self._costs = StepCosts()
+        self._asking = None if drafter is None else Asking(drafter)
+
+    def begin(self, now: float) -> None:
+        """The step before has ended by `now`, in seconds."""
+        self._costs.begin(now)
+        if self._asking is not None:
+            self._asking.costs.begin(now)
+            self._asking.asked = False
+
+    def planned(self, rows: int) -> None:
+        """The step that has begun computes `rows` rows of sequences that decode; 0 where it does more than that."""
+        asking = self._asking
+        asked = asking is not None and asking.asked
+        self._costs.planned(0 if asked else rows)
+        if asking is not None:
+            asking.costs.planned(rows if asked else 0)
+
+    def pause(self) -> None:
+        """Whenever the next step begins, this one did not last until then."""
+        self._costs.pause()
+        if self._asking is not None:
+            self._asking.costs.pause()
 
     def plan(self, running: Items[Sequence], room: int) -> dict[int, list[int]]:
         """Return the draft of each sequence that gets one, by id; together at most `room` tokens.
@@ -40,18 +66,22 @@ class Speculation:
         """
         if not running or len(running) >= self._most or any(s.num_computed < len(s.tokens) - 1 for s in running):
             return {}
-        base = self.costs.seconds(len(running))
         room = min(room, self._most - len(running))
         guesses: dict[int, tuple[list[int], list[float]]] = {}
         for sequence in running:
             found = self._guess(sequence, room)
             if found[0]:
                 guesses[sequence.id] = found
-        if not guesses:
-            return {}
-        if self._even and len(running) > 1:
-            return self._plan_even(running, guesses, room, base)
-        return self._plan_each(len(running), guesses, room, base)
+        plan: dict[int, list[int]] = {}
+        if guesses and self._even and len(running) > 1:
+            plan = self._plan_even(running, guesses, room)
+        elif guesses:
+            plan = self._plan_each(len(running), guesses, room)
+        if not plan and self._asking is not None:
+            lefts = [min(self._left(sequence), room // len(running)) for sequence in running]
+            asked = self._asking.plan(running, lefts, self._costs, _GAIN)
+            plan = {s.id: _before_stop(s, asked[s.id]) for s in running if s.id in asked}
+        return plan
 
     def _guess(self, sequence: Sequence, room: int) -> tuple[list[int], list[float]]:
         left = self._left(sequence)
@@ -66,22 +96,20 @@ class Speculation:
             ngrams.push(token)
         sequence.num_looked_up = len(sequence.tokens)
         tokens, chances = ngrams.guess(min(room, left))
-        for index, token in enumerate(tokens):  # a token that ends the answer is only ever drawn
-            if token in sequence.spec.stop_ids:
-                return tokens[:index], chances[:index]
-        return tokens, chances
+        tokens = _before_stop(sequence, tokens)
+        return tokens, chances[: len(tokens)]
 
     def _plan_each(
-        self, count: int, guesses: dict[int, tuple[list[int], list[float]]], room: int, base: float
+        self, count: int, guesses: dict[int, tuple[list[int], list[float]]], room: int
     ) -> dict[int, list[int]]:
         """Take the likeliest tokens of all, as many as give the most tokens a second."""
         ranked = sorted(
             (-chance, number, index) for number, (_, chances) in guesses.items() for index, chance in enumerate(chances)
         )[:room]
         gained = list(accumulate(-chance for chance, _, _ in ranked))
-        best, rate = 0, _GAIN * count / base
+        best, rate = 0, _GAIN * count / self._costs.seconds(count)
         for extra, gain in enumerate(gained, 1):
-            seconds = self.costs.seconds(count + extra)
+            seconds = self._costs.seconds(count + extra)
             if (count + gain) / seconds > rate:
                 best, rate = extra, (count + gain) / seconds
         lengths: dict[int, int] = {}
@@ -94,15 +122,14 @@ class Speculation:
         running: Items[Sequence],
         guesses: dict[int, tuple[list[int], list[float]]],
         room: int,
-        base: float,
     ) -> dict[int, list[int]]:
         """Take equally many for everybody, some of them mere fill, where a call wants equally many rows of each."""
         count = len(running)
-        best, rate = 0, _GAIN * count / base
+        best, rate = 0, _GAIN * count / self._costs.seconds(count)
         gain = 0.0
         for length in range(1, room // count + 1):
             gain += sum(chances[length - 1] for _, chances in guesses.values() if len(chances) >= length)
-            seconds = self.costs.seconds(count * (1 + length))
+            seconds = self._costs.seconds(count * (1 + length))
             if (count + gain) / seconds > rate:
                 best, rate = length, (count + gain) / seconds
         if not best or any(self._left(sequence) < best for sequence in running):
@@ -121,3 +148,9 @@ class Speculation:
         if spec.draft_tokens is not None:
             left = min(left, spec.draft_tokens)
         return left if spec.max_tokens < 0 else min(left, spec.max_tokens - sequence.num_output - 1)
+
+
+def _before_stop(sequence: Sequence, tokens: list[int]) -> list[int]:
+    """Cut a guess at a token that ends the answer: such a one is only ever drawn."""
+    stops = sequence.spec.stop_ids
+    return next((tokens[:index] for index, token in enumerate(tokens) if token in stops), tokens)

@@ -26,6 +26,11 @@ class StepCosts:
         self._begun: float | None = None
         self._computed = 0
 
+    @property
+    def known(self) -> bool:
+        """Whether any step was seen."""
+        return bool(self._rows)
+
     def begin(self, now: float) -> None:
         """The step before has ended by `now`."""
         if self._begun is not None and now > self._begun and self._computed:

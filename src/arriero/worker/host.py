@@ -269,7 +269,7 @@ class Host:
         hold_calls = bool(command.options.get("hold_calls", True))
         self._faces = Faces(command.spec, model, hold_calls=hold_calls)
         self._mask_desk = MaskDesk(model.masks)
-        self._engine = Engine(model.runner, _engine_options(command.options))
+        self._engine = Engine(model.runner, _engine_options(command.options), model.drafter)
         self._loop = Loop(self._engine, self._sink, self._on_step, self._crash)
         decisions = Decisions(
             submit=self._loop.submit,

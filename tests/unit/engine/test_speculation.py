@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from collections.abc import Sequence as Items
 from typing import Any
 
 import numpy as np
@@ -155,6 +157,59 @@ def test_where_rows_are_dear_nothing_is_guessed() -> None:
     stats = engine.stats()
     assert stats.drafted_tokens < 40
     assert now < 0.01 * (len(PROMPT) + 400) / 0.97
+
+
+class _Foreteller:
+    """A draft model that is right but for every `wrong`-th token of an answer."""
+
+    max_texts = 4
+
+    def __init__(self, wrong: int) -> None:
+        self._wrong = wrong
+        self.asked = 0
+
+    def propose(self, texts: Mapping[int, Items[int]], count: int) -> dict[int, list[int]]:
+        """See core.runner.Drafter."""
+        self.asked += 1
+        found = {}
+        for number, tokens in texts.items():
+            place = len(tokens) - len(PROMPT)
+            answer = list(alone(tuple(tokens[: len(PROMPT)]), place + count))
+            answer[self._wrong - 1 :: self._wrong] = [(t + 1) % N_VOCAB for t in answer[self._wrong - 1 :: self._wrong]]
+            found[number] = answer[place:]
+        return found
+
+    def close(self) -> None:
+        """See core.runner.Drafter."""
+
+
+@pytest.mark.parametrize("even", [False, True])
+def test_a_draft_model_saves_steps_where_it_is_right_and_is_left_alone_where_it_is_not(even: bool) -> None:
+    asked = []
+    for wrong in (50, 1):
+        drafter = _Foreteller(wrong)
+        info = make_info(max_draws=32, even_drafts=even)
+        runner = FakeRunner(info)
+        engine = Engine(runner, drafter=drafter)
+        prompts = [PROMPT, PROMPT[::-1]]
+        for number, prompt in enumerate(prompts):
+            engine.add(SequenceSpec(number, list(prompt), SAMPLER, max_tokens=100))
+        drawn: list[list[int]] = [[], []]
+        now, before = 0.0, 0
+        while engine.has_work:
+            for event in engine.step(now):
+                if isinstance(event, TokenEvent):
+                    drawn[event.id].append(event.token)
+            engine.check()
+            rows = runner.executed["decoded_tokens"] - before
+            before += rows
+            now += 0.02 + 0.005 * rows
+        assert [tuple(tokens) for tokens in drawn] == [alone(prompt, 100) for prompt in prompts]
+        assert not runner.violations
+        asked.append(drafter.asked)
+        assert (engine.stats().decode_calls < 60) == (wrong == 50)
+    assert 10 < asked[0] < 60
+    assert asked[1] < 20
 
 
 class _Unsure(FakeRunner):

@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import msgspec
@@ -19,6 +19,7 @@ from arriero.core.request import LoadOptions, SamplingParams
 from arriero.core.runner import Sampler
 from arriero.core.tokenizer import LoadedModel
 from arriero.runners.constrained.compiler import MaskCompiler
+from arriero.runners.llama_cpp.drafter import LlamaCppDrafter
 from arriero.runners.llama_cpp.embedder import LlamaCppEmbedder
 from arriero.runners.llama_cpp.model import Model
 from arriero.runners.llama_cpp.options import LlamaCppOptions
@@ -48,6 +49,7 @@ def open_model(
         return LoadedEmbedder(embedder, model.vocab, PairEncoder(model.handle, model.vocab) if ranks else None)
     masks = MaskCompiler(model.vocab)
     runner = LlamaCppRunner(model, chosen)
+    drafter = _open_drafter(spec, chosen, model, runner) if options.get("speculation", True) else None
     threading.Thread(target=_prepare, args=(masks, runner), name="vocabulary", daemon=True).start()
     suppressed = frozenset(model.vocab.suppressed)
 
@@ -55,8 +57,18 @@ def open_model(
         return NumpySampler(params, eog_ids=model.vocab.eog_ids, banned_ids=suppressed, mask=mask)
 
     return LoadedModel(
-        runner, model.vocab, make_sampler, model.chat_template, masks, NumpyScorer, add_adapter=model.add_adapter
+        runner, model.vocab, make_sampler, model.chat_template, masks, NumpyScorer, model.add_adapter, drafter
     )
+
+
+def _open_drafter(
+    spec: ModelSpec, chosen: LlamaCppOptions, target: Model, runner: LlamaCppRunner
+) -> LlamaCppDrafter | None:
+    """The model's draft model, where it has one and guesses can be checked."""
+    if not spec.draft or not runner.info.max_draws:
+        return None
+    own = replace(chosen, path=spec.draft, adapters=(), digest="")
+    return LlamaCppDrafter(Model(own), target, runner.plan)
 
 
 def _prepare(masks: MaskCompiler, runner: LlamaCppRunner) -> None:

@@ -42,7 +42,7 @@ ms with two). A batch of 32 has the work for two: 32 streams at once then take l
 SCORES_SHARE = 1 / 8
 DETERMINISTIC_CHUNK = 16
 LEAST_OUTPUTS = 32
-"""Rows with logits for which a call has room, however few sequences there are. What is not asked for takes no memory."""
+"""Rows with logits for which a call has room, however few sequences there are. Those not asked for take no memory."""
 
 
 @dataclass(frozen=True, slots=True)
