@@ -141,9 +141,10 @@ class SequenceStorage:
         """Return the first token that all layers of a slot filled by `match` hold; of a window a state has the last."""
         if match.holder is not None:
             return match.holder.held_from
-        if match.parked is None or self._parked.length(match.parked) * self.rules.block_size <= self._window:
+        if match.parked is None:
             return 0
-        return max(0, cached - self._window)
+        kept = self._parked.length(match.parked) * self.rules.block_size or cached  # what was swapped out is whole
+        return max(0, cached - self._window) if kept > self._window else 0
 
     def grow(self, sequence: Sequence, further: int = 0) -> bool:
         """See KVStorage."""
@@ -187,6 +188,8 @@ class SequenceStorage:
         size = self.rules.block_size
         whole = self._whole and self.rules.enabled
         blocks, tail = divmod(sequence.num_computed, size) if whole else (sequence.num_registered, 0)
+        if sequence.held_from > max(0, blocks * size - self._window):
+            return  # its window begins behind what could be cut off
         parking = self._parked.park(sequence.chain, blocks, tail)
         self._evict(parking.dropped)
         if parking.state is not None:

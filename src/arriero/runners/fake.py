@@ -120,6 +120,7 @@ class FakeRunner:
         self._slots: dict[int, _Slot] = {}
         self._parked: dict[int, list[int]] = {}
         self._spilled: dict[int, list[int]] = {}
+        self._gone: set[int] = set()  # spilled states that were lost, told or not: a step that raises tells nothing
         self._blocks: dict[int, list[int | None]] = {}
         self._cells = 0
         self._adapters = 0  # a number for the step's
@@ -196,6 +197,7 @@ class FakeRunner:
             state = next(iter(self._spilled))
             del self._spilled[state]
             output.evicted_spills.append(state)
+            self._gone.add(state)
         for slot in batch.frees:
             self._slots.pop(slot, None)
         for restore in batch.restores:
@@ -251,8 +253,7 @@ class FakeRunner:
         elif restore.from_parked is not None:
             values = self._parked.get(restore.from_parked, self._spilled.get(restore.from_parked))
             if values is None:
-                gone = (*output.failed_parks, *output.failed_spills, *output.evicted_spills)
-                if restore.from_parked not in gone:
+                if restore.from_parked not in output.failed_parks and restore.from_parked not in self._gone:
                     self.violations.append(f"{restore}: there is no such state")
                 output.failed_restores.append(restore.slot)
                 return
@@ -277,6 +278,7 @@ class FakeRunner:
         if values is None or self.faults.spills:
             self.faults.spills = max(0, self.faults.spills - 1)
             output.failed_spills.append(spill.parked)
+            self._gone.add(spill.parked)
             return
         self._spilled[spill.parked] = values
         output.spilled[spill.parked] = self._size(values)
