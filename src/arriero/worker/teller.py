@@ -6,6 +6,7 @@ It owns the streams' text and all sending once a model is loaded; it never touch
 from __future__ import annotations
 
 import queue
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -16,6 +17,10 @@ from arriero.engine.loop import Command
 from arriero.engine.sequence import SequenceSpec
 from arriero.worker.connection import Connection
 from arriero.worker.stream import RequestStream
+
+SPACING = 0.004
+"""Seconds between two frames at least. A small model's step takes less, and every frame wakes this thread, the server
+and the client, on cores that the kernels are using. Whoever comes after a pause does not wait."""
 
 
 class Step(NamedTuple):
@@ -45,6 +50,7 @@ class Teller:
 
     def __init__(self, connection: Connection, decisions: Decisions, on_crash: Callable[[BaseException], None]) -> None:
         self._connection, self._decisions, self._on_crash = connection, decisions, on_crash
+        self._sent = 0.0
         self._inbox: queue.SimpleQueue[Step | list[Any]] = queue.SimpleQueue()
 
     def tell(self, step: Step) -> None:
@@ -59,11 +65,16 @@ class Teller:
         """Work until the process ends."""
         try:
             while True:
-                reports = self._reports(self._inbox.get())
+                item = self._inbox.get()
+                early = self._sent + SPACING - time.monotonic()
+                if early > 0:
+                    time.sleep(early)
+                reports = self._reports(item)
                 while not self._inbox.empty():
                     reports += self._reports(self._inbox.get())
                 if reports:
                     self._connection.send(reports)
+                    self._sent = time.monotonic()
         except BaseException as error:
             self._on_crash(error)
 
