@@ -45,7 +45,6 @@ class BlockManager:
         self.block_size = block_size
         self.caching = caching
         self.evictions = 0
-        self.copies = 0
         self._blocks = [_Block() for _ in range(num_blocks)]
         self._free = list(range(num_blocks - 1, -1, -1))
         # Registered blocks without references, least recently used first. Tables are released from their end, and an
@@ -125,48 +124,24 @@ class BlockManager:
         self._tables[owner] = table
         return True
 
-    def reserve(self, owner: int, start: int, end: int) -> list[tuple[int, int]] | None:
-        """Let `owner` write the positions [start, end): grow its table, and own what it writes alone.
+    def reserve(self, owner: int, start: int, end: int) -> bool:
+        """Let `owner` write the positions [start, end), which nobody shares: grow its table.
 
-        Returns the copies (from block, to block) to be made first: one for each block there that others refer to as
-        well. None, and nothing changed, where blocks are missing.
+        False, and nothing changed, where blocks are missing.
         """
         table = self._tables[owner]
         blocks, size = table.blocks, self.block_size
         if not 0 <= start <= end or start > len(blocks) * size:
             raise ValueError(f"cannot write [{start}, {end}) in a table of {len(blocks)} blocks")
-        if start // size < table.committed and start < end:
-            raise ValueError(f"block {start // size} of {owner} is registered: it must not change")
-        missing = max(0, self.blocks_for(end) - len(blocks))
         touched = range(start // size, min(len(blocks), self.blocks_for(end))) if start < end else range(0)
-        shared = [index for index in touched if self._blocks[blocks[index]].refs > 1]
-        if missing + len(shared) > self.available:
-            return None
-        copies = []
-        for index in shared:
-            source, target = blocks[index], self._take()
-            self._blocks[source].refs -= 1
-            blocks[index] = target
-            copies.append((source, target))
+        for index in touched:
+            if index < table.committed or self._blocks[blocks[index]].refs > 1:
+                raise ValueError(f"block {index} of {owner} is registered or shared: it must not change")
+        missing = max(0, self.blocks_for(end) - len(blocks))
+        if missing > self.available:
+            return False
         blocks.extend(self._take() for _ in range(missing))
-        self.copies += len(copies)
-        return copies
-
-    def fork(self, owner: int, child: int, num_tokens: int) -> None:
-        """Give `child` the blocks of the `num_tokens` computed tokens of `owner`, a partial last one included.
-
-        Whoever writes that one first copies it (see `reserve`). The full ones must be committed before.
-        """
-        if child in self._tables:
-            raise ValueError(f"{child} has a table already")
-        table = self._tables[owner]
-        count, full = self.blocks_for(num_tokens), num_tokens // self.block_size
-        if count > len(table.blocks) or (self.caching and table.committed != full):
-            raise ValueError(f"{owner} cannot be forked at {num_tokens} tokens: {table.committed} blocks committed")
-        blocks = table.blocks[:count]
-        for number in blocks:
-            self._blocks[number].refs += 1
-        self._tables[child] = _Table(blocks, table.committed)
+        return True
 
     def commit(self, owner: int, chain: TokenChain, count: int) -> None:
         """Register the first `count` blocks of `owner`, whose tokens are all computed, under their keys.

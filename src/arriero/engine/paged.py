@@ -58,10 +58,7 @@ class PagedStorage:
 
     def grow(self, sequence: Sequence, further: int = 0) -> bool:
         """See KVStorage."""
-        copies = self._pool.reserve(sequence.id, sequence.num_computed, len(sequence.tokens) + further)
-        if copies:
-            raise BrokenInvariantError(f"{sequence} writes a block that others refer to")
-        return copies is not None
+        return self._pool.reserve(sequence.id, sequence.num_computed, len(sequence.tokens) + further)
 
     def computed(self, sequence: Sequence) -> None:
         """See KVStorage."""
@@ -127,7 +124,7 @@ class PagedStorage:
 
     def counters(self) -> StorageCounters:
         """See KVStorage."""
-        return StorageCounters(evictions=self._pool.evictions, copies=self._pool.copies)
+        return StorageCounters(evictions=self._pool.evictions)
 
     def check(self, running: Collection[Sequence]) -> None:
         """See KVStorage."""

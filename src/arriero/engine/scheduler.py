@@ -82,6 +82,12 @@ class Scheduler:
         """Sequences that hold a slot."""
         return len(self._roster.running)
 
+    @property
+    def cells_unused(self) -> int:
+        """Places in the blocks of running sequences that hold no token yet; each is one sequence's own."""
+        held = ((len(s.block_table) * self._block_size, s.num_computed) for s in self._roster.running)
+        return sum(places - stored for places, stored in held)
+
     def waiting(self) -> Counter[int]:
         """Sequences that have not ended and hold no slot, by the priority they came with."""
         return self._roster.waiting()

@@ -148,10 +148,7 @@ class SequenceStorage:
 
     def grow(self, sequence: Sequence, further: int = 0) -> bool:
         """See KVStorage."""
-        copies = self._pool.reserve(sequence.id, sequence.num_computed, len(sequence.tokens) + further)
-        if copies:
-            raise BrokenInvariantError(f"{sequence} writes a block that others refer to")
-        return copies is not None
+        return self._pool.reserve(sequence.id, sequence.num_computed, len(sequence.tokens) + further)
 
     def computed(self, sequence: Sequence) -> None:
         """See KVStorage."""
@@ -330,7 +327,6 @@ class SequenceStorage:
     def counters(self) -> StorageCounters:
         """See KVStorage."""
         self._counters.evictions = self._parked.evictions
-        self._counters.copies = self._pool.copies
         return self._counters
 
     def check(self, running: Collection[Sequence]) -> None:

@@ -51,8 +51,6 @@ class EngineStats:
     failed_parks: int = 0
     restores: int = 0
     failed_restores: int = 0
-    block_copies: int = 0
-    """Blocks copied because a fork wrote to them."""
     evictions: int = 0
     """Cached blocks (paged) or parked states (sequence storage) that made room."""
     spills: int = 0
@@ -69,6 +67,8 @@ class EngineStats:
     blocks_active: int = 0
     blocks_cached: int = 0
     blocks_free: int = 0
+    cells_unused: int = 0
+    """Places for tokens in the blocks of running sequences that nothing was written to yet."""
     waiting: int = 0
     waiting_low: int = 0
     """Of these, sequences that came with a priority below 0."""
@@ -109,6 +109,7 @@ _GAUGES = (
     "blocks_active",
     "blocks_cached",
     "blocks_free",
+    "cells_unused",
     "waiting",
     "waiting_low",
     "waiting_normal",

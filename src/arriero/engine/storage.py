@@ -52,7 +52,6 @@ class StorageCounters:
     """What happened since the start."""
 
     evictions: int = 0
-    copies: int = 0
     parks: int = 0
     failed_parks: int = 0
     swaps: int = 0

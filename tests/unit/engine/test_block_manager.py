@@ -107,29 +107,6 @@ def test_a_block_computed_twice_is_kept_once() -> None:
     manager.check()
 
 
-def test_a_fork_shares_everything_until_it_writes() -> None:
-    manager = BlockManager(8, 2)
-    _filled(manager, 1, 1, 2, 3)
-    manager.fork(1, 2, 3)
-    assert manager.table(2) == manager.table(1)
-    assert manager.num_active == 2
-    partial = manager.table(1)[1]
-    assert manager.reserve(2, 3, 4) == [(partial, manager.table(2)[1])]
-    assert manager.table(1) == [manager.table(2)[0], partial]
-    assert manager.reserve(1, 3, 4) == []  # the last one left writes in place
-    assert manager.copies == 1
-    manager.check()
-
-
-def test_a_copy_that_does_not_fit_changes_nothing() -> None:
-    manager = BlockManager(2, 2)
-    _filled(manager, 1, 1, 2, 3)
-    manager.fork(1, 2, 3)
-    assert manager.reserve(2, 3, 4) is None
-    assert manager.table(1) == manager.table(2)
-    manager.check()
-
-
 def test_a_registered_block_is_never_written() -> None:
     manager = BlockManager(4, 2)
     _filled(manager, 1, 1, 2, 3)
@@ -144,8 +121,6 @@ def test_misuse_is_refused() -> None:
         manager.allocate(1, [], 1)
     with pytest.raises(ValueError, match="cannot be shared"):
         manager.allocate(2, [3], 1)
-    with pytest.raises(ValueError, match="cannot be forked"):
-        manager.fork(1, 2, 4)
     with pytest.raises(ValueError, match="a pool needs blocks"):
         BlockManager(0)
 

@@ -26,7 +26,7 @@ class Owner:
 
 
 class BlockMachine(RuleBasedStateMachine):
-    """Owners allocate, write, fork and leave; what each reads through its table is what it wrote or shares."""
+    """Owners allocate, write and leave; what each reads through its table is what it wrote or shares."""
 
     manager: BlockManager
 
@@ -86,31 +86,17 @@ class BlockMachine(RuleBasedStateMachine):
         missing = end - len(owner.tokens)
         table = self.manager.table(number)
         old_table, available = list(table), self.manager.available
-        copies = self.manager.reserve(number, owner.written, end)
-        if copies is None:
+        if not self.manager.reserve(number, owner.written, end):
             assert table == old_table
             assert available == self.manager.available
             return
         owner.tokens.extend(data.draw(st.integers(0, 1)) for _ in range(missing))
-        for source, target in copies:
-            self.memory[target] = list(self.memory[source])
         for position in range(owner.written, end):
             self.memory[table[position // SIZE]][position % SIZE] = owner.tokens[position]
         owner.written = end
         self.manager.commit(number, owner.chain, end // SIZE)
         if self.manager.caching:
             self.ever.update(self._prefix(owner.tokens, n) for n in range(end // SIZE + 1))
-
-    @rule(data=st.data())
-    def fork(self, data: Any) -> None:
-        number = self._pick(data)
-        if number is None:
-            return
-        owner = self.owners[number]
-        self.numbers += 1
-        self.manager.fork(number, self.numbers, owner.written)
-        tokens = owner.tokens[: owner.written]
-        self.owners[self.numbers] = Owner(tokens, owner.written, TokenChain(tokens, SIZE, b""))
 
     @rule(data=st.data())
     def release(self, data: Any) -> None:

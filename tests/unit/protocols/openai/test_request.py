@@ -48,6 +48,7 @@ def complete(**fields: Any) -> Call:
         ({"model": "plain", "tools": [TOOL]}, "unsupported", "tools"),
         ({"model": "plain", "reasoning_effort": "low"}, "unsupported", "reasoning_effort"),
         ({"tools": [{"type": "custom", "custom": {}}]}, "unsupported", "tools[0]"),
+        ({"use_beam_search": True}, "unsupported", "use_beam_search"),
         ({"model": ""}, "invalid_request", "model"),
         ({"messages": []}, "invalid_request", "messages"),
         ({"messages": [{"role": "robot", "content": "x"}]}, "invalid_request", "messages[0].role"),
