@@ -13,7 +13,7 @@ from arriero.core.runner import Choice, Park, Restore
 from arriero.engine.engine import Engine
 from arriero.engine.events import Ended, TokenEvent
 from arriero.engine.sequence import SequenceSpec
-from arriero.runners.fake import GreedySampler
+from arriero.runners.fake_answers import GreedySampler
 from tests.contract.runner_cases import CASES, RunnerCase
 from tests.contract.runner_driver import Driver, KeepAndDraw
 

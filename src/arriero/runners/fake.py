@@ -9,65 +9,19 @@ from __future__ import annotations
 import time
 from array import array
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
 
-from arriero.core.constraint import ConstraintFailed, TokenMask
 from arriero.core.runner import Batch, Choice, Park, Restore, RunnerInfo, Span, Spill, StepOutput
 from arriero.runners.drawing import draw_along
+from arriero.runners.fake_answers import Script
 
 _MASK = (1 << 61) - 1
 _TOKEN_BITS = 24
 STATE_BYTES, TOKEN_BYTES = 8, 2
 """What a parked state takes, and each of its tokens, where parked bytes are bounded."""
-
-Script = Callable[[list[int], int], int]
-"""The token that follows the stored `tokens`, of which the first `prompt_len` are the prompt."""
-
-
-def scripted(answers: Mapping[tuple[int, ...], Sequence[int]], end: int) -> Script:
-    """Answer each known prompt with its tokens, then `end`; an unknown prompt with `end` alone."""
-
-    def next_token(tokens: list[int], prompt_len: int) -> int:
-        answer = answers.get(tuple(tokens[:prompt_len]), ())
-        position = len(tokens) - prompt_len
-        return answer[position] if position < len(answer) else end
-
-    return next_token
-
-
-def echo(end: int) -> Script:
-    """Answer with the prompt, token by token, then `end`."""
-
-    def next_token(tokens: list[int], prompt_len: int) -> int:
-        position = len(tokens) - prompt_len
-        return tokens[position] if position < prompt_len else end
-
-    return next_token
-
-
-class GreedySampler:
-    """Draws the greatest logit that `mask` leaves; enough for the fake runner, without numpy where there is no mask."""
-
-    def __init__(self, mask: TokenMask | None = None) -> None:
-        self._mask = mask
-
-    def sample(self, logits: Any, tokens: Sequence[int], prompt_len: int) -> Choice:
-        """See core.runner.Sampler."""
-        if self._mask is None:
-            return Choice(_greatest(logits))
-        try:
-            self._mask.apply(logits, tokens, prompt_len)
-            token = _greatest(logits)
-            return Choice(token, end=self._mask.ends(tokens, prompt_len, token))
-        except ConstraintFailed as error:
-            return Choice(-1, error=str(error))
-
-
-def _greatest(logits: Any) -> int:
-    return int(logits.argmax()) if hasattr(logits, "argmax") else int(logits.index(max(logits)))
 
 
 class ContractViolationError(RuntimeError):

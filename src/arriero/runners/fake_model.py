@@ -12,7 +12,8 @@ from arriero.core.request import LoadOptions, SamplingParams
 from arriero.core.runner import RunnerInfo
 from arriero.core.tokenizer import LoadedModel
 from arriero.runners.constrained.compiler import MaskCompiler
-from arriero.runners.fake import FakeRunner, GreedySampler, echo
+from arriero.runners.fake import FakeRunner
+from arriero.runners.fake_answers import GreedySampler, echo
 from arriero.runners.fake_embedder import FakeEmbedder
 from arriero.runners.sampler import NumpyScorer
 

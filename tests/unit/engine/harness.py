@@ -11,7 +11,8 @@ from arriero.engine.engine import Engine
 from arriero.engine.events import Ended, EngineEvent, Started, TokenEvent
 from arriero.engine.options import EngineOptions
 from arriero.engine.sequence import SequenceSpec
-from arriero.runners.fake import FakeRunner, GreedySampler
+from arriero.runners.fake import FakeRunner
+from arriero.runners.fake_answers import GreedySampler
 
 N_VOCAB = 61
 SAMPLER = GreedySampler()

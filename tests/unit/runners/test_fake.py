@@ -13,7 +13,8 @@ from arriero.core.model import ModelSpec
 from arriero.core.request import LoadOptions, SamplingParams
 from arriero.core.runner import Batch, Choice, Park, Restore, RunnerInfo, Span
 from arriero.runners import open_model
-from arriero.runners.fake import ContractViolationError, FakeRunner, GreedySampler, Script, echo, scripted
+from arriero.runners.fake import ContractViolationError, FakeRunner
+from arriero.runners.fake_answers import GreedySampler, Script, echo, scripted
 
 PROMPT = [5, 6, 7, 8, 9]
 

@@ -6,7 +6,7 @@ from arriero.core.messages import RequestDelta, RequestFinished
 from arriero.core.request import GenerateRequest, SamplingParams
 from arriero.core.runner import Choice
 from arriero.engine.sequence import SequenceSpec
-from arriero.runners.fake import GreedySampler
+from arriero.runners.fake_answers import GreedySampler
 from arriero.worker.prompt import Prompt
 from arriero.worker.stream import RequestStream
 from tests.unit.worker.letters import Letters

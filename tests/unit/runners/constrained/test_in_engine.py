@@ -14,7 +14,8 @@ from arriero.engine.engine import Engine
 from arriero.engine.events import Ended, TokenEvent
 from arriero.engine.sequence import SequenceSpec
 from arriero.runners.constrained.compiler import MaskCompiler
-from arriero.runners.fake import FakeRunner, GreedySampler
+from arriero.runners.fake import FakeRunner
+from arriero.runners.fake_answers import GreedySampler
 from arriero.runners.fake_model import END, ByteTokenizer
 
 SCHEMA = {
