@@ -47,6 +47,9 @@ def stages(need: Need, threads: int, *, copying: bool, cold: bool, memory: bool)
                 ("--spec-type", "ngram-mod"),
             ]
         )
+    fewer: list[Flags] = [("-t", str(count), "-tb", str(count)) for count in range(1, threads)]
+    if need.slots == 1 and not copying and fewer:
+        choices.append(fewer)  # where it matters most
     choices.append([("-fa", "off"), ("-fa", "on")])
     if not copying:
         choices.append([("-b", "512", "-ub", "512"), ("-b", "2048", "-ub", "2048")])
@@ -54,8 +57,8 @@ def stages(need: Need, threads: int, *, copying: bool, cold: bool, memory: bool)
         choices = [[(*flags, "--cache-ram", "0") for flags in layouts], [("-fa", "off"), ("-fa", "on")]]
     elif need.slots > 1:
         choices.append([("--cache-ram", "0"), ("--cache-reuse", "256")])
-    if threads > 1 and not memory:
-        choices.append([("-t", str(count), "-tb", str(count)) for count in range(1, threads)])
+    if fewer and not memory and (copying or need.slots > 1):
+        choices.append(fewer)
     return choices
 
 
