@@ -159,10 +159,10 @@ class Batch:
 
     spans: list[Span] = field(default_factory=list)
     parks: list[Park] = field(default_factory=list)
-    spills: list[Spill] = field(default_factory=list)
     frees: list[int] = field(default_factory=list)  # slots
     restores: list[Restore] = field(default_factory=list)
     drops: list[int] = field(default_factory=list)  # parked states
+    spills: list[Spill] = field(default_factory=list)
     adapters: Adapters = ()  # of all spans
 
 

@@ -174,10 +174,10 @@ def test_runners_are_found_by_name() -> None:
 
 def test_neither_the_table_nor_the_fake_imports_anything_heavy() -> None:
     code = (
-        "import sys, arriero.runners.fake as fake; "
+        "import sys, arriero.runners.fake as fake; from arriero.runners import fake_answers; "
         "assert not {'numpy', 'llama_cpp', 'torch'} & set(sys.modules); "
         "sys.modules['numpy'] = None; "
-        "r = fake.FakeRunner(); s = fake.Span(0, [1, 2], 0, 2, 2, [0], fake.GreedySampler()); "
+        "r = fake.FakeRunner(); s = fake.Span(0, [1, 2], 0, 2, 2, [0], fake_answers.GreedySampler()); "
         "print(r.execute(fake.Batch([s])).choices[0].token)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
