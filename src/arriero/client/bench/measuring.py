@@ -37,7 +37,8 @@ async def warm_up(target: Target, seed: str, streams: int = 1) -> float:
     failed = next((one.error for one in samples if one.error), "")
     if failed:
         raise Unmeasured(f"{target.name} does not answer: {failed}")
-    return WARM_WORDS / samples[-1].prompt_tokens if samples[-1].prompt_tokens else 1.0
+    tokens = sum(one.prompt_tokens for one in samples)
+    return WARM_WORDS * len(samples) / tokens if tokens else 1.0
 
 
 async def measure(target: Target, case: Case, size: Size, seed: str, words_a_token: float, hooks: Hooks) -> Measured:
