@@ -87,6 +87,14 @@ class NumpySampler:
             bans.append(Ban(eog_ids, params.min_tokens))
         self._hooks = (*bans, *hooks)
         self._mask = mask
+        self.greedy = self._is_greedy()
+        """Whether a draw is the greatest of the logits as they are, and nothing else is told of it."""
+
+    def _is_greedy(self) -> bool:
+        p = self.params
+        as_they_are = not self._hooks and self._mask is None and p.logprobs is None and p.typical_p >= 1.0
+        penalties = p.repeat_last_n != 0 and (p.repeat_penalty, p.frequency_penalty, p.presence_penalty) != (1, 0, 0)
+        return p.temperature <= 0.0 and as_they_are and not penalties
 
     def sample(self, logits: Any, tokens: Sequence[int], prompt_len: int) -> Choice:
         """Draw the token after `tokens`; `logits`, float32[n_vocab], is overwritten."""

@@ -46,9 +46,7 @@ class TokenBatch:
         self.size = 0
         self.fillers.clear()
 
-    def add(
-        self, slot: int, tokens: Sequence[int], start: int, end: int, *, output: bool, each: bool = False
-    ) -> None:
+    def add(self, slot: int, tokens: Sequence[int], start: int, end: int, *, output: bool, each: bool = False) -> None:
         """Append `tokens[start:end]` of the sequence in `slot`; `output` asks for logits after the last of them.
 
         `each` asks for those after all of them.
@@ -60,6 +58,18 @@ class TokenBatch:
         self._output[first:last] = each
         self._output[last - 1] = output or each
         self.size = last
+
+    def lay_out(self, slots: Sequence[int]) -> None:
+        """Make it one token of each of `slots`, all with logits; `place` says which tokens, where."""
+        self.size = len(slots)
+        self.fillers.clear()
+        self._seq[: self.size] = slots
+        self._output[: self.size] = 1
+
+    def place(self, tokens: Sequence[int], positions: Sequence[int]) -> None:
+        """Set the token and the position of each row of what `lay_out` made."""
+        self._token[: self.size] = tokens
+        self._pos[: self.size] = positions
 
     def add_filler(self, slot: int, position: int, *, output: bool) -> None:
         """Append a token that nobody wants, after the first `position` ones of `slot`; to be cut off afterwards.

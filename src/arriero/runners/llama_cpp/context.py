@@ -17,8 +17,8 @@ from arriero.runners.llama_cpp.model import Model
 from arriero.runners.llama_cpp.options import KV_TYPES
 from arriero.runners.llama_cpp.parks import new_state
 from arriero.runners.llama_cpp.plan import Plan
-
 from arriero.runners.llama_cpp.untouched import Untouched
+
 REASONS = {
     1: "no free KV cells",
     2: "aborted",
@@ -52,6 +52,8 @@ class Context:
         self.n_vocab = model.vocab.n_vocab
         self._memory: Any = lib.llama_get_memory(self.handle)
         self.unsettled: int | None = None  # a slot that is copied with the next call only
+        self._logits_at = (0, 0)  # address and rows of the view that is kept
+        self._logits: npt.NDArray[np.float32]
         self.decoding = False  # a call is under way; for other threads to see
         self.counters: dict[str, int] = {}
         self.reset_counters()
@@ -90,10 +92,18 @@ class Context:
         outputs = batch.outputs
         if not outputs:
             return np.empty((0, self.n_vocab), np.float32)
-        logits = np.ctypeslib.as_array(lib.llama_get_logits(self.handle), (outputs, self.n_vocab))
+        logits = self._rows(lib.llama_get_logits(self.handle), outputs)
         if np.isnan(logits[:, 0]).any():  # one NaN in the last layer makes the whole row NaN
             raise DecodeError("llama_decode: the model computed no number (NaN)")
         return logits
+
+    def _rows(self, first: Any, count: int) -> npt.NDArray[np.float32]:
+        """View `count` rows of logits where `first` points to; the view is kept, for it mostly stays the same."""
+        address = ctypes.addressof(first.contents)
+        if self._logits_at != (address, count):
+            self._logits_at = (address, count)
+            self._logits = np.ctypeslib.as_array(first, (count, self.n_vocab))
+        return self._logits
 
     def use(self, adapters: Adapters) -> None:
         """Compute with these adapters beside the model's own from the next call on."""

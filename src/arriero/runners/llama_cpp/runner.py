@@ -7,6 +7,7 @@ from typing import Literal
 
 from arriero.core.runner import Batch, RunnerInfo, Span, StepOutput
 from arriero.runners.drawing import draw_along
+from arriero.runners.llama_cpp.advance import Advance
 from arriero.runners.llama_cpp.batch import TokenBatch
 from arriero.runners.llama_cpp.calibrate import row_floor
 from arriero.runners.llama_cpp.calls import Piece, cut_calls, fillers
@@ -43,7 +44,9 @@ class LlamaCppRunner:
         exact = self._exact = self.plan.deterministic and self._fills
         self._measured_floor = row_floor(self.context, self._batch) if exact else 1
         self._row_floor = self._measured_floor
+        self._advance = Advance(self.context, TokenBatch(self.plan.max_sequences), fills=self._fills)
         self.context.reset_counters()
+        self._reused = self.context.graphs_reused()
         # A restored window lies in other cells than a computed one, and sums in another order are not exact.
         sharing = not (exact and model.sliding_window)
         plain = not (model.recurrent or model.window)
@@ -69,8 +72,7 @@ class LlamaCppRunner:
 
     def execute(self, batch: Batch) -> StepOutput:
         """Do one step: parks, frees, restores, drops, spans. A failed call empties the slots of all spans."""
-        before = dict(self.context.counters)
-        reused = self.context.graphs_reused()
+        before = self.context.counters.copy()
         output = StepOutput()
         self.states.move(batch, output)
         self.context.use(batch.adapters)
@@ -81,7 +83,8 @@ class LlamaCppRunner:
             self._settle(self.context.unsettled)
         counters = self.context.counters
         output.counters = {name: counters[name] - before[name] for name in counters}
-        output.counters["graphs_reused"] = self.context.graphs_reused() - reused
+        reused = self.context.graphs_reused()
+        output.counters["graphs_reused"], self._reused = reused - self._reused, reused
         return output
 
     def close(self) -> None:
@@ -100,6 +103,13 @@ class LlamaCppRunner:
         self.context.cut(slot, length)
 
     def _compute(self, spans: list[Span], output: StepOutput) -> None:
+        plain = self._row_floor == 1 and not output.failed_restores
+        if plain and self._advance.takes(spans):
+            try:
+                output.choices = self._advance.run(spans)
+            except DecodeError as error:
+                self._failed(spans, output, error)
+            return
         output.choices = [None] * len(spans)
         lost = set(output.failed_restores)
         pieces = [Piece.of(index, span) for index, span in enumerate(spans) if span.slot not in lost]
@@ -108,12 +118,15 @@ class LlamaCppRunner:
             for call in cut_calls(pieces, size, align=align, mixed=self.plan.unified, outputs=outputs):
                 self._call(call, spans, output)
         except DecodeError as error:
-            for span in spans:
-                self.context.clear(span.slot)
-            output.error = str(error)
-            output.choices = [None] * len(spans)
-            output.scores.clear()
-            output.further.clear()
+            self._failed(spans, output, error)
+
+    def _failed(self, spans: list[Span], output: StepOutput, error: DecodeError) -> None:
+        for span in spans:
+            self.context.clear(span.slot)
+        output.error = str(error)
+        output.choices = [None] * len(spans)
+        output.scores.clear()
+        output.further.clear()
 
     def _call(self, call: list[Piece], spans: list[Span], output: StepOutput) -> None:
         self._batch.clear()
