@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 
 import msgspec
 
@@ -35,6 +35,11 @@ class AdaptedBackend:
         self._face = "" if spec == worker.spec else f"{spec.name}@{spec.digest}"  # "": the one it was loaded as
         self._size = 0
         self._closed = False
+
+    @property
+    def gauges(self) -> Mapping[str, float]:
+        """Of the engine, which all that share the worker share, too."""
+        return self.worker.gauges
 
     @property
     def info(self) -> Ready | None:

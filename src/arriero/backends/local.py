@@ -52,6 +52,8 @@ class _Worker:
                             common_tokens=report.common_tokens,
                             dropped_messages=report.dropped_messages,
                             opens_thinking=report.opens_thinking,
+                            ahead=report.ahead,
+                            queue_seconds=report.queue_seconds,
                         ),
                     )
                 case wire.RequestFinished(id=number):
@@ -71,6 +73,7 @@ class _Worker:
                 case wire.Attached(id=number):
                     self._give(number, report)
                 case wire.Stats():
+                    self._backend.gauges = report.gauges
                     self._backend.on_stats(self.child.pid or 0, report)
                 case wire.LoadProgress(fraction=fraction):
                     self._backend.on_progress(fraction)
@@ -120,6 +123,7 @@ class LocalBackend:
         self.spec, self.load = spec, load or LoadOptions()
         self.on_stats, self.on_end = on_stats, on_end
         self.restarts = 0
+        self.gauges: Mapping[str, float] = {}  # of the engine, as they were told last
         self._options, self._environment = dict(options or {}), dict(environment or {})
         self._load_timeout = load_timeout
         self._numbers = itertools.count(1)

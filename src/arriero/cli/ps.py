@@ -25,6 +25,7 @@ def ps(
         print(msgspec.json.encode(running).decode())
         return
     now = datetime.now(UTC)
+    queue = any(model.requests_waiting for model in running)
     kinds = any(model.kv_cache_type not in ("", "f16") for model in running)  # else Ollama's columns tell all
     rows = []
     for model in running:
@@ -38,7 +39,14 @@ def ps(
                 str(model.context_length),
                 "Stopping..." if ending else human_time(model.expires_at, now, "Forever"),
                 *([model.kv_cache_type] if kinds else []),
+                *([_queue(model.requests_waiting, model.queue_seconds)] if queue else []),
             )
         )
-    head = ("NAME", "ID", "SIZE", "PROCESSOR", "CONTEXT", "UNTIL", *(["KV"] if kinds else []))
+    further = [*(["KV"] if kinds else []), *(["QUEUE"] if queue else [])]
+    head = ("NAME", "ID", "SIZE", "PROCESSOR", "CONTEXT", "UNTIL", *further)
     sys.stdout.write(table([head, *rows]))
+
+
+def _queue(waiting: int, seconds: float | None) -> str:
+    """How many wait, and when whoever comes now has its turn."""
+    return f"{waiting} (about {seconds:.0f}s)" if waiting and seconds is not None else str(waiting)

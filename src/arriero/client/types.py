@@ -77,6 +77,9 @@ class RunningInfo(msgspec.Struct, frozen=True, kw_only=True):
     context_length: int = 0
     details: Details = Details()
     kv_cache_type: str = ""
+    requests_waiting: int = 0
+    requests_running: int = 0
+    queue_seconds: float | None = None
 
 
 class ShownModel(msgspec.Struct, frozen=True, kw_only=True):

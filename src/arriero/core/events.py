@@ -45,7 +45,8 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True, tag="accepted"):
 
     `dropped_messages` counts what was cut because the client asked for cutting (`truncate`). `opens_thinking`: the
     prompt ends inside a thinking block, so the answer begins in it. `common_tokens` says, where that was asked of one
-    prompt, how many of its leading tokens are those of something cached, be it that they cannot be used.
+    prompt, how many of its leading tokens are those of something cached, be it that they cannot be used. When it came,
+    `ahead` others had their turn before it, and its own was to come in `queue_seconds` (None: not known).
     """
 
     prompt_tokens: int
@@ -53,6 +54,8 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True, tag="accepted"):
     common_tokens: int | None = None
     dropped_messages: int = 0
     opens_thinking: bool = False
+    ahead: int = 0
+    queue_seconds: float | None = 0.0
 
 
 class TextDelta(msgspec.Struct, frozen=True, kw_only=True, tag="text"):

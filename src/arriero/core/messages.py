@@ -147,7 +147,7 @@ class LoadFailed(_Report, frozen=True, kw_only=True):
 
 
 class RequestAccepted(_Report, frozen=True, kw_only=True):
-    """The prompt fits and is queued."""
+    """The prompt fits and is queued: behind `ahead` others, its turn comes in `queue_seconds` (None: not known)."""
 
     id: int
     prompt_tokens: int
@@ -155,6 +155,8 @@ class RequestAccepted(_Report, frozen=True, kw_only=True):
     common_tokens: int | None = None
     dropped_messages: int = 0
     opens_thinking: bool = False
+    ahead: int = 0
+    queue_seconds: float | None = 0.0
 
 
 class RequestDelta(_Report, frozen=True, kw_only=True):

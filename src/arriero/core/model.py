@@ -114,7 +114,10 @@ class ShownModel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunningModel(msgspec.Struct, frozen=True, kw_only=True):
-    """A loaded model. Sizes in bytes; `expires_at` in seconds since the epoch, None for never."""
+    """A loaded model. Sizes in bytes; `expires_at` in seconds since the epoch, None for never.
+
+    Who came now would have its turn in `queue_seconds`, behind all that wait; None where that is not known.
+    """
 
     spec: ModelSpec
     size: int
@@ -125,4 +128,5 @@ class RunningModel(msgspec.Struct, frozen=True, kw_only=True):
     layers_gpu: int = 0
     waiting: int = 0
     running: int = 0
+    queue_seconds: float | None = 0.0
     kv_cache_type: str = ""

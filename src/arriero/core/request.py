@@ -100,8 +100,8 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
     comes between it and `prompt`.
     `constraint` is what the answer must look like, behind the thinking. With `must_call` the answer is nothing but tool
     calls; `callable_tools` names the tools that may be called, None for all.
-    `deadline` is in seconds from arrival; the answer must have begun by then. `template_kwargs` are further variables of
-    a Jinja chat template.
+    `deadline` is in seconds from arrival; the answer must have begun by then. `template_kwargs` are further variables
+    of a Jinja chat template.
     Without `cache_prompt` nothing of the prompt comes from the prefix cache; `explain_cache` asks what it has of it.
     Without `parallel_tool_calls` the answer
     ends behind its first call. `echo` puts the prompt's text before the answer, with `prompt_logprobs` its tokens' log

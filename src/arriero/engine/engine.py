@@ -10,6 +10,7 @@ from arriero.engine.chain import TokenChain
 from arriero.engine.events import EngineEvent
 from arriero.engine.options import EngineOptions
 from arriero.engine.paged import PagedStorage
+from arriero.engine.queue_times import QueuePlace
 from arriero.engine.scheduler import Scheduler
 from arriero.engine.sequence import SequenceSpec
 from arriero.engine.slots import SequenceStorage
@@ -50,6 +51,10 @@ class Engine:
     def add(self, spec: SequenceSpec) -> None:
         """Queue a sequence. ValueError for an id in use or no tokens; one too long ends with an error in `step`."""
         self._scheduler.add(spec)
+
+    def place(self, spec: SequenceSpec) -> QueuePlace:
+        """Where `spec` would stand in line if it were added now."""
+        return self._scheduler.place(spec)
 
     def abort(self, sequence_id: int, waited: int = 0) -> bool:
         """End a sequence, waiting or running, with the reason "abort"; its blocks are free before the next step.
@@ -93,7 +98,7 @@ class Engine:
     def stats(self) -> EngineStats:
         """Return all counters and gauges as they are now."""
         gauges, counters = self._storage.gauges(), self._storage.counters()
-        waiting = self._scheduler.waiting()
+        waiting, queue = self._scheduler.waiting(), self._scheduler.place()
         return replace(
             self._stats,
             runner=dict(self._stats.runner),
@@ -118,6 +123,7 @@ class Engine:
             waiting_normal=waiting[0],
             waiting_high=sum(count for priority, count in waiting.items() if priority > 0),
             running=self._scheduler.num_running,
+            queue_seconds=-1.0 if queue.seconds is None else queue.seconds,
             swapped=gauges.swapped,
             parked_states=gauges.parked_states,
             parked_blocks=gauges.parked_blocks,

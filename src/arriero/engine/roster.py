@@ -12,7 +12,7 @@ from arriero.engine.claims import Claims
 from arriero.engine.events import Ended
 from arriero.engine.line import WaitingLine, rank_running
 from arriero.engine.options import EngineOptions
-from arriero.engine.sequence import Sequence, Status
+from arriero.engine.sequence import Sequence, SequenceSpec, Status
 from arriero.engine.shares import Shares
 from arriero.engine.stats import EngineStats
 from arriero.engine.storage import KVStorage, Match
@@ -31,6 +31,7 @@ class Roster:
         self.line = WaitingLine(self.shares, options.ageing)
         self.running: list[Sequence] = []  # as `rank_running` sorts them: the last one is preempted first
         self.claims = Claims()
+        self.admitted = 0  # turns that were given
         self.stalled: int | None = None  # the first in line that found no room; tried again when somebody leaves
         self._ageing = options.ageing
         self._new: dict[int, Sequence] = {}  # nobody has told yet when they came; they join the line then
@@ -76,11 +77,27 @@ class Roster:
             self.stalled = sequence.id
             return False
         self.line.remove(sequence)
+        self.admitted += 1
         sequence.rank = max(rank, sequence.rank)
         self.running.append(sequence)
         rank_running(self.running, self.shares)
         self._stats.recomputed_tokens += max(0, sequence.high_water - sequence.num_computed)
         return True
+
+    def ahead(self, spec: SequenceSpec) -> int:
+        """Return how many of those that wait have their turn before one that came now, as far as can be told.
+
+        Higher classes do, of its own tenant's class all, and of each other tenant's one a turn.
+        """
+        waiting = Counter[str]()
+        before = 0
+        for sequence in self.live.values():
+            if sequence.status is Status.WAITING:
+                before += sequence.spec.priority > spec.priority
+                waiting[sequence.spec.tenant] += sequence.spec.priority == spec.priority
+        mine = waiting.pop(spec.tenant, 0)
+        served = self.shares.expected(spec.tenant)
+        return before + mine + sum(min(n, mine + (self.shares.served(t) < served)) for t, n in waiting.items())
 
     def defer(self, sequence: Sequence, key: bytes) -> None:
         """Take a sequence out of the line until the claim on `key` ends."""

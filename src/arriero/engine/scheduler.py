@@ -19,6 +19,7 @@ from arriero.engine.outcome import Outcome
 from arriero.engine.pace import Pace
 from arriero.engine.preemption import Preemption
 from arriero.engine.prefixes import Prefixes
+from arriero.engine.queue_times import QueuePlace, QueueTimes
 from arriero.engine.roster import Roster
 from arriero.engine.sequence import Sequence, SequenceSpec, Status
 from arriero.engine.speculation import Speculation
@@ -56,6 +57,7 @@ class Scheduler:
             raise ValueError(f"steps of {self._budget} tokens cannot hold a chunk of {least}")
         self._least_chunk = max(least, min(LEAST_CHUNK, self._budget // 8))
         self._pace = Pace(options.inter_token_target, self._least_chunk)
+        self._queue_times = QueueTimes()
         self._preemption = Preemption(options.preemption, exact=info.deterministic or info.chunk_align > 0)
         bounds = [info.max_sequences, self._budget - least + 1, options.max_running or info.max_sequences]
         self.max_running = min(bounds)
@@ -91,6 +93,15 @@ class Scheduler:
     def waiting(self) -> Counter[int]:
         """Sequences that have not ended and hold no slot, by the priority they came with."""
         return self._roster.waiting()
+
+    def _num_waiting(self) -> int:
+        return len(self._roster.live) - len(self._roster.running)
+
+    def place(self, spec: SequenceSpec | None = None) -> QueuePlace:
+        """Where `spec` would stand if it came now; without one, whoever is behind all that wait."""
+        ahead = self._num_waiting() if spec is None else self._roster.ahead(spec)
+        slots = self.num_running < self.max_running and self._storage.num_free_slots > 0
+        return self._queue_times.place(ahead, free=slots and self._roster.stalled is None)
 
     def add(self, spec: SequenceSpec) -> None:
         """Take a sequence in. One that can never fit ends with ContextLengthExceeded. ValueError for a used id."""
@@ -134,6 +145,7 @@ class Scheduler:
         self._in_batch = []
         self._prompt_tokens = 0
         self._events += self._roster.begin_step(now)
+        admitted = self._roster.admitted
         self._pace.begin(now)
         batch.adapters = self._next_adapters(now)
         self._speculation.begin(now)
@@ -152,6 +164,7 @@ class Scheduler:
         self._pace.planned(decoded, self._prompt_tokens)
         self._speculation.planned(0 if self._prompt_tokens else self._budget - room)
         self._stats.paced_steps += paced and self._prompt_tokens > 0
+        self._queue_times.step(now, self._roster.admitted - admitted, self._num_waiting())
         self._storage.take_operations(batch)
         if not (batch.spans or batch.parks or batch.spills or batch.frees or batch.drops):
             return None

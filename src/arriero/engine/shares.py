@@ -46,6 +46,10 @@ class Shares:
         """The virtual service of an active tenant."""
         return self._served[tenant]
 
+    def expected(self, tenant: str) -> float:
+        """What `served` would be of `tenant` if it came now."""
+        return self._served[tenant] if tenant in self._live else max(self._served.get(tenant, 0.0), self._least())
+
     def weight(self, tenant: str) -> float:
         """The weight of `tenant`: of two that always have work, each gets tokens in this proportion."""
         return self._weights.get(tenant, 1.0)

@@ -75,6 +75,8 @@ class EngineStats:
     waiting_normal: int = 0
     waiting_high: int = 0
     running: int = 0
+    queue_seconds: float = 0.0
+    """Seconds until whoever came now would have its turn behind all that wait; -1 where that is not known yet."""
     swapped: int = 0
     """Of those that wait, sequences whose state is parked for them."""
     parked_states: int = 0
@@ -115,6 +117,7 @@ _GAUGES = (
     "waiting_normal",
     "waiting_high",
     "running",
+    "queue_seconds",
     "swapped",
     "parked_states",
     "parked_blocks",

@@ -71,6 +71,7 @@ GAUGES: Mapping[str, str] = {
     "waiting_normal": "Of these, sequences with the default priority.",
     "waiting_high": "Of these, sequences with a priority above the default.",
     "running": "Sequences that run.",
+    "queue_seconds": "Seconds until whoever came now would have its turn behind all that wait; -1: not known yet.",
     "swapped": "Waiting sequences whose state is parked for them.",
     "parked_states": "States kept outside the context.",
     "parked_blocks": "Blocks of the states kept outside the context.",

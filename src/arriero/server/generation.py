@@ -26,6 +26,8 @@ from arriero.server.contract import Answering, HttpMetrics
 from arriero.server.disconnect import while_connected
 from arriero.server.errors import JSON, OK, Api, error_response
 from arriero.server.ignored import header_value
+from arriero.server.queue_header import HEADER as QUEUE_HEADER
+from arriero.server.queue_header import queue_answer
 
 log = logging.getLogger(__name__)
 IDLE_S = 15.0
@@ -106,6 +108,9 @@ class Generation:
         if isinstance(event, Finished) and event.tool_repairs:
             known = self._headers.get("X-Arriero-Tool-Repairs", "").split(", ")
             self._headers["X-Arriero-Tool-Repairs"] = ", ".join(sorted({*known, *event.tool_repairs} - {""}))
+        line = queue_answer(event) if isinstance(event, Accepted) else None
+        if line is not None:
+            self._headers[QUEUE_HEADER] = line
         told = cache_answer(event) if isinstance(event, Accepted) else None
         if told is not None:
             self._headers[CACHE_HEADER] = told

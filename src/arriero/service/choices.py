@@ -116,6 +116,8 @@ def _accepted(told: _Told, choices: Choices) -> Accepted:
         common_tokens=firsts[0].common_tokens if len(firsts) == 1 else None,
         dropped_messages=sum(one.dropped_messages for one in firsts),
         opens_thinking=firsts[0].opens_thinking,
+        ahead=firsts[0].ahead,
+        queue_seconds=firsts[0].queue_seconds,
     )
 
 

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import time
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -33,6 +33,9 @@ class LoadableBackend(Backend, Protocol):
 
     @property
     def info(self) -> Ready | None: ...
+
+    @property
+    def gauges(self) -> Mapping[str, float]: ...
 
     async def start(self) -> Ready: ...
 
@@ -248,6 +251,8 @@ class Lifecycle:
     def _describe(self, loaded: Loaded) -> RunningModel:
         info = loaded.backend.info
         assert info is not None
+        gauges = loaded.backend.gauges
+        queue = gauges.get("queue_seconds", 0.0)
         size = sum(info.memory.values()) if info.memory else loaded.spec.size
         on_gpu = info.layers_gpu / info.layers_total if info.layers_total else 0.0
         expires = loaded.expires_at
@@ -262,6 +267,9 @@ class Lifecycle:
             layers_total=info.layers_total,
             layers_gpu=info.layers_gpu,
             kv_cache_type=info.kv_cache_type,
+            waiting=int(gauges.get("waiting", 0)),
+            running=int(gauges.get("running", 0)),
+            queue_seconds=None if queue < 0 else queue,
         )
 
 

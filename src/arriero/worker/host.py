@@ -360,6 +360,7 @@ class Host:
         if not self._engine.has_work:
             self._step_ended = time.monotonic()  # the next step starts now, not when the last one ended
         cached = self._engine.match_length(sequence.tokens, sequence.cache_salt)
+        place = self._engine.place(sequence)
         accepted = wire.RequestAccepted(
             id=stream.number,
             prompt_tokens=len(stream.prompt.tokens),
@@ -367,6 +368,8 @@ class Host:
             common_tokens=self._engine.common_length(sequence) if stream.explain_cache else None,
             dropped_messages=stream.prompt.dropped_messages,
             opens_thinking=stream.prompt.opens_thinking,
+            ahead=place.ahead,
+            queue_seconds=place.seconds,
         )
         echo = stream.echo()
         self._teller.say([accepted] if echo is None else [accepted, echo])

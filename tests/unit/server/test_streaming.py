@@ -255,3 +255,15 @@ async def test_a_deadline_that_is_none_is_refused(http: httpx.AsyncClient, text:
     response = await http.post("/v1/chat/completions", json=CHAT, headers={"X-Arriero-Deadline": text})
     assert response.status_code == 400
     assert "X-Arriero-Deadline" in response.text
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_who_had_to_wait_is_told_how_long(running: Running, http: httpx.AsyncClient, stream: bool) -> None:
+    for accepted, told in (
+        (Accepted(prompt_tokens=1), None),
+        (Accepted(prompt_tokens=1, ahead=3, queue_seconds=1.24), "ahead=3; seconds=1.2"),
+        (Accepted(prompt_tokens=1, ahead=0, queue_seconds=None), "ahead=0"),
+    ):
+        running.service.script = [accepted, *HELLO[1:]]
+        response = await http.post("/api/chat", json={**CHAT, "stream": stream})
+        assert response.headers.get("X-Arriero-Queue") == told

@@ -26,6 +26,7 @@ class CountingBackend:
     def __init__(self, spec: ModelSpec, load: LoadOptions, log: list[str]) -> None:
         self.spec, self.load, self.log = spec, load, log
         self.info: Ready | None = None
+        self.gauges = {"waiting": 3.0, "running": 2.0, "queue_seconds": -1.0}
 
     async def start(self) -> Ready:
         if self.info is None:
@@ -134,6 +135,8 @@ async def test_changed_load_options_reload_when_the_model_is_free() -> None:
     await other
     assert stable.log == ["start a", "close a", "start a"]
     assert stable.lifecycle.running()[0].context_length == 4096
+    described = stable.lifecycle.running()[0]
+    assert (described.waiting, described.running, described.queue_seconds) == (3, 2, None)
     await stable.use("a", LoadOptions(num_ctx=2048))
     assert stable.log == ["start a", "close a", "start a"]  # the longer one stays
 

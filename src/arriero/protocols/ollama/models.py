@@ -72,6 +72,7 @@ def encode_ps(models: Iterable[RunningModel], now_ns: int) -> bytes:
                     "kv_cache_type": model.kv_cache_type,
                     "requests_waiting": model.waiting,
                     "requests_running": model.running,
+                    "queue_seconds": model.queue_seconds,
                 }
                 for model in sorted(models, key=expiry, reverse=True)
             ]

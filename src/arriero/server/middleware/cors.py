@@ -27,7 +27,7 @@ _HEADERS = (
 )
 _EXPOSED = (
     "X-Request-Id, Request-Id, X-Arriero-Ignored, X-Arriero-Truncated, X-Arriero-Tool-Repairs, X-Arriero-Cache, "
-    "Retry-After"
+    "X-Arriero-Queue, Retry-After"
 )
 _MAX_AGE = "43200"  # 12 hours
 
