@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -123,6 +124,16 @@ def test_bare_texts(compiler: MaskCompiler, family: Family, arguments: dict[str,
         parser = family.parser(Repairer((ToolSpec(name="send", parameters=TEXTS.parameters),), "off"))
         (call,) = [one for one in [*parser.feed(text.decode()), *parser.finish()] if isinstance(one, ToolCall)]
         assert call.arguments == arguments
+
+
+@pytest.mark.parametrize("name", ["minimax", "deepseek_dsml", "kimi_k3", "minicpm5", "harmony"])
+def test_words_stay_apart(compiler: MaskCompiler, name: str) -> None:
+    family = next(one for one in HELD if one.name == name)
+    text = family.write([ToolCall(name="add", arguments={"a": 1})])
+    for apart in ("", "  "):
+        mask = compiler.compile(AnswerPlan(calls=rules(family, required=True)))
+        assert refused(mask, re.sub(r'(?<=[\w"]) (?=[a-z])', apart, text).encode()) is not None
+    assert refused(compiler.compile(AnswerPlan(calls=rules(family, required=True))), text.encode()) is None
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ _JSON_SPACE = r"\n[ \t]{0,40}|[ \t]{1,2}"
 _OPTIONS = {"whitespace_pattern": _JSON_SPACE}
 _LENIENT = {**_OPTIONS, "lenient": True, "coerce_one_of": True}
 _SPACE = r"SPACE: /[ \t\r\n]{0,8}/"
-_BLANKS = re.compile(r"(\s+)")
+_BLANKS = re.compile(r'((?<![\w"])\s+|\s+(?![^\W\d])|\s{2,}|[^\S ]+)')  # not the one in `<invoke name=`
 _PARTS = re.compile(r"(@NAME|@NUMBER|NAME|ARGUMENTS|MEMBERS)")
 _NUMBER = "/[0-9]{1,4}/"
 _TEXT = "/(?s:.*)/"
