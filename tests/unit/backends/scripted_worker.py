@@ -39,8 +39,13 @@ class ScriptedWorker:
                 match command:
                     case wire.Load():
                         self._load(command)
+                    case wire.Attach(id=number, face=face):
+                        self._note(event="attach", face=face, adapters=command.spec.adapters)
+                        broken = "broken" in command.spec.adapters
+                        error = wire.RequestFailed(id=number, error=ErrorInfo("model_load_failed", "no such adapter"))
+                        self._send(error if broken else wire.Attached(id=number, size=7))
                     case wire.Generate():
-                        self._generate(command.id, command.request.prompt or "")
+                        self._generate(command.id, command.request.prompt or "", command.face)
                     case wire.Abort(id=number):
                         self._note(event="abort", id=number)
                     case wire.Tokenize(id=number, text=text):
@@ -62,8 +67,8 @@ class ScriptedWorker:
             return
         self._send(wire.Ready(context_length=64, max_sequences=4))
 
-    def _generate(self, number: int, prompt: str) -> None:
-        self._note(event="generate", id=number, prompt=prompt)
+    def _generate(self, number: int, prompt: str, face: str) -> None:
+        self._note(event="generate", id=number, prompt=prompt, face=face)
         self._send(wire.RequestAccepted(id=number, prompt_tokens=len(prompt)))
         if prompt == "poison":
             os.kill(os.getpid(), signal.SIGKILL)
