@@ -16,12 +16,12 @@ import json
 import time
 from typing import Any
 
-from arriero.core.events import Accepted, Event, Finished, TextDelta, Usage
-from arriero.core.model import ModelSpec
-from arriero.core.request import GenerateRequest, Message, ToolCall
+from arriero.core.events import Accepted, Finished, Usage
+from arriero.core.request import ToolCall
 from arriero.observe.machine import machine_card
 from arriero.service.split import Splitter
 from arriero.text.tool_calls import FAMILIES, Family
+from tests.unit.service.scripted_answers import asked, model, pieces
 from tests.unit.text.tool_calls.corpus_tools import CALLS, TOOLS
 from tests.unit.text.tool_calls.test_corpus import CORPUS
 
@@ -47,25 +47,14 @@ def answers(family: Family) -> dict[str, list[str]]:
 
 def splitter_for(family: Family) -> Splitter:
     """The server's stage, with the parser that a template of the family would choose."""
-    spec = ModelSpec(
-        name="m",
-        path="",
-        digest="",
-        size=0,
-        modified_at=0.0,
-        capabilities=("completion", "tools", "thinking"),
-        chat_template="<think></think>",
-    )
-    messages = (Message(role="user", content="?"),)
-    request = GenerateRequest(model="m", messages=messages, tools=tuple(TOOLS), call_parts=True)
-    return Splitter(spec, request, family=family)
+    return Splitter(model("<think></think>"), asked(tools=tuple(TOOLS), call_parts=True), family=family)
 
 
 def timed(family: Family, text: str) -> list[float]:
     """Microseconds of each piece; the end of the answer counts for its last one."""
     splitter = splitter_for(family)
     splitter.feed(Accepted(prompt_tokens=1))
-    events: list[Event] = [TextDelta(text=text[at : at + PIECE]) for at in range(0, len(text), PIECE)]
+    events = list(pieces(text, PIECE))
     found = []
     clock = time.thread_time_ns
     for event in events:

@@ -49,7 +49,7 @@ def client(embedding: Server) -> ollama.Client:
 
 @pytest.fixture(scope="module")
 def openai_client(embedding: Server) -> openai.OpenAI:
-    plain = httpx.Client(trust_env=False)
+    plain = openai.DefaultHttpxClient(trust_env=False)
     return openai.OpenAI(base_url=f"{embedding.url}/v1", api_key="unused", max_retries=0, http_client=plain, timeout=60)
 
 

@@ -23,7 +23,7 @@ from arriero.store.durable import told
 
 Results = Literal["output", "error"]
 _ID = re.compile(r"(file|batch)-[0-9a-f]{24}\Z")
-_T = TypeVar("_T")
+_T = TypeVar("_T", StoredFile, Batch)
 
 
 class BatchStore:
@@ -157,7 +157,7 @@ class BatchStore:
         with told(f"list the {kind}s"):
             found = [self._one(name, kind, type_) for name in self._names(kind)]
         kept = [one for one in found if one is not None]
-        return sorted(kept, key=lambda one: (-one.created_at, one.id))  # type: ignore[attr-defined]
+        return sorted(kept, key=lambda one: (-one.created_at, one.id))
 
     def _names(self, kind: str) -> Iterator[str]:
         if self._folder is not None and self._folder.is_dir():

@@ -156,7 +156,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         del self.globals["lipsum"]
         self.globals["raise_exception"] = _raise_exception
         self.globals["strftime_now"] = _strftime_now
-        self.concat = self._join  # type: ignore[method-assign]
+        self.concat = self._join  # type: ignore[method-assign]  # jinja2 calls what the instance has
 
     def _join(self, parts: Any) -> str:
         texts = list(parts)
@@ -165,7 +165,8 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree = super()._parse(source, name, filename)
-        return _Metered().visit(tree)  # type: ignore[no-any-return]
+        metered: nodes.Template = _Metered().visit(tree)
+        return metered
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         """Beside what is always safe, let lists grow and shrink: Kimi K2's template keeps a queue of call ids so.

@@ -82,7 +82,7 @@ class EmbeddingDesk:
                 case _:
                     raise UnsupportedFeature("an embedding model generates no text")
         except ArrieroError as error:
-            self._reply(wire.RequestFailed(id=command.id, error=error.info()))  # type: ignore[union-attr]
+            self._reply(wire.RequestFailed(id=command.id, error=error.info()))  # type: ignore[union-attr]  # what fails here has an id
 
     def _reply(self, report: Any) -> None:
         self._loop.submit(lambda: self._connection.send([report]))

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import pytest
 
 from arriero.core.backend import Restarted
 from arriero.core.events import Accepted, Event, Failed, Finished, TextDelta, ThinkingDelta, ToolCallDelta, Usage
-from arriero.core.model import ModelSpec
-from arriero.core.request import GenerateRequest, Message, ToolSpec
+from arriero.core.request import GenerateRequest, ToolSpec
 from arriero.service.answering import Answering
+from tests.unit.service.scripted_answers import asked, model, pieces
 
-SPEC = ModelSpec(
-    name="m:latest",
-    path="",
-    digest="",
-    size=0,
-    modified_at=0.0,
-    capabilities=("completion", "tools", "thinking"),
-    chat_template="<think></think><tool_call></tool_call>",
-)
 TOOL = ToolSpec(name="add", parameters={"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]})
 GOOD = '<tool_call>{"name": "add", "arguments": {"a": 1}}</tool_call>'
 MENDED = '<tool_call>{"name": "add", "arguments": {"a": "1",}}</tool_call>'
@@ -40,22 +32,16 @@ class Script:
         self.asked.append(request)
         try:
             yield Accepted(prompt_tokens=5)
-            for char in self._answers.pop(0):
-                yield TextDelta(text=char)
+            for piece in pieces(self._answers.pop(0)):
+                yield piece
             yield Finished(reason="stop", usage=Usage(prompt_tokens=5, completion_tokens=100))
         finally:
             self.closed += 1
 
 
-async def answer(script: Script, mode: str, **more: object) -> tuple[Answering, list[Event]]:
+async def answer(script: Script, mode: str, **more: Any) -> tuple[Answering, list[Event]]:
     """What the client is told: after a Restarted, only what came since Accepted is void."""
-    request = GenerateRequest(
-        model="m",
-        messages=(Message(role="user", content="?"),),
-        tools=(TOOL,),
-        **more,  # type: ignore[arg-type]
-    )
-    answering = Answering(SPEC, request, script, mode=mode)
+    answering = Answering(model(), asked(tools=(TOOL,), **more), script, mode=mode)
     told: list[Event] = []
     async for event, parts in answering.events():
         if isinstance(event, Restarted):
@@ -101,7 +87,7 @@ async def test_the_model_is_told_and_asked_once_more(broken: str) -> None:
     answering, told = await answer(script, "retry")
     assert (calls(told), text(told)) == ([{"a": 1}], "")
     assert len(script.asked) == 2
-    said, why = script.asked[1].messages[-2:]  # type: ignore[index]
+    said, why = (script.asked[1].messages or ())[-2:]
     assert said.role == "assistant"
     assert said.content in broken
     assert "add" in why.content

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from arriero.core.events import (
     Accepted,
     Event,
@@ -10,12 +12,12 @@ from arriero.core.events import (
     ThinkingDelta,
     ToolCallDelta,
     ToolCallPart,
-    Usage,
 )
 from arriero.core.model import ModelSpec
-from arriero.core.request import GenerateRequest, Message, ToolSpec
+from arriero.core.request import ToolSpec
 from arriero.service.split import Splitter
 from arriero.service.templates import choose_template
+from tests.unit.service.scripted_answers import answer, asked, model
 
 GO = (
     "{{ .Tools }}{{ range .Messages }}{{ if .Thinking }}<r>{{ .Thinking }}</r>{{ end }}"
@@ -25,23 +27,16 @@ ANSWER = '<r> hm </r> Yes. <call>{"name": "f", "arguments": {"a": 1}}</call>'
 
 
 def go_spec(template: str = GO) -> ModelSpec:
-    return choose_template(
-        ModelSpec(name="m:latest", path="", digest="", size=0, modified_at=0.0, go_template=template)
-    )
+    return choose_template(model(None, go_template=template))
 
 
-def split(
-    spec: ModelSpec, text: str, *, opened: bool = False, **more: object
-) -> tuple[str, str, list[dict[str, object]]]:
-    request = GenerateRequest(model="m", messages=(Message(role="user", content="?"),), **more)  # type: ignore[arg-type]
-    splitter = Splitter(spec, request)
-    events: list[Event] = [Accepted(prompt_tokens=1, opens_thinking=opened)]
-    events += [TextDelta(text=char) for char in text]
-    events.append(Finished(reason="stop", usage=Usage()))
+def split(spec: ModelSpec, text: str, *, opened: bool = False, **more: Any) -> tuple[str, str, list[dict[str, object]]]:
+    splitter = Splitter(spec, asked(**more))
+    events: list[Event] = [Accepted(prompt_tokens=1, opens_thinking=opened), *answer(text)]
     found = [part for event in events for part in splitter.feed(event)]
     thinking = "".join(part.text for part in found if isinstance(part, ThinkingDelta))
-    answer = "".join(part.text for part in found if isinstance(part, TextDelta))
-    return thinking, answer, [part.call.arguments for part in found if isinstance(part, ToolCallDelta)]
+    rest = "".join(part.text for part in found if isinstance(part, TextDelta))
+    return thinking, rest, [part.call.arguments for part in found if isinstance(part, ToolCallDelta)]
 
 
 TOOLS = (ToolSpec(name="f"),)
@@ -67,39 +62,14 @@ def test_a_requests_template_brings_its_tags_or_leaves_the_models() -> None:
 
 
 def test_jinja_models_keep_their_own_ways() -> None:
-    jinja = ModelSpec(
-        name="m",
-        path="",
-        digest="",
-        size=0,
-        modified_at=0.0,
-        capabilities=("completion", "tools", "thinking"),
-        chat_template="<think></think><tool_call></tool_call>",
-    )
     text = '<think>hm</think>Yes<tool_call>{"name": "f", "arguments": {"a": 1}}</tool_call>'
-    assert split(jinja, text, tools=TOOLS) == ("hm", "Yes", [{"a": 1}])
+    assert split(model(), text, tools=TOOLS) == ("hm", "Yes", [{"a": 1}])
 
 
-def said(text: str, reason: str = "stop", **more: object) -> list[Event]:
+def said(text: str, reason: str = "stop", **more: Any) -> list[Event]:
     """What a Hermes model's answer becomes, character by character."""
-    spec = ModelSpec(
-        name="m",
-        path="",
-        digest="",
-        size=0,
-        modified_at=0.0,
-        capabilities=("completion", "tools"),
-        chat_template="<tool_call>",
-    )
-    request = GenerateRequest(
-        model="m",
-        messages=(Message(role="user", content="?"),),
-        tools=TOOLS,
-        **more,  # type: ignore[arg-type]
-    )
-    splitter = Splitter(spec, request)
-    events: list[Event] = [*(TextDelta(text=char) for char in text), Finished(reason=reason, usage=Usage())]
-    return [part for event in events for part in splitter.feed(event)]
+    splitter = Splitter(model("<tool_call>", capabilities=("completion", "tools")), asked(tools=TOOLS, **more))
+    return [part for event in answer(text, reason) for part in splitter.feed(event)]
 
 
 CALL = '<tool_call>{"name": "f", "arguments": {"a": 1, "b": "one and two and three"}}</tool_call>'
@@ -125,9 +95,9 @@ def test_a_call_that_breaks_off_is_text_and_leaves_its_place() -> None:
 
 
 def test_tokens_of_thinking_are_counted() -> None:
-    splitter = Splitter(go_spec(), GenerateRequest(model="m", messages=(Message(role="user", content="?"),)))
-    events: list[Event] = [Accepted(prompt_tokens=1), *(TextDelta(text=char) for char in "<r>hm, well</r>Yes.")]
-    found = [part for event in (*events, Finished(reason="stop", usage=Usage())) for part in splitter.feed(event)]
+    splitter = Splitter(go_spec(), asked())
+    events: list[Event] = [Accepted(prompt_tokens=1), *answer("<r>hm, well</r>Yes.")]
+    found = [part for event in events for part in splitter.feed(event)]
     kinds = (TextDelta, ThinkingDelta)
     counted = {kind: sum(part.tokens for part in found if isinstance(part, kind)) for kind in kinds}
     assert sum(counted.values()) == len("<r>hm, well</r>Yes.")

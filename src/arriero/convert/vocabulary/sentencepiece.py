@@ -79,7 +79,10 @@ def _from_model(data: bytes) -> tuple[Tokens, bool]:
             # The numbers of its types are those of GGUF.
             tokens.put(len(tokens.texts), text, type_, struct.unpack("<f", score)[0])
         elif number == 2 and isinstance(value, bytes):
-            kind = dict(_fields(value)).get(3, 1)  # type: ignore[assignment]
+            found = dict(_fields(value)).get(3, 1)
+            if not isinstance(found, int):
+                raise InvalidRequest(f"{FILE} is not a SentencePiece model")
+            kind = found
         elif number == 3 and isinstance(value, bytes):
             prefix = bool(dict(_fields(value)).get(3, 1))
     if not tokens.texts:

@@ -176,7 +176,8 @@ def decode_show(body: bytes) -> ShowCall:
 def read_think(value: Any) -> bool | str | None:
     """Return `think` as core has it; InvalidRequest with Ollama's text for anything but a bool or a level."""
     if value is None or isinstance(value, bool) or value in THINK_LEVELS:
-        return value  # type: ignore[no-any-return]
+        known: bool | str | None = value
+        return known
     shown = f'"{value}"' if isinstance(value, str) else msgspec.json.encode(value).decode()
     raise InvalidRequest(f"invalid think value: {shown} {_THINK_VALUES}", param="think")
 
