@@ -55,10 +55,10 @@ QUICK = Size(
     sweep_requests=2,
     shared_output=32,
     arriving_tokens=4000,
-    system_tokens=384,
-    turn_tokens=112,
+    system_tokens=256,
+    turn_tokens=92,
     turn_output=12,
-    turns=5,
+    turns=4,
     edited_words=30,
     queued_tokens=250,
 )
