@@ -90,6 +90,9 @@ class Ngrams:
         tokens = self._text[self.source : self.source + most]
         if _BREAK in tokens:
             del tokens[tokens.index(_BREAK) :]
+        elif len(tokens) < most:  # what would stand behind the text's end is what was just guessed: a loop goes round
+            period = len(tokens)
+            tokens += [tokens[index % period] for index in range(period, most)]
         chances, chance = [], 1.0
         for further in range(len(tokens)):
             chance *= self._odds[grade(self._length + further)]

@@ -68,6 +68,13 @@ def test_a_changed_a_missing_and_a_new_token_do_not_lose_the_passage() -> None:
         assert _guess(ngrams, 1) == [expected]
 
 
+def test_a_loop_goes_round_as_far_as_is_asked() -> None:
+    ngrams = Ngrams()
+    for token in (9, 1, 2, 3, 1, 2, 3, 1):
+        ngrams.push(token)
+    assert _guess(ngrams, 8) == [2, 3, 1, 2, 3, 1, 2, 3]
+
+
 def test_chances_fall_along_a_draft_and_follow_what_came() -> None:
     ngrams = Ngrams()
     ngrams.index(TEXT * 2)
