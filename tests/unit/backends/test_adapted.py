@@ -40,8 +40,8 @@ class Sharing:
         self.made.append(one)
         return one.backend
 
-    def backend(self, spec: ModelSpec, load: LoadOptions = LoadOptions()) -> AdaptedBackend:
-        found = self.workers.backend(spec, load)
+    def backend(self, spec: ModelSpec) -> AdaptedBackend:
+        found = self.workers.backend(spec, LoadOptions())
         assert isinstance(found, AdaptedBackend)
         return found
 
