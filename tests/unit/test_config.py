@@ -44,6 +44,14 @@ def test_off_loopback_needs_a_key_or_a_word(tmp_path: Path) -> None:
     assert load_config({"HOME": str(tmp_path), "OLLAMA_HOST": "localhost:1"}).server.port == 1
 
 
+def test_what_is_kept_can_be_switched_off(tmp_path: Path) -> None:
+    kept = load_config({"HOME": str(tmp_path)}).service
+    assert kept.batches is not None
+    assert kept.responses is not None
+    off = load_config({"HOME": str(tmp_path), "ARRIERO_STORE_BATCHES": "0", "ARRIERO_STORE_RESPONSES": "0"}).service
+    assert (off.batches, off.responses) == (None, None)
+
+
 def test_ollamas_variables_are_honoured(tmp_path: Path) -> None:
     environ = {
         "HOME": str(tmp_path),

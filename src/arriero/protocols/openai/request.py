@@ -18,7 +18,6 @@ from arriero.core.version import __version__
 from arriero.protocols.body import read_fields
 from arriero.protocols.call import Call, Find
 from arriero.protocols.keep_alive import read_keep_alive
-from arriero.protocols.ollama.request import read_think
 from arriero.protocols.openai.body import convert
 from arriero.protocols.openai.constraint import read_constraint, read_tool_choice
 from arriero.protocols.openai.fields import check_fields, read_bias, read_sampling, read_tier, read_token_ids
@@ -29,7 +28,8 @@ from arriero.protocols.unknown import Unknown
 _DEFAULTS = {"temperature": 1.0, "top_p": 1.0}
 _COMPLETION_DEFAULTS = _DEFAULTS | {"num_predict": 16}  # as OpenAI has it
 MAX_CHOICES = 128
-_EFFORTS = {"none": False, "minimal": "low", "xhigh": "max", "ultra": "max"}
+_EFFORTS: dict[str, bool | str] = {"none": False, "minimal": "low", "xhigh": "max", "ultra": "max"}
+_LEVELS = (None, False, "low", "medium", "high", "max")
 
 
 class _StreamOptions(msgspec.Struct, kw_only=True):
@@ -169,7 +169,9 @@ def decode_completion(body: bytes, find: Find, unknown: Unknown = "refuse") -> C
         raise InvalidRequest("logprobs must be between 0 and 20", param="logprobs")
     scored = wire.echo and wire.logprobs is not None
     if scored and wire.suffix:
-        raise UnsupportedFeature("'echo' with 'logprobs' and 'suffix': what is echoed is not what is scored", param="echo")
+        raise UnsupportedFeature(
+            "'echo' with 'logprobs' and 'suffix': what is echoed is not what is scored", param="echo"
+        )
     least = 0 if wire.echo else 1
     sampling, load, ignored = _sampling(fields, _COMPLETION_DEFAULTS, wire, spec, wire.logprobs, least)
     base = GenerateRequest(
@@ -302,7 +304,10 @@ def _tools(wire: _Chat, spec: ModelSpec) -> tuple[ToolSpec, ...]:
 
 def _think(wire: _Chat, spec: ModelSpec) -> bool | str | None:
     effort = wire.reasoning_effort or wire.reasoning.effort
-    think = read_think(_EFFORTS.get(effort, effort)) if effort else None
+    think = _EFFORTS.get(effort, effort) if effort else None
+    if think not in _LEVELS:
+        known = ", ".join(name for name in [*_EFFORTS, *_LEVELS] if isinstance(name, str))
+        raise InvalidRequest(f"'reasoning_effort' must be one of {known}", param="reasoning_effort")
     if think and "thinking" not in spec.capabilities:
         raise UnsupportedFeature(f'"{wire.model}" does not support thinking', param="reasoning_effort")
     return think

@@ -11,6 +11,7 @@ from arriero.server.errors import api_of, error_response
 MISSING: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("/v1/responses/compact", ("POST",)),
     ("/v1/conversations", ("POST",)),
+    ("/v1/conversations/{rest:path}", ("GET", "POST", "DELETE")),
     ("/v1/audio/transcriptions", ("POST",)),
 )
 

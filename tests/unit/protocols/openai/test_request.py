@@ -47,6 +47,7 @@ def complete(**fields: Any) -> Call:
         ({"functions": [{}]}, "unsupported", "functions"),
         ({"model": "plain", "tools": [TOOL]}, "unsupported", "tools"),
         ({"model": "plain", "reasoning_effort": "low"}, "unsupported", "reasoning_effort"),
+        ({"reasoning_effort": "much"}, "invalid_request", "reasoning_effort"),
         ({"tools": [{"type": "custom", "custom": {}}]}, "unsupported", "tools[0]"),
         ({"use_beam_search": True}, "unsupported", "use_beam_search"),
         ({"model": ""}, "invalid_request", "model"),
