@@ -52,6 +52,7 @@ class Context:
         self.n_vocab = model.vocab.n_vocab
         self._memory: Any = lib.llama_get_memory(self.handle)
         self.unsettled: int | None = None  # a slot that is copied with the next call only
+        self._threads = 0  # of the last call
         self._logits_at = (0, 0)  # address and rows of the view that is kept
         self._logits: npt.NDArray[np.float32]
         self.decoding = False  # a call is under way; for other threads to see
@@ -78,6 +79,11 @@ class Context:
         DecodeError if llama.cpp refuses or fails.
         """
         log_tail.clear()
+        outputs = batch.outputs
+        threads = self.plan.threads_for(batch.size, outputs)
+        if threads != self._threads:
+            lib.llama_set_n_threads(self.handle, threads, threads)
+            self._threads = threads
         self.decoding = True
         result = lib.llama_decode(self.handle, batch.finish())
         self.decoding = False
@@ -89,7 +95,6 @@ class Context:
             raise DecodeError(f"llama_decode: {reason} ({said})" if said else f"llama_decode: {reason}")
         self.counters["decoded_tokens"] += batch.size - len(batch.fillers)
         self.counters["filler_rows"] += len(batch.fillers)
-        outputs = batch.outputs
         if not outputs:
             return np.empty((0, self.n_vocab), np.float32)
         logits = self._rows(lib.llama_get_logits(self.handle), outputs)
@@ -192,7 +197,7 @@ def _context_params(plan: Plan) -> Any:
     params.n_ubatch = plan.num_batch
     params.n_seq_max = plan.max_sequences
     params.n_outputs_max = plan.outputs  # each costs a row of the vocabulary
-    params.n_threads, params.n_threads_batch = plan.threads, plan.threads_batch
+    params.n_threads = params.n_threads_batch = plan.threads_batch
     params.kv_unified = plan.unified
     params.swa_full = True  # a window's cells are overwritten otherwise, and a prefix cannot be shared
     flash = {None: lib.LLAMA_FLASH_ATTN_TYPE_AUTO, True: lib.LLAMA_FLASH_ATTN_TYPE_ENABLED}

@@ -39,6 +39,11 @@ ONE_THREAD_WEIGHTS = 32 << 20
 millisecond, in which threads meet hundreds of times: on an idle machine a second one gains nothing, and on a busy one
 each meeting waits for whoever lost its core (5 M parameters, 2 cores, load 8: 5 ms a token with one thread, 31 to 83
 ms with two). A batch of 32 has the work for two: 32 streams at once then take less than half of their time in turn."""
+LARGE_CALL = 64
+SEVERAL_STREAMS = 4
+"""Tokens of a call, or rows with logits, from which a model with one thread for lone tokens gets all. Threads that come
+back from sleep for a few milliseconds may find themselves on one core and take turns there: a prompt of 36 tokens took
+45 ms with two threads on a busy machine, 7.5 with one, and 5.7 with two that were awake (15 M parameters, 2 cores)."""
 SCORES_SHARE = 1 / 8
 DETERMINISTIC_CHUNK = 16
 LEAST_OUTPUTS = 32
@@ -72,7 +77,7 @@ class Plan:
     cells: int
     num_batch: int
     flash_attn: bool | None  # None: llama.cpp decides
-    threads: int  # of a call with one token
+    threads: int  # of a small call; see threads_for
     threads_batch: int
     parked_bytes: int
     deterministic: bool
@@ -82,6 +87,12 @@ class Plan:
     def outputs(self) -> int:
         """Rows of a call that may have logits: one a sequence, or those of a few sequences and their drafts."""
         return max(self.max_sequences, LEAST_OUTPUTS)
+
+    def threads_for(self, tokens: int, outputs: int) -> int:
+        """Return how many threads compute a call of so many tokens, with logits of so many."""
+        if self.threads == self.threads_batch or tokens >= LARGE_CALL or outputs >= SEVERAL_STREAMS:
+            return self.threads_batch
+        return self.threads
 
     @property
     def layout(self) -> str:

@@ -167,6 +167,9 @@ def test_a_plan_stays_within_memory(free: int, per_token: int, train: int, seque
 def test_a_tiny_model_computes_in_one_thread_unless_told_otherwise() -> None:
     tiny = facts(weights=5 << 20)
     assert (plan(tiny).threads, plan(tiny, num_thread=3).threads, plan().threads) == (1, 3, 4)
+    calls = {"lone": (1, 1), "short prompt": (40, 1), "prompt": (64, 0), "streams": (4, 4)}
+    told = {name: (plan(tiny).threads_for(*call), plan().threads_for(*call)) for name, call in calls.items()}
+    assert told == {"lone": (1, 4), "short prompt": (1, 4), "prompt": (4, 4), "streams": (4, 4)}
 
 
 def test_a_chosen_context_holds_what_is_needed_at_least() -> None:
