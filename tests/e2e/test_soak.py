@@ -6,11 +6,14 @@ At the end nothing may be left: every request ended exactly once, all blocks are
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import random
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -19,6 +22,7 @@ import pytest
 
 from tests.e2e.asking import ask, completion, new_session
 from tests.e2e.serving import Server, serve
+from tests.unit.store.test_adapters import write_adapter
 
 SECONDS = float(os.environ.get("ARRIERO_SOAK_SECONDS", "20"))
 CLIENTS = 12
@@ -29,6 +33,7 @@ CACHE = 8 * MEBIBYTE  # for parked prefixes: so little that they push each other
 DISK = 6 * MEBIBYTE  # for those that were pushed out: so little that they push each other out there, too
 
 
+MODELS = ("plain", "plain", "tuned")
 SPILLS = ("spills", "spill_evictions", "spill_restores", "failed_spill_restores")
 
 
@@ -64,7 +69,9 @@ class Client:
 
     def completion(self) -> dict[str, Any]:
         drawn = {"temperature": self.rng.choice((0, 1)), "seed": self.rng.randrange(1000)}
-        return completion(self.prompt(), self.rng.choice((1, 8, 40, 100)), stream=self.rng.random() < 0.6, **drawn)
+        length, model = self.rng.choice((1, 8, 40, 100)), self.rng.choice(MODELS)
+        body = completion(self.prompt(), length, stream=self.rng.random() < 0.6, **drawn)
+        return {**body, "model": model}
 
     async def complete(self) -> None:
         body = self.completion()
@@ -72,13 +79,15 @@ class Client:
             del body["stream_options"]
         answer = await ask(self.session, f"{self.server.url}/v1/completions", body)
         assert (answer.status, answer.error, answer.reason) == (200, None, "length")
+        self.counts["tuned"] += body["model"] == "tuned"
         assert answer.closed
         self.counts["completions"] += 1
 
     async def chat(self) -> None:
         messages = [{"role": "user", "content": f"Say {self.rng.randrange(1000)} and tell me a story"}]
         options = {"num_predict": self.rng.choice((4, 30, 80)), "seed": self.rng.randrange(1000)}
-        body = {"model": "demo", "messages": messages, "options": options, "stream": self.rng.random() < 0.6}
+        body = {"model": self.rng.choice(MODELS), "messages": messages, "options": options}
+        body["stream"] = self.rng.random() < 0.6
         answer = await ask(self.session, f"{self.server.url}/api/chat", body)
         assert (answer.status, answer.error) == (200, None)
         assert answer.closed
@@ -113,13 +122,26 @@ class Client:
         self.counts["refused"] += 1
 
     async def ask_too_much(self) -> None:
-        await self._refused(400, "/v1/completions", completion([300] * 5000, 4))
+        await self._refused(400, "/v1/completions", {**completion([300] * 5000, 4), "model": "plain"})
 
     async def ask_wrongly(self) -> None:
-        await self._refused(400, "/v1/completions", {"model": "demo", "prompt": "x", "max_tokens": "many"})
+        await self._refused(400, "/v1/completions", {"model": "plain", "prompt": "x", "max_tokens": "many"})
 
     async def ask_for_nobody(self) -> None:
         await self._refused(404, "/api/generate", {"model": "nobody", "prompt": "x"})
+
+
+def tune(server: Server, folder: Path) -> None:
+    """Make a copy of the demo, and a model that puts a LoRA adapter on that: they share a worker."""
+    server.post("/api/create", {"model": "plain", "from": "demo"})
+    content = write_adapter(folder / "adapter.gguf", rows=256, width=256).read_bytes()
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    request = urllib.request.Request(f"{server.url}/api/blobs/{digest}", content)
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as reply:
+        assert reply.status == 201
+    server.post("/api/create", {"model": "tuned", "from": "plain", "adapters": {"adapter.gguf": digest}})
+    server.load("plain")
+    server.load("tuned")
 
 
 def usage(server: Server) -> dict[str, list[int]]:
@@ -156,7 +178,7 @@ def test_nothing_is_left_after_many_clients(tmp_path: Any, record_property: Call
         "ARRIERO_DISK_CACHE": str(DISK),
     }
     with serve(tmp_path / "home", environment=environment) as server:
-        server.load()
+        tune(server, tmp_path)
         asyncio.run(load(server, max(3.0, SECONDS / 5), seed=1))  # caches fill, pools grow
         idle(server)
         before = usage(server)
@@ -173,7 +195,8 @@ def test_nothing_is_left_after_many_clients(tmp_path: Any, record_property: Call
     for kind, numbers in after.items():
         record_property(f"{kind}_before_and_after", f"{before[kind]} {numbers}")
 
-    assert min(counts[kind] for kind in ("completions", "chats", "left", "refused")) > 0
+    assert min(counts[kind] for kind in ("completions", "chats", "left", "refused", "tuned")) > 0
+    assert metrics["arriero_adapter_changes_total"] > 0
     assert metrics["arriero_aborts_total"] > 0
     ended = metrics["arriero_requests_finished_total"] + metrics.get("arriero_requests_failed_total", 0)
     assert metrics["arriero_requests_total"] == ended

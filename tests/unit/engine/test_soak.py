@@ -42,12 +42,17 @@ def _arrive(world: World, rng: random.Random) -> None:
     prefix = rng.choice(PREFIXES)[: rng.randrange(160)]
     own = [rng.randrange(N_VOCAB) for _ in range(rng.randrange(1, 20))]
     stops = frozenset(rng.sample(range(N_VOCAB), rng.choice([0, 0, 2])))
+    prompt, length, adapters = [*prefix, *own], rng.randrange(1, 60), rng.choice([(), (), _ADAPTERS[0], _ADAPTERS[1]])
+    foretold = list(alone(tuple(prompt), length, adapters)) if rng.random() < 0.4 else []
+    wrong = rng.choice([2, 5, 60])
+    foretold[wrong - 1 :: wrong] = [(token + 1) % N_VOCAB for token in foretold[wrong - 1 :: wrong]]
     world.add(
         [*prefix, *own],
         max_tokens=rng.randrange(1, 60),
         stop_ids=stops,
         priority=rng.choice([0, 0, 1]),
         tenant=rng.choice("ab"),
+        adapters=adapters,
     )
 
 

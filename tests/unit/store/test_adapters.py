@@ -26,6 +26,7 @@ def write_adapter(
     kind: str = "lora",
     name: str = "blk.0.attn_q.weight",
     rows: int = 64,
+    width: int = 64,
     seed: int = 3,
 ) -> Path:
     """A LoRA adapter of rank 2 for one tensor."""
@@ -34,7 +35,7 @@ def write_adapter(
     writer.add_string("adapter.type", kind)
     writer.add_float32("adapter.lora.alpha", 4.0)
     random = np.random.default_rng(seed)
-    writer.add_tensor(f"{name}.lora_a", random.normal(0, 0.3, (2, 64)).astype(np.float32))
+    writer.add_tensor(f"{name}.lora_a", random.normal(0, 0.3, (2, width)).astype(np.float32))
     writer.add_tensor(f"{name}.lora_b", random.normal(0, 0.3, (rows, 2)).astype(np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
