@@ -18,19 +18,15 @@ def bench(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_two_servers_in_turns_kept_and_compared(server: Server, tmp_path: Path) -> None:
     """One server under two names: prompts of a round are the same for both, so the second finds them cached."""
     names = [f"one={server.url}#demo", f"two={server.url}#demo"]
-    cases = [part for name in ("single", "agents-8", "fairness", "copying") for part in ("--case", name)]
-    done = bench(tmp_path, *names, *cases, "--size", "tiny", "--pairs", "2", "--json")
+    done = bench(tmp_path, *names, "--case", "single", "--size", "tiny", "--pairs", "2", "--json")
     assert done.returncode == 0, done.stderr
     run = json.loads(done.stdout)
     assert [one["kind"] for one in run["servers"]] == ["arriero", "arriero"]
     assert run["machine"]["cores"] >= 1
-    single, agents, fairness, copying = run["outcomes"]
+    (single,) = run["outcomes"]
     places = [(one["server"], one["round"], one["place"]) for one in single["rounds"]]
     assert places == [("one", 0, 0), ("two", 0, 1), ("two", 1, 0), ("one", 1, 1)]
-    assert all(one["figures"]["decode"] > 0 and one["samples"][0]["completion_tokens"] == 8 for one in single["rounds"])
-    assert all(len(one["samples"]) == 8 * 2 and one["figures"]["total"] > 0 for one in agents["rounds"])
-    assert all(len(one["samples"]) == 21 and not one["error"] for one in fairness["rounds"])
-    assert all(one["samples"][0]["events"] for one in copying["rounds"])
+    assert all(one["figures"]["ttft"] > 0 and one["samples"][0]["completion_tokens"] == 8 for one in single["rounds"])
 
     kept = list((tmp_path / "arriero" / "bench").glob("*.json"))
     assert len(kept) == 1
@@ -39,6 +35,16 @@ def test_two_servers_in_turns_kept_and_compared(server: Server, tmp_path: Path) 
     assert same.returncode == 0, same.stderr
     assert same.stdout.splitlines()[1].split()[0] == "single"
     assert bench(tmp_path, "--runs").stdout.strip() == kept[0].stem
+
+
+def test_cases_with_many_requests(server: Server, tmp_path: Path) -> None:
+    cases = [part for name in ("agents-4", "fairness", "copying", "memory") for part in ("--case", name)]
+    done = bench(tmp_path, f"{server.url}#demo", *cases, "--size", "tiny", "--pairs", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    agents, fairness, copying, memory = (outcome["rounds"][0] for outcome in json.loads(done.stdout)["outcomes"])
+    assert [len(one["samples"]) for one in (agents, fairness, copying, memory)] == [8, 21, 1, 8]
+    assert all(one["error"] == "" for one in (agents, fairness, copying, memory))
+    assert memory["figures"]["pss"] > 10
 
 
 def test_what_cannot_be_measured_is_said(server: Server, tmp_path: Path) -> None:
