@@ -20,6 +20,7 @@ PRIORS = (0.3, 0.15, 0.3, 0.5, 0.65, 0.8, 0.9)
 """The odds by grade as long as nobody knows better; the first is that of a passage that goes on after a change."""
 _GRADE_ENDS = (1, 2, 3, 5, 9, 17)
 _SLOWEST = 0.08  # what the last hit or miss counts at least
+_LEAST = 0.03  # chance that is worth a thought
 _SHARED = 0.01  # and for texts that come after this one
 
 
@@ -96,8 +97,10 @@ class Ngrams:
         chances, chance = [], 1.0
         for further in range(len(tokens)):
             chance *= self._odds[grade(self._length + further)]
+            if chance < _LEAST:
+                break
             chances.append(chance)
-        return tokens, chances
+        return tokens[: len(chances)], chances
 
     def _append(self, token: int) -> None:
         """Index what ended before `token`: the place of `token` is what follows it."""

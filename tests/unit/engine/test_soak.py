@@ -10,11 +10,13 @@ from collections.abc import Callable
 
 import pytest
 
+from arriero.core.runner import Adapters
 from arriero.engine.options import EngineOptions
-from tests.unit.engine.harness import N_VOCAB, World, make_info
+from tests.unit.engine.harness import N_VOCAB, World, alone, make_info
 
 SECONDS = int(os.environ.get("ARRIERO_SOAK_SECONDS", "20"))
 PREFIXES = [[(n + 1) * (i + n) % N_VOCAB for i in range(160)] for n in range(4)]
+_ADAPTERS: tuple[Adapters, ...] = ((("a", 1.0),), (("b", 1.0),))
 ROUND = 60  # sequences of one engine's life
 TOLERATED_STEPS = 6_000  # far more than any order of these needs
 
@@ -30,6 +32,8 @@ def _world(rng: random.Random) -> World:
         parked_bytes=rng.choice([0, 0, 300, 3000]),
         max_sequence_tokens=320,
         chunk_align=align,
+        max_draws=rng.choice([0, 24, 40]),
+        even_drafts=rng.random() < 0.3,
         deterministic=align > 0 and rng.random() < 0.5,
         prefix_sharing=rng.choice(["any", "any", "whole"]),
         window=rng.choice([0, 0, 48]),
@@ -46,9 +50,14 @@ def _arrive(world: World, rng: random.Random) -> None:
     foretold = list(alone(tuple(prompt), length, adapters)) if rng.random() < 0.4 else []
     wrong = rng.choice([2, 5, 60])
     foretold[wrong - 1 :: wrong] = [(token + 1) % N_VOCAB for token in foretold[wrong - 1 :: wrong]]
+    prompt, length, adapters = [*prefix, *own], rng.randrange(1, 60), rng.choice([(), (), _ADAPTERS[0], _ADAPTERS[1]])
+    foretold = list(alone(tuple(prompt), length, adapters)) if rng.random() < 0.4 else []
+    wrong = rng.choice([2, 5, 60])
+    foretold[wrong - 1 :: wrong] = [(token + 1) % N_VOCAB for token in foretold[wrong - 1 :: wrong]]
     world.add(
-        [*prefix, *own],
-        max_tokens=rng.randrange(1, 60),
+        prompt,
+        max_tokens=length,
+        prediction=tuple(foretold),
         stop_ids=stops,
         priority=rng.choice([0, 0, 1]),
         tenant=rng.choice("ab"),
