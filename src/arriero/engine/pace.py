@@ -55,12 +55,16 @@ class Pace:
         """Nobody is left to be computed: whenever the next step begins, this one did not last until then."""
         self._begun = None
 
-    def bound(self, room: int) -> int:
-        """Return how many prompt tokens a step with streams may hold, of the `room` there is."""
-        cost = self.token_seconds
-        if not self._target or cost is None or self._target >= cost * room:
+    def bound(self, room: int, patience: float = 1.0) -> int:
+        """Return how many prompt tokens a step with streams may hold, of the `room` there is.
+
+        `patience` ≥ 1 makes both target and floor so many times greater.
+        """
+        cost, target = self.token_seconds, self._target * patience
+        if not target or cost is None or target >= cost * room:
             return room
-        return min(room, max(self._floor, int(self._target / cost) // self._unit * self._unit))
+        wanted = max(self._floor * patience, target / cost)
+        return min(room, int(wanted) // self._unit * self._unit)
 
     def _learn(self, seconds: float) -> None:
         if not self._prefilled:

@@ -84,6 +84,17 @@ class Roster:
         self._stats.recomputed_tokens += max(0, sequence.high_water - sequence.num_computed)
         return True
 
+    def patience(self) -> float:
+        """How many requests wait for their first token for each that streams, of the tenant with the fewest.
+
+        At least 1. Whoever waits, waits as the streams do: a burst of prompts is over sooner in long steps, and its
+        first streams would only fill steps badly. But a tenant's streams do not wait longer for others.
+        """
+        silent, streams = Counter[str](), Counter[str]()
+        for sequence in self.live.values():
+            (streams if sequence.num_output else silent)[sequence.spec.tenant] += 1
+        return max(1.0, min((silent[tenant] / count for tenant, count in streams.items()), default=1.0))
+
     def ahead(self, spec: SequenceSpec) -> int:
         """Return how many of those that wait have their turn before one that came now, as far as can be told.
 

@@ -71,6 +71,7 @@ class Scheduler:
         self._batch: Batch | None = None
         self._in_batch: list[Sequence] = []  # the sequence of each span
         self._prompt_tokens = 0  # of prompts in this step
+        self._room = 0  # for them, as far as the runner goes
         self._events: list[EngineEvent] = []  # not about a step; told by the next one
         self._arrivals = 0
 
@@ -151,8 +152,9 @@ class Scheduler:
         self._speculation.begin(now)
         budget, prefilling, preempted = self._schedule_decodes(batch)
         decoded, room = len(batch.spans), budget
-        if decoded:
-            budget = self._pace.bound(room)
+        if decoded and (prefilling or self._num_waiting()):
+            budget = self._pace.bound(room, self._roster.patience())
+        self._room = room
         paced = budget < room
         served = self._roster.shares.served
         for sequence in sorted(prefilling, key=lambda s: (-s.rank, served(s.spec.tenant), s.place)):
@@ -229,10 +231,12 @@ class Scheduler:
         if self._align:
             end = min(length, (start // self._align + 1) * self._align)
             return end - start if end - start <= budget else 0
-        size = min(length - start, self._prefill_chunk, budget)
-        if self._prompt_tokens and size < min(length - start, self._prefill_chunk, self._least_chunk):
-            return 0  # what others have left of the step is not worth a call
-        return size
+        wanted = min(length - start, self._prefill_chunk)
+        least = min(wanted, self._least_chunk)
+        if not self._prompt_tokens or least <= budget:
+            return max(0, min(wanted, budget))
+        # What others have left of the step is not worth a call of its own, unless a little more makes it one.
+        return least if least <= 2 * budget and least <= self._room - self._prompt_tokens else 0
 
     def _add_span(self, batch: Batch, sequence: Sequence, end: int, draft: Items[int] = ()) -> None:
         tokens = sequence.tokens

@@ -44,6 +44,14 @@ def test_nothing_is_bounded_before_anything_is_known_or_without_a_target() -> No
     assert pace.bound(ROOM) == ROOM
 
 
+def test_patience_makes_target_and_floor_longer() -> None:
+    pace, now = Pace(0.05, FLOOR), 0.0
+    for _ in range(4):
+        now = _learn(pace, now, 0, 128, 128 * 0.01)
+    pace.begin(now)
+    assert [pace.bound(ROOM, patience) for patience in (1.0, 1.5, 4.0, 99.0)] == [FLOOR, 96, 256, ROOM]
+
+
 def test_one_slow_step_is_soon_forgotten_and_a_pause_is_no_step() -> None:
     pace, now = Pace(0.05, FLOOR), 0.0
     for seconds in (0.02, 0.02, 5.0, 0.02):
@@ -97,6 +105,22 @@ def test_streams_go_on_while_a_long_prompt_comes_and_alone_it_takes_whole_steps(
     paced.world.add(_prompt(5, 800), max_tokens=1)
     paced.world.finish()
     assert [len(shape) for shape in paced.world.runner.shapes[before:] if shape] == [1] * -(-800 // 512)
+
+
+@pytest.mark.parametrize(("tenant", "most"), [("a", 4), ("b", 16)])
+def test_a_burst_of_prompts_is_over_soon_unless_others_streams_wait_for_it(tenant: str, most: int) -> None:
+    clock = _Clock(EngineOptions(max_batch_tokens=512), max_sequences=16)
+    world = clock.world
+    stream = world.add(_prompt(0, 40), max_tokens=80, tenant=tenant)
+    while len(world.records[stream].tokens) < 5:
+        clock.step()
+    burst = [world.add(_prompt(1 + i, 35), max_tokens=40, tenant="a") for i in range(15)]
+    steps = 0
+    while not all(world.records[number].tokens for number in burst):
+        clock.step()
+        steps += 1
+    assert most // 2 <= steps <= most
+    world.finish()
 
 
 def test_aligned_chunks_stay_what_they_are() -> None:
