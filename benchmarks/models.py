@@ -153,10 +153,11 @@ def plain_words(tokens: list[str]) -> npt.NDArray[np.int64]:
     return np.array(words)
 
 
-def default_vocabulary() -> Path:
-    """A vocabulary of a common size from ARRIERO_TEST_DATA, else the demo's."""
+def default_vocabulary(size: str) -> Path:
+    """A vocabulary as models of this size have, from ARRIERO_TEST_DATA: 152,000 or 32,000 tokens; else the demo's."""
     data = os.environ.get("ARRIERO_TEST_DATA")
-    found = Path(data, "vocab", "ggml-vocab-qwen2.gguf") if data else None
+    kind = "qwen2" if SHAPES[size].architecture == "qwen2" else "llama-spm"
+    found = Path(data, "vocab", f"ggml-vocab-{kind}.gguf") if data else None
     return found if found is not None and found.is_file() else demo_path()
 
 
@@ -176,7 +177,7 @@ def main() -> None:
     if given.padded_demo:
         write_padded(given.out, demo_path(), SHAPES[given.size], given.type)
     else:
-        source = given.vocabulary or default_vocabulary()
+        source = given.vocabulary or default_vocabulary(given.size)
         write_random(given.out, given.size, given.type, source, chain=given.chain, seed=given.seed)
     print(given.out)
 

@@ -80,7 +80,7 @@ class Race:
         model = self.model(which)
         outcome = outcome_of(case, targets=dict(row.targets), model=which.name)
         outcome.title = f"{row.name}: {case.title}"
-        room = need(row, self.size, 4.5 if which.padded or self.small_vocabulary else 1.6)
+        room = need(row, self.size, 4.5 if which.padded or self.vocabulary(which) == demo_path() else 2.2)
         try:
             flags = self.known.get(row.name) or await self.tuned(row, case, model, room, outcome, started, seconds)
             threads = int(flags[flags.index("-t") + 1]) if "-t" in flags else self.given.threads
@@ -142,6 +142,7 @@ class Race:
         peer = self.peer(model, flags)
         outcome.settings |= {
             "row": row.name,
+            "model": model.name,
             "threads": threads,
             "llama-server": peer.command()[1:],
             "arriero": ours.settings(),
@@ -193,15 +194,16 @@ class Race:
         """llama-server, not started."""
         return LlamaServer(self.given.llama_server, self.home, model, threads=self.given.threads, flags=flags)
 
-    @property
-    def small_vocabulary(self) -> bool:
-        """Whether words are cut into many tokens."""
-        return bool(self.given.vocabulary == demo_path())
+    def vocabulary(self, which: BenchModel) -> Path:
+        """The GGUF whose tokenizer a chain gets."""
+        chosen: Path = self.given.vocabulary or default_vocabulary(which.size)
+        return chosen
 
     def model(self, which: BenchModel) -> Path:
         """The file of a model, generated where it is not there yet."""
         folder: Path = self.given.models
-        path = folder / f"{which.name}{'-demo-vocabulary' if self.small_vocabulary and not which.padded else ''}.gguf"
+        source = self.vocabulary(which)
+        path = folder / (f"{which.name}.gguf" if which.padded else f"{which.name}-{source.stem}.gguf")
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
             unfinished = path.with_suffix(".part")
@@ -209,7 +211,7 @@ class Race:
             if which.padded:
                 write_padded(unfinished, demo_path(), SHAPES[which.size], which.kind)
             else:
-                write_random(unfinished, which.size, which.kind, self.given.vocabulary, chain=True)
+                write_random(unfinished, which.size, which.kind, source, chain=True)
             unfinished.rename(path)
         return path
 
@@ -260,7 +262,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of both servers")
     parser.add_argument("--rows", nargs="*", default=[], metavar="ROW", help=", ".join(row.name for row in ROWS))
     parser.add_argument("--models", type=Path, default=Path.home() / ".cache" / "arriero-bench")
-    parser.add_argument("--vocabulary", type=Path, default=default_vocabulary())
+    parser.add_argument("--vocabulary", type=Path, help="a GGUF whose tokenizer all chains get")
     parser.add_argument("--settings", type=Path, help="an earlier result: its settings, instead of a search")
     parser.add_argument("--arriero", nargs="*", default=[], metavar="NAME=VALUE", help="variables for arriero")
     parser.add_argument("--seed", default="", help="of the words; else another one each time")
@@ -288,7 +290,7 @@ def main() -> int:
         pairs=given.pairs,
         machine=machine_card(),
         servers=[],
-        settings={"threads": given.threads, "vocabulary": given.vocabulary.name},
+        settings={"threads": given.threads},
     )
     rows = [row for row in ROWS if not given.rows or row.name in given.rows]
     with scratch() as home, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

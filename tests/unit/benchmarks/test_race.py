@@ -37,7 +37,7 @@ def test_every_row_is_a_case_and_asks_for_metrics_that_it_has() -> None:
 
 def test_a_full_long_prompt_fits_its_slot() -> None:
     row = next(row for row in ROWS if row.case == "interference")
-    assert need(row, SIZES["full"], 1.6).context >= 4000 + 128
+    assert need(row, SIZES["full"], 2.2).context >= 4000 + 128
 
 
 def test_settings_that_the_bar_names_are_tried() -> None:
