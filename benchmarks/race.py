@@ -144,7 +144,7 @@ class Race:
             "row": row.name,
             "model": model.name,
             "threads": threads,
-            "llama-server": peer.command()[1:],
+            "llama-server": peer.settings(),
             "arriero": ours.settings(),
             "resident": "one at a time" if row.alone else "both, one idle",
         }
@@ -231,9 +231,9 @@ def _known_settings(path: Path | None) -> dict[str, Flags]:
     earlier = msgspec.json.decode(path.read_bytes(), type=Run)
     found = {}
     for outcome in earlier.outcomes:
-        command = outcome.settings.get("llama-server", [])
-        if "-c" in command:
-            found[outcome.settings["row"]] = tuple(command[command.index("-c") :])
+        flags = outcome.settings.get("llama-server", [])
+        if "-c" in flags:
+            found[outcome.settings["row"]] = tuple(flags[flags.index("-c") :])
     return found
 
 

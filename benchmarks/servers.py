@@ -136,13 +136,16 @@ class Arriero(Started):
 
     def environment(self) -> dict[str, str]:
         """See Started."""
-        return {**super().environment(), "HOME": str(self._home), **self.settings()}
+        places = {
+            "HOME": str(self._home),
+            "ARRIERO_HOME": str(self._home / "arriero"),
+            "OLLAMA_MODELS": str(self._home / "models"),
+        }
+        return {**super().environment(), **places, **self.settings()}
 
     def settings(self) -> dict[str, str]:
         """What a user would set for this work."""
         return {
-            "ARRIERO_HOME": str(self._home / "arriero"),
-            "OLLAMA_MODELS": str(self._home / "models"),
             "OLLAMA_NUM_PARALLEL": str(self._slots),
             "OLLAMA_CONTEXT_LENGTH": str(self._context),
             "OLLAMA_KEEP_ALIVE": "-1",
@@ -177,9 +180,13 @@ class LlamaServer(Started):
 
     def command(self) -> list[str]:
         """See Started."""
-        threads = [] if "-t" in self._flags else ["-t", str(self._threads), "-tb", str(self._threads)]
         where = ["--host", "127.0.0.1", "--port", str(self.port), "--no-webui"]
-        return [str(self._binary), "-m", str(self._file), *where, *threads, *self._flags]
+        return [str(self._binary), "-m", str(self._file), *where, *self.settings()]
+
+    def settings(self) -> list[str]:
+        """Threads and flags."""
+        threads = [] if "-t" in self._flags else ["-t", str(self._threads), "-tb", str(self._threads)]
+        return [*threads, *self._flags]
 
 
 def free_port() -> int:
