@@ -260,6 +260,12 @@ def serving_as_one(server: Server, client: ollama.Client, expected: dict[str, ob
         asked = [(name, pool.submit(answered, client, name)) for name in [*expected] * 4]
         assert all(answer.result() == expected[name] for name, answer in asked)
     assert server.metrics()["arriero_adapter_changes_total"] > 0
+    body = {"model": "tuned", "prompt": PROMPT, "temperature": 0, "max_tokens": 8, "options": {"num_thread": 1}}
+    texts = [
+        json.loads(server.post("/v1/completions", {**body, **more}))["choices"][0]["text"]
+        for more in ({}, {"lora": [{"id": 0, "scale": 1}]}, {"lora": [{"id": 0, "scale": 0}]}, {"model": "base"})
+    ]
+    assert texts[0] == texts[1] != texts[2] == texts[3]
     client.generate("base", keep_alive=0)
     assert answered(client, "tuned") == expected["tuned"]
     assert "base:latest" not in {one.model for one in client.ps().models}

@@ -102,6 +102,7 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
     calls; `callable_tools` names the tools that may be called, None for all.
     `deadline` is in seconds from arrival; the answer must have begun by then. `template_kwargs` are further variables
     of a Jinja chat template.
+    `adapter_scales` says how strongly each of the model's adapters counts, None: as it was made.
     Without `cache_prompt` nothing of the prompt comes from the prefix cache; `explain_cache` asks what it has of it.
     Without `parallel_tool_calls` the answer
     ends behind its first call. `echo` puts the prompt's text before the answer, with `prompt_logprobs` its tokens' log
@@ -140,6 +141,7 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
     thinking_budget: int | None = None
     template_kwargs: dict[str, Any] = {}
     cache_prompt: bool = True
+    adapter_scales: tuple[float, ...] | None = None
     explain_cache: bool = False
     prediction: str | None = None
     parallel_tool_calls: bool = True

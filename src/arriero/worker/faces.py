@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from arriero.core.errors import InvalidRequest
 from arriero.core.model import ModelSpec
+from arriero.core.request import GenerateRequest
 from arriero.core.runner import Adapters
 from arriero.core.tokenizer import LoadedModel
 from arriero.worker.plans import Plans
@@ -23,6 +24,13 @@ class Face:
         self.plans = Plans(spec, own, hold_calls=hold_calls)
         self.special_tokens = SpecialTokens(spec, own, model.tokenizer)
         self.adapters = adapters
+
+    def adapters_of(self, request: GenerateRequest) -> Adapters:
+        """The adapters that `request` is computed with: those of the model, as strongly as it wants them."""
+        if request.adapter_scales is None:
+            return self.adapters
+        wanted = zip(self.adapters, request.adapter_scales, strict=False)
+        return tuple((path, own * scale) for (path, own), scale in wanted if scale)
 
 
 class Faces:

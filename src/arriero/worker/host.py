@@ -189,7 +189,7 @@ class Host:
             use_cache=request.cache_prompt and scorer is None,
             deadline=None if request.deadline is None else received + request.deadline,
             scorer=scorer,
-            adapters=face.adapters,
+            adapters=face.adapters_of(request),
             draft_tokens=request.sampling.draft_tokens,
             prediction=self._predicted(request),
         )

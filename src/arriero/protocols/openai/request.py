@@ -1,7 +1,7 @@
 """OpenAI's /v1/chat/completions and /v1/completions bodies to core requests, with arriero's extensions.
 
 Extensions: top_k, min_p, typical_p, repeat_penalty (repetition_penalty), ignore_eos, min_tokens, stop_token_ids,
-chat_template_kwargs, cache_prompt, keep_alive, options, and vLLM's guided_* and structured_outputs.
+chat_template_kwargs, cache_prompt, keep_alive, lora, options, and vLLM's guided_* and structured_outputs.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from arriero.protocols.keep_alive import read_keep_alive
 from arriero.protocols.openai.body import convert
 from arriero.protocols.openai.constraint import read_constraint, read_tool_choice
 from arriero.protocols.openai.fields import check_fields, read_bias, read_sampling, read_tier, read_token_ids
+from arriero.protocols.openai.lora import read_lora
 from arriero.protocols.openai.messages import read_messages
 from arriero.protocols.openai.prediction import read_prediction
 from arriero.protocols.unknown import Unknown
@@ -62,6 +63,7 @@ class _Shared(msgspec.Struct, kw_only=True):
     stop_token_ids: list[int] = []
     cache_prompt: bool = True
     prediction: Any = None
+    lora: Any = None
     keep_alive: Any = None
     options: Any = None
 
@@ -151,6 +153,7 @@ def _chat(
         template_kwargs=_template_kwargs(wire, spec),
         parallel_tool_calls=wire.parallel_tool_calls,
         cache_prompt=wire.cache_prompt,
+        adapter_scales=read_lora(wire.lora, spec),
         prediction=read_prediction(wire.prediction),
         priority=read_tier(wire.service_tier)[0],
         call_parts=wire.stream and bool(tools),
@@ -182,6 +185,7 @@ def decode_completion(body: bytes, find: Find, unknown: Unknown = "refuse") -> C
         load=load,
         keep_alive=read_keep_alive(wire.keep_alive),
         cache_prompt=wire.cache_prompt,
+        adapter_scales=read_lora(wire.lora, spec),
         prediction=read_prediction(wire.prediction),
         constraint=read_constraint(fields),
         echo=wire.echo,

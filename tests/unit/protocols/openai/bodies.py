@@ -53,6 +53,7 @@ SHARED = {
     "stop_token_ids": st.lists(st.integers(0, 300), max_size=2),
     "service_tier": st.sampled_from(["auto", "flex", "priority"]),
     "cache_prompt": st.booleans(),
+    "lora": st.just([]),
     "user": TEXTS,
 }
 NAMED = {"type": "function", "function": {"name": "f"}}

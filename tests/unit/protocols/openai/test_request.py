@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from arriero.core.errors import ArrieroError, InvalidRequest
+from arriero.core.model import ModelSpec
 from arriero.protocols.call import Call
 from arriero.protocols.openai.request import decode_chat, decode_completion
 from tests.unit.protocols.conftest import find
@@ -270,3 +271,31 @@ def test_fields_of_replies_may_come_back() -> None:
         "odd": 1,
     }
     assert chat(messages=[reply]).ignored == ("messages.odd",)
+
+
+@pytest.mark.parametrize(
+    ("lora", "scales"),
+    [
+        (None, None),
+        ([], (0.0, 0.0)),
+        ([{"id": 1, "scale": 2}], (0.0, 2.0)),
+        ([{"id": 0, "scale": -0.5}, {"id": 1, "scale": 1}], (-0.5, 1.0)),
+        ({}, "lora"),
+        ([{"id": 0}], "lora[0]"),
+        ([{"id": 2, "scale": 1}], "lora[0].id"),
+        ([{"id": True, "scale": 1}], "lora[0].id"),
+        ([{"id": 0, "scale": "1"}], "lora[0].scale"),
+    ],
+)
+def test_scales_of_adapters(lora: Any, scales: Any) -> None:
+    body = msgspec.json.encode({"model": "demo", "prompt": "x", "lora": lora})
+
+    def tuned(name: str) -> ModelSpec:
+        return msgspec.structs.replace(find(name), adapters=("a", "b"))
+
+    if not isinstance(scales, str):
+        assert decode_completion(body, tuned).request.adapter_scales == scales
+        return
+    with pytest.raises(InvalidRequest) as caught:
+        decode_completion(body, tuned)
+    assert caught.value.details["param"] == scales
