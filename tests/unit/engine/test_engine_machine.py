@@ -11,7 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from arriero.core.runner import Adapters
 from arriero.engine.events import Ended, TokenEvent
 from arriero.engine.options import EngineOptions
-from tests.unit.engine.harness import N_VOCAB, World, alone, make_info
+from arriero.engine.sequence import SequenceSpec
+from tests.unit.engine.harness import N_VOCAB, SAMPLER, World, alone, make_info
 
 BLOCK = 4
 BASES = [[(7 * n + 3 * i * i) % N_VOCAB for i in range(40)] for n in range(3)]  # prefixes to share
@@ -161,7 +162,11 @@ class EngineMachine(RuleBasedStateMachine):
     @precondition(lambda self: hasattr(self, "world"))
     @invariant()
     def consistent(self) -> None:
-        self.world.engine.check()
+        engine = self.world.engine
+        engine.check()
+        place = engine.place(SequenceSpec(-1, [1], SAMPLER, tenant="a"))
+        assert 0 <= place.ahead <= engine.stats().waiting
+        assert place.seconds is None or place.seconds >= 0
 
     def teardown(self) -> None:
         if hasattr(self, "world"):

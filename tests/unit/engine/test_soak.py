@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from arriero.core.runner import Adapters
-from arriero.engine.options import EngineOptions
+from arriero.engine.options import EngineOptions, PreemptionMode
 from tests.unit.engine.harness import N_VOCAB, World, alone, make_info
 
 SECONDS = int(os.environ.get("ARRIERO_SOAK_SECONDS", "20"))
@@ -39,10 +39,19 @@ def _world(rng: random.Random) -> World:
         window=rng.choice([0, 0, 48]),
         spill_blocks=rng.choice([0, 2]),
     )
-    return World(info, EngineOptions(watermark=rng.choice([0.0, 0.05]), prefix_cache=rng.random() < 0.9))
+    preemptions: list[PreemptionMode] = ["auto", "swap", "recompute"]
+    return World(
+        info,
+        EngineOptions(
+            watermark=rng.choice([0.0, 0.05]),
+            prefix_cache=rng.random() < 0.9,
+            preemption=rng.choice(preemptions),
+            inter_token_target=rng.choice([0.0, 0.05, 1.0]),
+        ),
+    )
 
 
-def _arrive(world: World, rng: random.Random) -> None:
+def _arrive(world: World, rng: random.Random, now: float) -> None:
     prefix = rng.choice(PREFIXES)[: rng.randrange(160)]
     own = [rng.randrange(N_VOCAB) for _ in range(rng.randrange(1, 20))]
     stops = frozenset(rng.sample(range(N_VOCAB), rng.choice([0, 0, 2])))
@@ -61,6 +70,7 @@ def _arrive(world: World, rng: random.Random) -> None:
         stop_ids=stops,
         priority=rng.choice([0, 0, 1]),
         tenant=rng.choice("ab"),
+        deadline=rng.choice([None, None, now + 2.0, now + 90.0]),
         adapters=adapters,
     )
 
@@ -95,13 +105,15 @@ def test_engines_under_random_load(record_property: Callable[[str, object], None
     while time.monotonic() < until:
         rng, seed = random.Random(seed), seed + 1
         world = _world(rng)
+        now = 0.0
         for _ in range(ROUND):
             for _ in range(rng.choice([0, 0, 1, 1, 4])):
-                _arrive(world, rng)
+                _arrive(world, rng, now)
             if rng.random() < 0.05:
                 _disturb(world, rng)
             for _ in range(rng.randrange(4)):
-                world.step()
+                world.step(now)
+                now += rng.choice([0.02, 0.02, 0.4])
         world.run(TOLERATED_STEPS)
         world.finish()
         totals.update(world.engine.stats().counters)
