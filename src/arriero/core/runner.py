@@ -65,7 +65,8 @@ class RunnerInfo:
     multiples.
     `kv_cache_type` is what K and V are kept as: a state can only be restored where that is the same.
     `max_draws` > 0: spans may have drafts, and a batch draws at most so many tokens, its spans' and those behind draft
-    tokens; with `even_drafts` it is fast only where all its spans have equally many.
+    tokens; with `even_drafts` it is fast only where all its spans have equally many. Kernels work on `row_tile` rows at
+    once: a batch with drafts is filled up to a multiple of it, unless it has several spans and drafts are even.
 
     Parked states of at least `spill_blocks` blocks can be spilled, 0: none can; `stored` are those of earlier runs.
     """
@@ -89,6 +90,7 @@ class RunnerInfo:
     chunk_align: int = 0
     max_draws: int = 0
     even_drafts: bool = False
+    row_tile: int = 1
     memory: dict[str, int] = field(default_factory=dict)  # bytes: weights, kv, compute
     layers_total: int = 0
     layers_gpu: int = 0

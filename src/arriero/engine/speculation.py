@@ -33,6 +33,8 @@ class Speculation:
         exact = info.deterministic or info.chunk_align > 0
         self._most = 0 if exact or not options.speculation else info.max_draws
         self._even = info.even_drafts
+        self._tile = info.row_tile
+        self._drafting = False  # in the step that is planned
         self._capacity = capacity
         self._odds = list(PRIORS)  # what sequences begin with: what others had lately
         self._costs = StepCosts()
@@ -41,6 +43,7 @@ class Speculation:
     def begin(self, now: float) -> None:
         """The step before has ended by `now`, in seconds."""
         self._costs.begin(now)
+        self._drafting = False
         if self._asking is not None:
             self._asking.costs.begin(now)
             self._asking.asked = False
@@ -49,6 +52,7 @@ class Speculation:
         """The step that has begun computes `rows` rows of sequences that decode; 0 where it does more than that."""
         asking = self._asking
         asked = asking is not None and asking.asked
+        rows = self._filled(rows) if self._drafting else rows
         self._costs.planned(0 if asked else rows)
         if asking is not None:
             asking.costs.planned(rows if asked else 0)
@@ -79,9 +83,14 @@ class Speculation:
             plan = self._plan_each(len(running), guesses, room)
         if not plan and self._asking is not None:
             lefts = [min(self._left(sequence), room // len(running)) for sequence in running]
-            asked = self._asking.plan(running, lefts, self._costs, _GAIN)
+            asked = self._asking.plan(running, lefts, self._costs, _GAIN, self._tile if len(running) == 1 else 1)
             plan = {s.id: _before_stop(s, asked[s.id]) for s in running if s.id in asked}
+        self._drafting = bool(plan) and not (self._even and len(running) > 1)
         return plan
+
+    def _filled(self, rows: int) -> int:
+        """How many rows a call has that computes `rows` ones, some of them of drafts."""
+        return -(-rows // self._tile) * self._tile
 
     def _guess(self, sequence: Sequence, room: int) -> tuple[list[int], list[float]]:
         left = self._left(sequence)
@@ -109,7 +118,7 @@ class Speculation:
         gained = list(accumulate(-chance for chance, _, _ in ranked))
         best, rate = 0, _GAIN * count / self._costs.seconds(count)
         for extra, gain in enumerate(gained, 1):
-            seconds = self._costs.seconds(count + extra)
+            seconds = self._costs.seconds(self._filled(count + extra))
             if (count + gain) / seconds > rate:
                 best, rate = extra, (count + gain) / seconds
         lengths: dict[int, int] = {}
@@ -130,6 +139,8 @@ class Speculation:
         for length in range(1, room // count + 1):
             gain += sum(chances[length - 1] for _, chances in guesses.values() if len(chances) >= length)
             seconds = self._costs.seconds(count * (1 + length))
+            if count * (1 + length) % self._tile and length < room // count:
+                continue  # no whole tiles
             if (count + gain) / seconds > rate:
                 best, rate = length, (count + gain) / seconds
         if not best or any(self._left(sequence) < best for sequence in running):

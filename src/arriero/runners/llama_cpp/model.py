@@ -68,6 +68,11 @@ class Model:
         return bool(lib.llama_model_is_recurrent(self.handle) or lib.llama_model_is_hybrid(self.handle))
 
     @property
+    def repacked(self) -> bool:
+        """Whether llama.cpp may have rearranged quantized weights for the CPU."""
+        return bool(self.params.use_extra_bufts) and not self.layers_gpu
+
+    @property
     def size(self) -> int:
         """Bytes of all tensors."""
         return int(lib.llama_model_size(self.handle))

@@ -16,7 +16,7 @@ from arriero.runners.llama_cpp.disk import DiskStates, open_disk
 from arriero.runners.llama_cpp.model import Model
 from arriero.runners.llama_cpp.options import LlamaCppOptions
 from arriero.runners.llama_cpp.parks import ParkedStates
-from arriero.runners.llama_cpp.plan import BLOCK, DETERMINISTIC_CHUNK, Plan, make_plan
+from arriero.runners.llama_cpp.plan import BLOCK, DETERMINISTIC_CHUNK, ROW_TILE, Plan, make_plan
 from arriero.runners.llama_cpp.slot_states import SlotStates
 
 CLOSE_SECONDS = 2.0
@@ -138,6 +138,7 @@ class LlamaCppRunner:
                 span, each = spans[piece.index], piece.scored or bool(piece.draft)
                 tokens = [*span.tokens, *piece.draft] if piece.draft else span.tokens
                 self._batch.add(slot, tokens, piece.start, piece.end, output=piece.output, each=each)
+        self._fill_tile(call)
         try:
             logits = iter(self.context.decode(self._batch))
         finally:
@@ -163,6 +164,17 @@ class LlamaCppRunner:
                 if piece.draft:
                     self.context.cut(span.slot, span.end + len(choices) - 1)
                     output.further[piece.index] = choices[1:]
+
+    def _fill_tile(self, call: list[Piece]) -> None:
+        """Add rows behind a draft, up to whole tiles: a row more is cheaper there than the last ones by themselves."""
+        drafted = [piece for piece in call if piece.draft]
+        missing = -self._batch.size % self._info.row_tile
+        if not drafted or not missing or (self._info.even_drafts and len(call) > 1):
+            return
+        end = drafted[-1].end
+        if self._batch.outputs + missing <= self.plan.outputs and end + missing <= self.plan.num_ctx:
+            for position in range(end, end + missing):
+                self._batch.add_filler(drafted[-1].slot, position, output=True)
 
     def _rows_of(self, call: list[Piece]) -> list[tuple[int, Piece | None]]:
         """Return what the call computes, in order of slots; None for a row that only fills a gap."""
@@ -204,6 +216,7 @@ def _describe(
         chunk_align=DETERMINISTIC_CHUNK if exact else 0,
         max_draws=0 if model.recurrent or plan.deterministic else plan.outputs,
         even_drafts=not plan.unified,
+        row_tile=ROW_TILE if model.repacked else 1,
         memory={
             "weights": model.size,
             "kv": kv or plan.cells * per_block // BLOCK,
