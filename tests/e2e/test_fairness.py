@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 
 import aiohttp
 
@@ -17,15 +18,25 @@ def _ids(start: int, count: int) -> list[int]:
     return [300 + (start * 131 + i * 17 + i * i * start) % 500 for i in range(count)]
 
 
-async def _first_token(session: aiohttp.ClientSession, server: Server, user: str) -> None:
-    """Ask something short, and return when a token has come."""
+async def _first_token(session: aiohttp.ClientSession, server: Server, user: str) -> int:
+    """Ask something short, return when a token has come: how many were said to be before it."""
     body = completion([901, *_ids(77, SHORT)], 4, user=user)
     async with session.post(server.url + "/v1/completions", json=body) as reply:
         assert reply.status == 200
         async for line in reply.content:
             if line.startswith(b"data: {") and json.loads(line[6:])["choices"][0]["text"]:
-                return
+                told = re.match(r"ahead=(\d+)", reply.headers.get("X-Arriero-Queue", "ahead=0"))
+                assert told is not None
+                return int(told[1])
     raise AssertionError("no token came")
+
+
+async def _expect_late(session: aiohttp.ClientSession, server: Server) -> None:
+    """Whoever cannot wait hears so; streamed or not, that is a status of its own."""
+    body = completion([902, *_ids(78, SHORT)], 4, user="heavy")
+    async with session.post(server.url + "/v1/completions", json=body, headers={"X-Arriero-Deadline": "100us"}) as reply:
+        assert reply.status == 504
+        assert "deadline" in await reply.text()
 
 
 async def _ended_before_the_short_one(server: Server, first: int, user: str) -> int:
@@ -37,13 +48,21 @@ async def _ended_before_the_short_one(server: Server, first: int, user: str) -> 
         while (await asyncio.to_thread(server.metrics)).get("arriero_added_total", 0) < before + QUEUED:
             await asyncio.sleep(0.02)
         waiting = (await asyncio.to_thread(server.metrics))["arriero_waiting_normal"]
+        assert await _waiting_by_ps(session, server) >= QUEUED // 4
+        await _expect_late(session, server)
         done = sum(task.done() for task in queued)
-        await _first_token(session, server, user)
+        ahead = await _first_token(session, server, user)
         overtaken = sum(task.done() for task in queued) - done
         answers = await asyncio.gather(*queued)
     assert all(answer.usage["completion_tokens"] == 8 for answer in answers)
     assert waiting >= QUEUED // 2, f"only {waiting} waited, so this proves nothing"
+    assert ahead <= 1 if user != "heavy" else ahead >= QUEUED // 4
     return overtaken
+
+
+async def _waiting_by_ps(session: aiohttp.ClientSession, server: Server) -> int:
+    async with session.get(server.url + "/api/ps") as reply:
+        return sum(int(model["requests_waiting"]) for model in (await reply.json())["models"])
 
 
 def test_a_short_request_overtakes_anothers_queue(server: Server) -> None:
