@@ -133,8 +133,9 @@ class PartialMembers:
         """A value is final where the next member begins; the call's end brings the last one."""
         assert self._arguments is not None
         if self._next.match(self._held) is None:
-            whole = self._held.lstrip()
-            return False if self._opening.startswith(whole) or whole.startswith(self._opening) else self._silence()
+            rest = self._held.lstrip()
+            may_follow = self._opening.startswith(rest) or rest.startswith(self._opening)
+            return False if may_follow and len(self._held) <= MAX_KEY_TAG else self._silence()
         piece = self._arguments.end_bare("".join(self._value))
         if piece is None:
             return self._silence()

@@ -104,6 +104,8 @@ def endless(length: int) -> list[tuple[str, str]]:
         ("llama3", '{"name": ' * many),
         ("qwen3_coder", "<function=get_weather><parameter=city>" + "<parameter=days>" * many + "</function>"),
         ("qwen3_coder", "<function=get_weather>" + "<parameter=days>1</parameter>" * many + "x</function>"),
+        ("qwen3_coder", "<function=get_weather><parameter=city>" + "<" * length),
+        ("qwen3_coder", "<function=get_weather><parameter=city>x</parameter>" + " " * length),
         ("glm", "<tool_call>get_weather" + "<arg_key>a</arg_key> " * many + "</tool_call>"),
         ("deepseek", "<｜tool▁calls▁begin｜>" * many),
         ("harmony", "<|start|>assistant to=x<|message|>" * many),
