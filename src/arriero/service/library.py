@@ -10,10 +10,10 @@ from pathlib import Path
 
 from arriero.backends.convert import convert
 from arriero.backends.quantize import quantize
-from arriero.core.errors import ArrieroError, Cancelled, InvalidRequest, ModelNotFound, StoreError
+from arriero.core.errors import ArrieroError, Cancelled, InvalidRequest, ModelLoadError, ModelNotFound, StoreError
 from arriero.core.library import CreateRequest, Progress
 from arriero.store.blobs import CHUNK, BlobWriter, parse_digest
-from arriero.store.catalog import DEMO, Catalog
+from arriero.store.catalog import DEMO, Catalog, Entry
 from arriero.store.create import copy, create
 from arriero.store.draft import Report, Tools
 from arriero.store.names import ModelName, parse_name
@@ -60,7 +60,7 @@ class Library:
                 async for progress in reports:
                     if progress.status != "success":
                         yield progress
-        base = self._catalog.locate(request.base)[1] if request.base else None
+        base = self._located(request.base)[1] if request.base else None
         target = await asyncio.to_thread(self._target, name)
         if target.note:
             yield Progress(status=target.note)
@@ -76,9 +76,11 @@ class Library:
         self._check_named("source", source)
         name = self._check_named("destination", destination)
         try:
-            _, entry = self._catalog.locate(source)
+            canonical, entry = self._located(source)
         except ModelNotFound:
             raise ModelNotFound(f'model "{source}" not found', model=source) from None
+        if parse_name(canonical).key == name.key:
+            return
         self.check_free(name)
         target = await asyncio.to_thread(self._target, name)
         await asyncio.to_thread(copy, target.folder, entry, destination, source)
@@ -89,7 +91,7 @@ class Library:
             name = parse_name(model)
         except InvalidRequest:
             raise InvalidRequest(f'name "{model}" is invalid') from None
-        canonical, entry = self._catalog.locate(model)
+        canonical, entry = self._located(model)
         if isinstance(entry, Path):
             raise InvalidRequest(_cannot_remove(canonical, entry))
         if not await asyncio.to_thread(entry.folder.writable):
@@ -137,6 +139,13 @@ class Library:
         finally:
             writer.close()
         return True
+
+    def _located(self, name: str) -> tuple[str, Entry]:
+        """Where the model lies; StoreError for a manifest that does not parse: nothing was to be loaded."""
+        try:
+            return self._catalog.locate(name)
+        except ModelLoadError as error:
+            raise StoreError(error.message) from error
 
     def _known(self, name: str) -> bool:
         try:

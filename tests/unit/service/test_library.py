@@ -166,6 +166,22 @@ async def test_what_cannot_be_deleted(fixture: Fixture, monkeypatch: pytest.Monk
     assert fixture.gguf.exists()
 
 
+async def test_a_manifest_that_does_not_parse_stays_and_is_told(fixture: Fixture) -> None:
+    await fixture.create(model="mine", base="tiny")
+    (manifest,) = [path for path in (fixture.folder.root / "manifests").rglob("*") if path.is_file()]
+    manifest.write_text("{")
+    for work in (fixture.library.delete("mine"), fixture.library.copy("mine", "other")):
+        with pytest.raises(StoreError, match=r"^the manifest of mine:latest cannot be used: not a manifest"):
+            await work
+    assert manifest.read_text() == "{"
+
+
+async def test_a_copy_of_a_model_to_itself_writes_nothing(fixture: Fixture) -> None:
+    await fixture.library.copy("demo", "DEMO:latest")
+    await fixture.library.copy("tiny", "tiny")
+    assert fixture.folder.manifests.read_all() == ([], [])
+
+
 async def test_blobs(fixture: Fixture) -> None:
     data = b"x" * 3_000_000
     digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
