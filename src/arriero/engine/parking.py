@@ -61,7 +61,7 @@ class ParkedPrefixes:
     What a state takes in bytes is known when it was made (`sized`); until then it counts as much as the dearest so far.
     With `whole`, a state can only be used whole (recurrent models), wherever in a block it ends, so that it is found
     by its end alone and a longer state does not stand in for a shorter one. The same holds for a state of more than
-    `window` tokens where that is not 0, but that it ends with a block: its layers with a window keep only the last one.
+    `window` tokens where that is not 0: its layers with a window keep only the last one.
 
     What must go from memory is spilled where it has at least `spill_blocks` blocks and that is not 0, and where its
     chain has no salt, which may mean something else in another run. It is found as before; whoever keeps it bounds it.
@@ -138,14 +138,21 @@ class ParkedPrefixes:
         found = self._states.get(state) or self._spilled.get(state)
         return 0 if found is None else found.units
 
-    def tail(self, state: int) -> int:
-        """Return how many tokens of `state` lie behind its last full block: none but with `whole`."""
-        return len(self._known(state).tail)
+    def tail(self, state: int, chain: TokenChain, blocks: int) -> int:
+        """Return how many tokens of `chain` behind its first `blocks` blocks `state` has, where it ends with them."""
+        known = self._known(state)
+        return len(known.tail) if len(known.keys) == blocks and self._goes_on(known.tail, chain, blocks) else 0
+
+    def _goes_on(self, tail: tuple[int, ...], chain: TokenChain, blocks: int) -> bool:
+        """Whether `chain` goes on with `tail` behind so many blocks, and has a token more."""
+        start = blocks * self.block_size
+        end = start + len(tail)
+        return end < len(chain.tokens) and tuple(chain.tokens[start:end]) == tail
 
     def find(self, chain: TokenChain, limit: int) -> tuple[int, int | None]:
         """Return how many leading blocks of `chain` (at most `limit`) are parked, and in which state.
 
-        With `whole` the state's tail comes on top; it never takes the last token of `chain`.
+        The state's `tail` comes on top; it never takes the last token of `chain`.
         """
         keys = chain.keys(limit)
         best: tuple[int, int | None] = (0, None)
@@ -172,17 +179,16 @@ class ParkedPrefixes:
 
     def _usable(self, key: bytes, node: _Node, chain: TokenChain, blocks: int) -> int | None:
         """Return a state from which exactly the first `blocks` blocks of `chain` (and its tail) can be restored."""
-        if self.whole:
-            start = blocks * self.block_size
-            end = len(chain.tokens) - 1
-            rest = tuple(chain.tokens[start : min(end, start + self.block_size)])
-            fitting = [tail for tail in self._tips.get(key, ()) if rest[: len(tail)] == tail]
-            return self._tips[key][max(fitting, key=len)] if fitting else None
-        if not self.window:
+        if not (self.whole or self.window):
             return node.first()
-        tips = self._tips.get(key)
-        if tips:
-            return tips[()]
+        tips = self._tips.get(key, {})
+        fitting = [tail for tail in tips if not tail or self._goes_on(tail, chain, blocks)]
+        if fitting:
+            return tips[max(fitting, key=len)]
+        return self._loose(node, blocks)
+
+    def _loose(self, node: _Node, blocks: int) -> int | None:
+        """Return a state with `node`, its block number `blocks`, that can be cut there; None if there is none."""
         if not self._in_window(blocks):
             return None
         return next((state for state in node.all() if self._in_window(self._known(state).units)), None)
@@ -194,24 +200,25 @@ class ParkedPrefixes:
     def park(self, chain: TokenChain, blocks: int, tail: int = 0) -> Parking:
         """Decide about the first `blocks` computed blocks of a sequence that leaves its slot.
 
-        Nothing is parked that a state covers already; what the budget cannot hold is cut (or left, with `whole`).
-        `tail` tokens behind the blocks are kept with them; only `whole` knows these.
+        Nothing is parked that a state covers already; what the budget cannot hold is cut (or left, with `whole` or
+        a `window`).
+        `tail` tokens behind the blocks are kept with them; only with `whole` or a `window` may there be any.
         """
         keep = min(blocks, self._capacity)
-        if keep < 1 or (self.whole and keep + bool(tail) < blocks + bool(tail)):
+        if keep < 1 or (keep < blocks and (self.whole or self.window)):
             return Parking(None, 0, [])
         start = keep * self.block_size
-        size = self._largest if self.whole else keep * self._block_bytes
+        size = self._largest if self.whole else (keep + bool(tail)) * self._block_bytes
         new = _State(chain.keys(keep)[:keep], tuple(chain.tokens[start : start + tail]), size)
         if new.units + self._left > self.budget or self._is_over(size):
             return Parking(None, 0, [])
-        covering = self._covering(new, chain)
+        covering = self._covering(new)
         if covering is not None:
             self.touch(covering)
             return Parking(None, 0, [])
         if any(self._collides(key, chain, i) for i, key in enumerate(new.keys)):
             return Parking(None, 0, [])
-        dropped = self._prefixes_of(new) if self._in_window(keep) else []
+        dropped = self._prefixes_of(new) if self._in_window(new.units) else []
         for state in dropped:
             self.forget(state)
         dropped += self._make_room(new.units, new.size)
@@ -228,7 +235,7 @@ class ParkedPrefixes:
         blocks, tail = divmod(len(prefix.tokens), self.block_size)
         chain = TokenChain(list(prefix.tokens), self.block_size, b"", root=prefix.root)
         self._next = max(self._next, number + 1)
-        if not blocks or (tail and not self.whole):
+        if not blocks or (tail and not (self.whole or self.window)):
             return False
         state = _State(chain.keys(blocks)[:blocks], prefix.tokens[blocks * self.block_size :], size)
         if state.tail in self._tips.get(state.keys[-1], {}):
@@ -344,17 +351,18 @@ class ParkedPrefixes:
                 del self._nodes[key]
         return True
 
-    def _covering(self, new: _State, chain: TokenChain) -> int | None:
+    def _covering(self, new: _State) -> int | None:
         """Return a state that can be restored in place of `new`."""
         tip = new.keys[-1]
-        if self.whole:
-            return self._tips.get(tip, {}).get(new.tail)
+        same = self._tips.get(tip, {}).get(new.tail)
         node = self._nodes.get(tip)
-        return None if node is None else self._usable(tip, node, chain, len(new.keys))
+        if same is not None or node is None or new.tail or self.whole:
+            return same
+        return self._loose(node, len(new.keys)) if self.window else node.first()
 
     def _prefixes_of(self, new: _State) -> list[int]:
-        """Return the states that `new` makes needless."""
-        return [state for key in new.keys[:-1] for state in self._tips.get(key, {}).values()]
+        """Return the states that `new` makes needless: those that end with one of its blocks."""
+        return [self._tips[key][()] for key in new.keys[:-1] if () in self._tips.get(key, {})]
 
     def _collides(self, key: bytes, chain: TokenChain, index: int) -> bool:
         node = self._nodes.get(key)

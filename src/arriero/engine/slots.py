@@ -21,6 +21,9 @@ from arriero.engine.storage import (
 )
 from arriero.engine.swaps import Swaps
 
+WORTH_KEEPING = 64
+"""Tokens that a prompt must have of its own for a state at its end, where states can only be used whole."""
+
 
 class SequenceStorage:
     """A block pool that only counts, the keys that running slots hold, and the parked prefixes.
@@ -33,6 +36,8 @@ class SequenceStorage:
         self.rules = PrefixRules.of(info, prefix_cache)
         self._whole = self.rules.whole
         self._window = info.window
+        # States that can only be used whole end where their sequence did, not with its last full block.
+        self._ends = self.rules.enabled and not self.rules.prompt_only and (self._whole or self._window > 0)
         budget = info.parked_blocks if self.rules.enabled else 0
         self._pool = BlockManager(info.active_blocks, info.block_size, caching=False)
         byte_budget = info.parked_bytes or None
@@ -67,8 +72,8 @@ class SequenceStorage:
         holder = self._find_holder(chain, limit)
         if holder is not None and holder.blocks >= blocks:
             return holder
-        if state is not None and self._whole:
-            return Match(blocks, parked=state, tail=self._parked.tail(state))
+        if state is not None and self._ends:
+            return Match(blocks, parked=state, tail=self._parked.tail(state, chain, blocks))
         blocks = self.rules.cut(blocks)
         return Match(blocks, parked=state) if blocks else NO_MATCH
 
@@ -153,6 +158,9 @@ class SequenceStorage:
     def computed(self, sequence: Sequence) -> None:
         """See KVStorage."""
         self._register(sequence, self.rules.shareable(sequence, sequence.num_computed))
+        fresh = sequence.num_computed - sequence.cached_tokens
+        if self._ends and sequence.num_computed == sequence.prompt_len > self._window and fresh >= WORTH_KEEPING:
+            self._park(sequence)  # the next prompt may have this one without what is answered now
         if self.rules.tails and sequence.tail is None and sequence.num_computed >= sequence.admitted_tokens:
             sequence.tail = sequence.chain.tail(sequence.admitted_tokens - 1)
             if sequence.tail is not None:
@@ -183,8 +191,7 @@ class SequenceStorage:
     def _park(self, sequence: Sequence) -> None:
         """Keep what a sequence that leaves has computed: whole, or the blocks that others may use."""
         size = self.rules.block_size
-        whole = self._whole and self.rules.enabled
-        blocks, tail = divmod(sequence.num_computed, size) if whole else (sequence.num_registered, 0)
+        blocks, tail = divmod(sequence.num_computed, size) if self._ends else (sequence.num_registered, 0)
         if sequence.held_from > max(0, blocks * size - self._window):
             return  # its window begins behind what could be cut off
         parking = self._parked.park(sequence.chain, blocks, tail)

@@ -40,18 +40,24 @@ class ParkingMachine(RuleBasedStateMachine):
 
     def _gives(self, other: tuple[int, ...], prefix: tuple[int, ...]) -> bool:
         """Whether the state `other` can be restored as `prefix`."""
-        cut = not self.parked.whole and (not self.parked.window or len(other) <= self.parked.window)
+        fits = not self.parked.window or self._blocks(other) * SIZE <= self.parked.window
+        cut = not self.parked.whole and fits and len(prefix) % SIZE == 0
         return (other[: len(prefix)] if cut else other) == prefix
+
+    @property
+    def _ends(self) -> bool:
+        """Whether states end where their sequence did."""
+        return self.parked.whole or self.parked.window > 0
 
     @rule(tokens=tokens_lists)
     def park(self, tokens: list[int]) -> None:
         whole, budget = self.parked.whole, self.parked.budget
-        blocks, tail = divmod(len(tokens), SIZE) if whole else (len(tokens) // SIZE, 0)
+        blocks, tail = divmod(len(tokens), SIZE) if self._ends else (len(tokens) // SIZE, 0)
         state, kept, dropped = self.parked.park(TokenChain(tokens, SIZE, b""), blocks, tail)
         if self.room is not None and self.each and not whole:
             budget = min(budget, self.room // self.each)
-        prefix = tuple(tokens if whole else tokens[: min(blocks, budget) * SIZE])
-        fits = blocks > 0 and self._blocks(prefix) <= budget
+        prefix = tuple(tokens if self._ends else tokens[: min(blocks, budget) * SIZE])
+        fits = blocks > 0 and (not self._ends or blocks <= budget) and self._blocks(prefix) <= self.parked.budget
         fits = fits and (self.room is None or self._size(prefix) <= self.room)
         covering = [n for n, other in self.model.items() if self._gives(other, prefix)]
         if not prefix or covering or not fits:
@@ -59,7 +65,8 @@ class ParkingMachine(RuleBasedStateMachine):
             if prefix and covering and fits:
                 self._use_one_of(covering)
             return
-        expected = [n for n, other in self.model.items() if self._gives(prefix, other)]
+        shorter = [(n, other) for n, other in self.model.items() if len(other) // SIZE < len(prefix) // SIZE]
+        expected = [n for n, other in shorter if len(other) % SIZE == 0 and self._gives(prefix, other)]
         for number in expected:
             del self.model[number]
         for number in expected:
@@ -102,13 +109,12 @@ class ParkingMachine(RuleBasedStateMachine):
     @rule(tokens=tokens_lists)
     def find(self, tokens: list[int]) -> None:
         limit = (len(tokens) - 1) // SIZE
-        blocks, state = self.parked.find(TokenChain(tokens, SIZE, b""), limit)
-        ends = range(SIZE, len(tokens)) if self.parked.whole else range(SIZE, limit * SIZE + 1, SIZE)
+        chain = TokenChain(tokens, SIZE, b"")
+        blocks, state = self.parked.find(chain, limit)
+        ends = range(SIZE, len(tokens)) if self._ends else range(SIZE, limit * SIZE + 1, SIZE)
         known = [end for end in ends for other in self.model.values() if self._gives(other, tuple(tokens[:end]))]
-        if self.parked.whole and known and max(known) == (limit + 1) * SIZE:
-            known.remove(max(known))
         assert (state is None) == (blocks == 0)
-        found = blocks * SIZE + (0 if state is None else self.parked.tail(state))
+        found = blocks * SIZE + (0 if state is None else self.parked.tail(state, chain, blocks))
         assert found == max(known, default=0)
         if state is not None:
             assert self.model[state][:found] == tuple(tokens[:found])
@@ -136,5 +142,5 @@ class ParkingMachine(RuleBasedStateMachine):
             assert self.parked.length(state) == self._blocks(tokens)
 
 
-ParkingMachine.TestCase.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+ParkingMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 TestParkingMachine = ParkingMachine.TestCase

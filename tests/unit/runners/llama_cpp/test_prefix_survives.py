@@ -56,7 +56,9 @@ class Asker:
     def late(self, running: list[int], steps: int, tokens: list[int]) -> Asked:
         """Ask `tokens` while `running`, asked `steps` steps before, is under way."""
         self.asked.append(Asked(running))
-        self.engine.add(SequenceSpec(len(self.asked) - 1, running, self.asked[-1].recorder, max_tokens=40))
+        self.engine.add(
+            SequenceSpec(len(self.asked) - 1, running, self.asked[-1].recorder, max_tokens=40, draft_tokens=0)
+        )
         for _ in range(steps):
             self.engine.step(0.0)
         return self(tokens)[0]
@@ -154,3 +156,13 @@ def test_more_than_there_are_slots_for(ask: Asker, fresh: Callable[[list[int]], 
     longer = [[*tokens, 7] for tokens in prompts]
     for one, tokens in zip(ask(*longer), longer, strict=True):
         expect_same(one, fresh(tokens), exact(ask))
+
+
+def test_a_prompt_is_found_again_without_its_answer(ask: Asker, fresh: Callable[[list[int]], Asked]) -> None:
+    """As where a template leaves thinking out of earlier turns: states that can only be used whole end there, too."""
+    first = prompt(6, 100)
+    ask(first)
+    tokens = [*first, *prompt(7, 20)]
+    (asked,) = ask(tokens)
+    expect_same(asked, fresh(tokens), exact(ask))
+    assert asked.cached == {"any": 96, "window": 100, "whole": 100, "none": 0}[shares(ask)]
