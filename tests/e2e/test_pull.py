@@ -107,18 +107,24 @@ def _pull_until_killed(url: str, model: str) -> None:
     raise AssertionError("the pull was not killed")
 
 
-def test_the_official_client(owner: Server, registry: str, tmp_path: Path) -> None:
-    with serve(tmp_path) as server:
-        client = ollama.Client(host=server.url)
-        assert client.pull(f"{registry}/library/demo", insecure=True).status == "success"
-        assert client.push(f"{registry}/library/demo", insecure=True).status == "success"
-        assert client.list().models[0].model == f"{registry}/library/demo:latest"
-        with pytest.raises(ollama.ResponseError, match=r"^pull model manifest: file does not exist"):
-            client.pull(f"{registry}/library/absent", insecure=True)
-        with pytest.raises(ollama.ResponseError, match="pull model manifest: file does not exist"):
-            list(client.pull(f"{registry}/library/absent", insecure=True, stream=True))
-        with pytest.raises(ollama.ResponseError, match="not a public address"):
-            client.pull(f"{registry}/library/demo")
+@pytest.fixture(scope="module")
+def puller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server whose models come from elsewhere."""
+    with serve(tmp_path_factory.mktemp("puller")) as server:
+        yield server
+
+
+def test_the_official_client(owner: Server, puller: Server, registry: str) -> None:
+    client = ollama.Client(host=puller.url)
+    assert client.pull(f"{registry}/library/demo", insecure=True).status == "success"
+    assert client.push(f"{registry}/library/demo", insecure=True).status == "success"
+    assert client.list().models[0].model == f"{registry}/library/demo:latest"
+    with pytest.raises(ollama.ResponseError, match=r"^pull model manifest: file does not exist"):
+        client.pull(f"{registry}/library/absent", insecure=True)
+    with pytest.raises(ollama.ResponseError, match="pull model manifest: file does not exist"):
+        list(client.pull(f"{registry}/library/absent", insecure=True, stream=True))
+    with pytest.raises(ollama.ResponseError, match="not a public address"):
+        client.pull(f"{registry}/library/demo")
 
 
 @pytest.mark.parametrize(
@@ -188,16 +194,15 @@ def test_a_run_that_cannot_pull_says_why(server: Server, tmp_path: Path) -> None
     )
 
 
-def test_a_file_of_this_machine(tmp_path: Path) -> None:
+def test_a_file_of_this_machine(puller: Server, tmp_path: Path) -> None:
     file = tmp_path / "my demo.gguf"
     file.write_bytes((Path(__file__).parents[2] / "src" / "arriero" / "demo" / "demo.gguf").read_bytes())
-    with serve(tmp_path / "server") as server:
-        ran = arriero(tmp_path, server.url, "pull", str(file))
-        assert ran.returncode == 0, ran.stderr
-        assert ran.stderr.splitlines()[-1] == "success"
-        assert "my-demo:latest" in arriero(tmp_path, server.url, "list").stdout
-        missing = arriero(tmp_path, server.url, "pull", (tmp_path / "absent.gguf").as_uri())
-        assert missing.stderr == f"Error: there is no file {tmp_path / 'absent.gguf'}\n"
+    ran = arriero(tmp_path, puller.url, "pull", str(file))
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr.splitlines()[-1] == "success"
+    assert "my-demo:latest" in arriero(tmp_path, puller.url, "list").stdout
+    missing = arriero(tmp_path, puller.url, "pull", (tmp_path / "absent.gguf").as_uri())
+    assert missing.stderr == f"Error: there is no file {tmp_path / 'absent.gguf'}\n"
 
 
 def test_progress_bars_on_a_terminal(owner: Server, registry: str, tmp_path: Path) -> None:
