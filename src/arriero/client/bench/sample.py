@@ -17,6 +17,7 @@ class Sample(msgspec.Struct, kw_only=True):
     sent: float = 0.0
     ended: float = 0.0
     events: list[float] = []
+    first_share: float = 0.0  # of the text, what came with the first event
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
@@ -38,16 +39,21 @@ class Sample(msgspec.Struct, kw_only=True):
 
     @property
     def decode_rate(self) -> float:
-        """Tokens a second behind the first text; 0 if there was no more than that."""
+        """Tokens a second behind the first text; 0 if there was no more than that.
+
+        Where an event has several tokens, how many came with the first is told by its share of the text.
+        """
         if len(self.events) < 2 or self.completion_tokens < 2:
             return 0.0
-        return (self.completion_tokens - 1) / (self.events[-1] - self.events[0])
+        first = 1.0 if len(self.events) == self.completion_tokens else self.completion_tokens * self.first_share
+        return (self.completion_tokens - max(1.0, first)) / (self.events[-1] - self.events[0])
 
 
 def read(sample: Sample, chunks: Chunks) -> None:
     """Fill `sample` from a streamed answer: server-sent events of OpenAI's kind, or Ollama's lines."""
     held = b""
     texts: list[str] = []
+    first = 0
     for when, data in chunks:
         *lines, held = (held + data).split(b"\n")
         came = False
@@ -57,7 +63,9 @@ def read(sample: Sample, chunks: Chunks) -> None:
             came = came or bool(text)
         if came:
             sample.events.append(round(when, 5))
+            first = first or sum(map(len, texts))
     sample.text = "".join(texts)
+    sample.first_share = round(first / len(sample.text), 4) if sample.text else 0.0
 
 
 def _line(sample: Sample, line: bytes) -> str:
