@@ -96,5 +96,8 @@ class CompletionReply:
 
 
 def _alternatives(entry: TokenLogprob) -> dict[str, float | None] | None:
-    """The best alternatives to a token; None for a prompt's first one, which stands behind nothing."""
-    return None if entry.logprob is None else {other.token: other.logprob for other in entry.top}
+    """The best alternatives and the token itself, as OpenAI has it; None for a prompt's first one, behind nothing."""
+    if entry.logprob is None:
+        return None
+    best = {other.token: other.logprob for other in entry.top}
+    return best if entry.token in best else best | {entry.token: entry.logprob}
