@@ -27,8 +27,9 @@ from arriero.engine.stats import EngineStats
 from arriero.engine.storage import KVStorage
 
 LEAST_CHUNK = 64
-"""Prompt tokens of a chunk at least, where as many are left and a step is not too small for it: kernels work on many
-rows at once, and in the layout `streams` each chunk reads the weights again."""
+"""Prompt tokens of a chunk at least, where as many are left and a step is not too small for it. Measured (135 M
+parameters, Q8_0 and Q4_0, 512 tokens, processor time of one thread): chunks of 64 to 256 cost the same, one of 512 8 to
+11 % more, and those of 32 1 to 6 % more; smaller ones read the weights for ever fewer rows."""
 _LOOKUPS = 16  # prefix look-ups in a step at most: each walks a whole prompt, and streams wait meanwhile
 
 
