@@ -255,7 +255,7 @@ class FakeRunner:
             raise self._violated("more tokens than max_batch_tokens")
         if len({span.slot for span in spans}) != len(spans):
             raise self._violated("two spans in one slot")
-        draws = sum((span.sampler is not None) + len(span.draft) for span in spans)
+        draws = sum(1 + len(span.draft) for span in spans if span.start >= span.prompt_len)
         if any(span.draft for span in spans) and draws > info.max_draws:
             raise self._violated("more draws than max_draws")
         for span in spans:

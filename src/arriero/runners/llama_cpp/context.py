@@ -196,7 +196,7 @@ def _context_params(plan: Plan) -> Any:
     params.n_batch = plan.num_batch
     params.n_ubatch = plan.num_batch
     params.n_seq_max = plan.max_sequences
-    params.n_outputs_max = plan.outputs  # each costs a row of the vocabulary
+    params.n_outputs_max = plan.outputs + plan.max_sequences  # each costs a row of the vocabulary
     params.n_threads = params.n_threads_batch = plan.threads_batch
     params.kv_unified = plan.unified
     params.swa_full = True  # a window's cells are overwritten otherwise, and a prefix cannot be shared

@@ -89,7 +89,7 @@ class Plan:
 
     @property
     def outputs(self) -> int:
-        """Rows of a call that may have logits: one a sequence, or those of a few sequences and their drafts."""
+        """Rows of a call that may have logits for sequences with drafts; prompts that end in it add one each."""
         return max(self.max_sequences, LEAST_OUTPUTS)
 
     def threads_for(self, tokens: int, outputs: int) -> int:

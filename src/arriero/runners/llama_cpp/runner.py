@@ -172,7 +172,8 @@ class LlamaCppRunner:
         if not drafted or not missing or (self._info.even_drafts and len(call) > 1):
             return
         end = drafted[-1].end
-        if self._batch.outputs + missing <= self.plan.outputs and end + missing <= self.plan.num_ctx:
+        most = self.plan.outputs + self.plan.max_sequences
+        if self._batch.outputs + missing <= most and end + missing <= self.plan.num_ctx:
             for position in range(end, end + missing):
                 self._batch.add_filler(drafted[-1].slot, position, output=True)
 

@@ -42,10 +42,10 @@ class Watched:
             self.held[slot] = 0
         for restore in batch.restores:
             self.held[restore.slot] = restore.num_tokens
-        for span in batch.spans:
+        for index, span in enumerate(batch.spans):
             assert span.start == self.held[span.slot]
-            assert len(span.block_table) * 16 >= span.end
-            self.held[span.slot] = span.end
+            assert len(span.block_table) * 16 >= span.end + len(span.draft)
+            self.held[span.slot] = span.end + len(output.further.get(index, ()))
         for slot, length in self.held.items():
             assert self.runner.positions(slot) == ((0, length - 1) if length else (-1, -1))
         self.steps += 1
