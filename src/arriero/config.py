@@ -236,10 +236,6 @@ def _worker(environ: Mapping[str, str]) -> dict[str, Any]:
     return options
 
 
-def _keys(environ: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(key for key in environ.get("ARRIERO_API_KEY", "").split(",") if key)
-
-
 def _kv_cache_type(text: str, name: str, options: Mapping[str, Any]) -> str:
     kind = text.strip().strip("\"'").lower()
     try:
@@ -247,6 +243,10 @@ def _kv_cache_type(text: str, name: str, options: Mapping[str, Any]) -> str:
     except ValueError as error:
         raise ConfigError(f"{name}={text!r}: {error}") from error
     return kind
+
+
+def _keys(environ: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(key for key in environ.get("ARRIERO_API_KEY", "").split(",") if key)
 
 
 def _key_weights(environ: Mapping[str, str]) -> dict[str, float]:

@@ -69,7 +69,7 @@ def test_ollamas_variables_are_honoured(tmp_path: Path) -> None:
     assert config.ollama_models == tmp_path / "store"
     assert config.service.keep_alive == 5400
     assert (config.service.max_queue, config.service.context_length, config.service.load_timeout) == (7, 1024, None)
-    assert config.service.worker == {"max_sequences": 3, "flash_attn": "on"}
+    assert config.service.worker == {"max_sequences": 3, "flash_attn": "on", "kv_cache_type": "q4_0"}
     assert config.server.origins == ("https://a.example", "https://b.example")
     assert load_config({"HOME": str(tmp_path), "OLLAMA_KEEP_ALIVE": "-1"}).service.keep_alive == -1
 

@@ -59,10 +59,6 @@ def _arrive(world: World, rng: random.Random, now: float) -> None:
     foretold = list(alone(tuple(prompt), length, adapters)) if rng.random() < 0.4 else []
     wrong = rng.choice([2, 5, 60])
     foretold[wrong - 1 :: wrong] = [(token + 1) % N_VOCAB for token in foretold[wrong - 1 :: wrong]]
-    prompt, length, adapters = [*prefix, *own], rng.randrange(1, 60), rng.choice([(), (), _ADAPTERS[0], _ADAPTERS[1]])
-    foretold = list(alone(tuple(prompt), length, adapters)) if rng.random() < 0.4 else []
-    wrong = rng.choice([2, 5, 60])
-    foretold[wrong - 1 :: wrong] = [(token + 1) % N_VOCAB for token in foretold[wrong - 1 :: wrong]]
     world.add(
         prompt,
         max_tokens=length,
