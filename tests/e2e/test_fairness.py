@@ -34,7 +34,8 @@ async def _first_token(session: aiohttp.ClientSession, server: Server, user: str
 async def _expect_late(session: aiohttp.ClientSession, server: Server) -> None:
     """Whoever cannot wait hears so; streamed or not, that is a status of its own."""
     body = completion([902, *_ids(78, SHORT)], 4, user="heavy")
-    async with session.post(server.url + "/v1/completions", json=body, headers={"X-Arriero-Deadline": "100us"}) as reply:
+    headers = {"X-Arriero-Deadline": "100us"}
+    async with session.post(server.url + "/v1/completions", json=body, headers=headers) as reply:
         assert reply.status == 504
         assert "deadline" in await reply.text()
 
