@@ -82,7 +82,7 @@ MIX: tuple[tuple[float, Maker], ...] = (
     (5, known_tools.dialogue),
     (3, known_tools.unneeded),
     (10, one_skill("json", json_skill.turn)),
-    (13, styles.dialogue),
+    (22, styles.dialogue),
 )
 COPYING: tuple[tuple[float, Maker], ...] = (
     (4, alone("run", copying.run)),
@@ -113,6 +113,11 @@ def held() -> dict[str, tuple[str, ...]]:
     for cases in (*apart, exam.plain()):
         for _, question, _ in cases:
             found.setdefault(question[:HEAD], set()).add(question)
+    for ask in (*longform.COUNT_HELD, *exam.COUNTS):
+        for n in range(2, 121):
+            found.setdefault(ask[:HEAD], set()).add(ask.format(n=n))
+    for ask in (*longform.STORY_HELD, *exam.STORIES):
+        found.setdefault(ask[:HEAD], set()).add(ask)
     return {head: tuple(questions) for head, questions in found.items()}
 
 
