@@ -65,8 +65,9 @@ class RunnerInfo:
     multiples.
     `kv_cache_type` is what K and V are kept as: a state can only be restored where that is the same.
     `max_draws` > 0: spans may have drafts; those that were drawn before draw at most so many tokens then, with those
-    behind draft tokens; with `even_drafts` it is fast only where all its spans have equally many. Kernels work on `row_tile` rows at
-    once: a batch with drafts is filled up to a multiple of it, unless it has several spans and drafts are even.
+    behind draft tokens; with `even_drafts` it is fast only where all its spans have equally many. Kernels work on
+    `row_tile` rows at once: a batch with drafts is filled up to a multiple of it, unless it has several spans and
+    drafts are even.
 
     Parked states of at least `spill_blocks` blocks can be spilled, 0: none can; `stored` are those of earlier runs.
     """

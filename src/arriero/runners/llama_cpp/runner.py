@@ -138,7 +138,7 @@ class LlamaCppRunner:
                 span, each = spans[piece.index], piece.scored or bool(piece.draft)
                 tokens = [*span.tokens, *piece.draft] if piece.draft else span.tokens
                 self._batch.add(slot, tokens, piece.start, piece.end, output=piece.output, each=each)
-        self._fill_tile(call)
+        self._fill_tile(call, spans)
         try:
             logits = iter(self.context.decode(self._batch))
         finally:
@@ -165,7 +165,7 @@ class LlamaCppRunner:
                     self.context.cut(span.slot, span.end + len(choices) - 1)
                     output.further[piece.index] = choices[1:]
 
-    def _fill_tile(self, call: list[Piece]) -> None:
+    def _fill_tile(self, call: list[Piece], spans: list[Span]) -> None:
         """Add rows behind a draft, up to whole tiles: a row more is cheaper there than the last ones by themselves."""
         drafted = [piece for piece in call if piece.draft]
         missing = -self._batch.size % self._info.row_tile
@@ -173,7 +173,10 @@ class LlamaCppRunner:
             return
         end = drafted[-1].end
         most = self.plan.outputs + self.plan.max_sequences
-        if self._batch.outputs + missing <= most and end + missing <= self.plan.num_ctx:
+        room = min(
+            self.plan.num_ctx, BLOCK * len(spans[drafted[-1].index].block_table)
+        )  # cells that nobody else counts on
+        if self._batch.outputs + missing <= most and end + missing <= room:
             for position in range(end, end + missing):
                 self._batch.add_filler(drafted[-1].slot, position, output=True)
 
