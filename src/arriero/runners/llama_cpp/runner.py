@@ -173,9 +173,8 @@ class LlamaCppRunner:
             return
         end = drafted[-1].end
         most = self.plan.outputs + self.plan.max_sequences
-        room = min(
-            self.plan.num_ctx, BLOCK * len(spans[drafted[-1].index].block_table)
-        )  # cells that nobody else counts on
+        owned = BLOCK * len(spans[drafted[-1].index].block_table)  # cells that nobody else counts on
+        room = min(self.plan.num_ctx, owned)
         if self._batch.outputs + missing <= most and end + missing <= room:
             for position in range(end, end + missing):
                 self._batch.add_filler(drafted[-1].slot, position, output=True)
