@@ -44,9 +44,9 @@ class CallForm(msgspec.Struct, frozen=True, kw_only=True):
 
     All calls together are `before`, calls with `between` between two, `after`; a call is `opens`, `body`, `closes`. In
     `body`, @NAME stands for the tool's name, NAME for it as a JSON string, ARGUMENTS for the JSON object of arguments,
-    MEMBERS for arguments written as `members` says, and @NUMBER for a number. White space is optional white
-    space, but for a blank between a word and the next; control tokens may be written as text. An answer of nothing but calls may begin with thinking between the
-    marks `thinks`.
+    MEMBERS for arguments written as `members` says, and @NUMBER for a number. White space is optional white space, but
+    for a blank between a word and the next; control tokens may be written as text. An answer of nothing but calls may
+    begin with thinking between the marks `thinks`.
     """
 
     body: str
