@@ -113,7 +113,7 @@ def test_the_count_is_what_a_message_then_uses(client: anthropic.Anthropic, more
         (lambda client: ask(client, options={"num_ctz": 1}), anthropic.BadRequestError, "num_ctx"),
         (lambda client: ask(client, messages=[]), anthropic.BadRequestError, "messages"),
         (lambda client: ask(client, temperature="warm"), anthropic.BadRequestError, "temperature"),
-        (lambda client: client.messages.batches.list(), anthropic.InternalServerError, "not in this version"),
+        (lambda client: client.messages.batches.retrieve("no-such-batch"), anthropic.NotFoundError, "no-such-batch"),
     ],
 )
 def test_errors_are_the_packages_own(

@@ -54,8 +54,10 @@ def decode_batch(body: bytes) -> list[tuple[str, dict[str, Any]]]:
 
 
 def stored_id(wire_id: str) -> str:
-    """The store's id of a batch; one that nobody has for what is no id."""
-    return _STORED + wire_id.removeprefix(_PREFIX) if wire_id.startswith(_PREFIX) else ""
+    """The store's id of a batch; for what is no id, one that nobody has and that says so where it is not found."""
+    if wire_id.startswith(_PREFIX):
+        return _STORED + wire_id.removeprefix(_PREFIX)
+    return f"{wire_id[:32]} (ids begin with {_PREFIX})"
 
 
 def encode_batch(batch: Batch, base_url: str) -> bytes:
