@@ -116,17 +116,15 @@ class Outcome:
         lost: set[int] = set()
         if output.parked_sizes:
             self._storage.parks_sized(output.parked_sizes)
-        if output.spilled or output.failed_spills or output.evicted_spills:
-            self._storage.spills_told(output.spilled, output.failed_spills, output.evicted_spills)
-        if not (output.failed_parks or output.failed_restores):
-            return lost
         for state in output.failed_parks:
             self._storage.park_failed(state)
-        for restore in batch.restores:
+        for restore in batch.restores if output.failed_parks or output.failed_restores else ():
             source_lost = restore.from_slot in lost or restore.from_parked in output.failed_parks
             if source_lost or restore.slot in output.failed_restores:
                 lost.add(restore.slot)
-                self._storage.restore_failed(restore)
+                self._storage.restore_failed(restore)  # a state that its disk has just lost counts as one of the disk's
+        if output.spilled or output.failed_spills or output.evicted_spills:
+            self._storage.spills_told(output.spilled, output.failed_spills, output.evicted_spills)
         return lost
 
     def _count(self, batch: Batch, members: Items[Sequence], counters: dict[str, int]) -> None:

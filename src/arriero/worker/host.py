@@ -29,6 +29,7 @@ from arriero.worker.budgets import within_budget
 from arriero.worker.connection import Connection
 from arriero.worker.embedding import EmbeddingDesk
 from arriero.worker.faces import Face, Faces
+from arriero.worker.guesses import draft_tokens
 from arriero.worker.inbox import Inbox
 from arriero.worker.mask_desk import MaskDesk
 from arriero.worker.prompt import Prompt
@@ -190,7 +191,7 @@ class Host:
             deadline=None if request.deadline is None else received + request.deadline,
             scorer=scorer,
             adapters=face.adapters_of(request),
-            draft_tokens=request.sampling.draft_tokens,
+            draft_tokens=draft_tokens(request),
             prediction=self._predicted(request),
         )
         return RequestStream(request, prompt, sequence, self._model.tokenizer, received, mask, piece)

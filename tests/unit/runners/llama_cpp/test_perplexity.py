@@ -23,8 +23,8 @@ TEXT = (
 WINDOW = 24
 
 
-def by_hand(text: str) -> tuple[float, int]:
-    """Perplexity and scored tokens; softmax in float64."""
+def by_hand(text: str) -> tuple[float, float, int]:
+    """Perplexity, its standard error, and scored tokens; softmax in float64."""
     options = LlamaCppOptions(path=str(demo_path()), num_ctx=64, max_sequences=1, num_thread=1)
     model = Model(options)
     context = Context(model, make_plan(options, model.facts()))
@@ -42,7 +42,8 @@ def by_hand(text: str) -> tuple[float, int]:
             for place, row in enumerate(context.decode(batch).astype(np.float64)):
                 likely = np.exp(row - row.max())
                 losses.append(-math.log(likely[window[half + place + 1]] / likely.sum()))
-        return math.exp(sum(losses) / len(losses)), len(losses)
+        perplexity = math.exp(np.mean(losses))
+        return perplexity, perplexity * float(np.std(losses, ddof=1)) / math.sqrt(len(losses)), len(losses)
     finally:
         context.close()
         model.close()
@@ -50,11 +51,11 @@ def by_hand(text: str) -> tuple[float, int]:
 
 def test_it_is_what_a_computation_by_hand_gives() -> None:
     reports = list(measured(PerplexityJob(path=str(demo_path()), text=TEXT, context=WINDOW, threads=1)))
-    expected, tokens = by_hand(TEXT)
+    expected, error, tokens = by_hand(TEXT)
     assert reports[-1].windows == reports[-1].of_windows == len(reports) > 1
     assert reports[-1].tokens == tokens
     assert reports[-1].perplexity == pytest.approx(expected, rel=1e-5)
-    assert 0 < reports[-1].error < reports[-1].perplexity
+    assert reports[-1].error == pytest.approx(error, rel=1e-4)
 
 
 def test_quantized_kv_is_measured_as_such() -> None:
