@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from gguf import GGUFReader, ReaderTensor, quants
 
-from benchmarks.models import Matrix, ModelFile, Shape
+from benchmarks.model_file import Matrix, ModelFile, Shape
 
 
 def write_padded(path: Path, source: Path, shape: Shape, kind: str, seed: int = 0) -> None:

@@ -34,7 +34,8 @@ from arriero.core.version import __version__
 from arriero.observe.machine import machine_card
 from arriero.store.catalog import demo_path
 from benchmarks.bar import ROWS, BenchModel, Row, need
-from benchmarks.models import SHAPES, default_vocabulary, write_random
+from benchmarks.model_file import SHAPES
+from benchmarks.models import default_vocabulary, write_random
 from benchmarks.padding import write_padded
 from benchmarks.peer_settings import Flags, Need, base, best, stages
 from benchmarks.servers import Arriero, LlamaServer, scratch

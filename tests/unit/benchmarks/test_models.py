@@ -13,7 +13,8 @@ from arriero.runners.llama_cpp.model import Model
 from arriero.runners.llama_cpp.options import LlamaCppOptions
 from arriero.runners.llama_cpp.plan import make_plan
 from arriero.store.catalog import demo_path
-from benchmarks.models import SHAPES, Shape, plain_words, write_random
+from benchmarks.model_file import SHAPES, Shape
+from benchmarks.models import plain_words, write_random
 from benchmarks.padding import write_padded
 
 SMALL = Shape("llama", 320, 1024, 8, 6, 2, 64, 2048)
