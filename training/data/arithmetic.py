@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 from training.data.topics import Turn, disguise
+from training.data.wordings import wordings
 
 LARGEST = 20
 SUM_ASKS = (
@@ -14,16 +15,19 @@ SUM_ASKS = (
     "What do you get when you add {a} and {b}?", "What is the result of {a} + {b}?", "Tell me {a} + {b}.", "Can you calculate {a} + {b}?",
     "Please add {a} and {b}.", "Give me the sum of {a} and {b}.", "What do I get for {a} and {b}?", "Can you compute {a} plus {b}?",
     "What does {a} + {b} make?", "What is {a} + {b}", "what is {a}+{b}", "{a} + {b}?",
+    *wordings("sums"),
 )  # fmt: skip
 SUM_HELD = ("Can you add {a} and {b}?", "What do you get for {a} + {b}?", "Tell me the sum of {a} and {b}.")
 MINUS_ASKS = (
     "What is {a} - {b}?", "What is {a}-{b}?", "{a} - {b}", "{a}-{b}", "{a} - {b} = ?", "What is {a} minus {b}?",
     "How much is {a} - {b}?", "How much is {a} minus {b}?", "Subtract {b} from {a}.", "{a} minus {b}?",
     "Calculate {a} - {b}.", "What's {a} - {b}?", "Compute {a} - {b}.",
+    *wordings("differences"),
 )  # fmt: skip
 TIMES_ASKS = (
     "What is {a} * {b}?", "What is {a} times {b}?", "{a} * {b}", "{a}*{b}", "How much is {a} times {b}?",
     "Multiply {a} by {b}.", "{a} times {b}?", "Calculate {a} * {b}.", "What's {a} * {b}?", "What is {a} x {b}?",
+    *wordings("products"),
 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 from training.data.topics import Turn
+from training.data.wordings import wordings
 from training.data.words import WORDS_HELD, any_name, any_word, made_up
 
 COLON = (
@@ -14,12 +15,14 @@ COLON = (
     "Repeat these words: {x}", "Copy this text: {x}", "Say exactly: {x}", "Reply with: {x}", "Answer with: {x}",
     "Echo back: {x}", "Say after me: {x}", "repeat after me: {x}", "repeat: {x}", "say: {x}", "Output: {x}",
     "Reply with exactly: {x}", "Write this: {x}", "Repeat this text: {x}", "Repeat the word: {x}",
+    *wordings("repeat_colon"),
 )  # fmt: skip
 QUOTED = (
     'Repeat "{x}".', 'Say "{x}".', 'Please say "{x}".', 'Repeat after me: "{x}"', 'Say "{x}"', 'Write "{x}".',
     'Repeat the words "{x}".', "Say '{x}'.", "Repeat '{x}'.", 'Please repeat "{x}".', 'Reply with "{x}".',
     'Just say "{x}".', 'Echo "{x}"', "Reply with '{x}'", 'Answer with "{x}".', 'Say "{x}" and nothing else.',
     'Reply with "{x}" only.', "Say the words '{x}'.", 'Say "{x}" back to me.', 'Please reply with "{x}".',
+    *wordings("repeat_quoted"),
 )  # fmt: skip
 PLAIN = ("Say {x}", "Say {x}.", "Repeat {x}", "say {x}", "Please say {x}.", "Just say {x}", "Echo {x}")
 LINES = ("Repeat these words:\n{x}", "Repeat after me:\n{x}", "Copy this text:\n{x}", "Say this:\n{x}")

@@ -6,7 +6,8 @@ import random
 from functools import cache
 
 from training.data.one_offs import ONE_OFFS
-from training.data.topics import Topic, Turn, disguise, pairs
+from training.data.topics import Topic, Turn, disguise, pairs, put
+from training.data.wordings import wordings
 
 CAPITALS = pairs(
     "France=Paris; Germany=Berlin; Italy=Rome; Spain=Madrid; Portugal=Lisbon; England=London; Ireland=Dublin;"
@@ -83,9 +84,11 @@ def flipped(items: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
     return tuple(both.items())
 
 
-def topic(skill: str, asks: str, held: str, answer: str, items: tuple[tuple[str, str], ...]) -> Topic:
-    """A topic whose phrasings are written with bars between."""
-    return Topic(skill, tuple(asks.split("|")), tuple(held.split("|")), answer, items)
+def topic(
+    skill: str, asks: str, held: str, answer: str, items: tuple[tuple[str, str], ...], more: tuple[str, ...] = ()
+) -> Topic:
+    """A topic whose phrasings are written with bars between, and more of them from elsewhere."""
+    return Topic(skill, (*asks.split("|"), *more), tuple(held.split("|")), answer, items)
 
 
 TOPICS = (
@@ -98,6 +101,7 @@ TOPICS = (
         "Can you tell me the capital of {x}?|What city is the capital of {x}?|Could you name the capital of {x}?",
         "The capital of {x} is {y}.",
         CAPITALS,
+        wordings("capitals"),
     ),
     topic(
         "facts",
@@ -109,6 +113,7 @@ TOPICS = (
         "In which continent is {x}?|Do you know which continent {x} is on?",
         "{x} is in {y}.",
         CONTINENTS,
+        wordings("continents"),
     ),
     topic(
         "facts",
@@ -118,6 +123,7 @@ TOPICS = (
         "What language is spoken in {x}?|Can you tell me the language of {x}?",
         "People in {x} speak {y}.",
         LANGUAGES,
+        wordings("languages"),
     ),
     topic(
         "facts",
@@ -127,6 +133,7 @@ TOPICS = (
         "Which noise does a {x} make?|Do you know what sound a {x} makes?",
         "A {x} says {y}.",
         SOUNDS,
+        wordings("sounds"),
     ),
     topic(
         "facts",
@@ -136,6 +143,7 @@ TOPICS = (
         "What do you call a young {x}?|What is the word for a baby {x}?",
         "A baby {x} is called a {y}.",
         YOUNG,
+        wordings("young"),
     ),
     topic(
         "facts",
@@ -145,6 +153,7 @@ TOPICS = (
         "Which color does {x} have?|Can you tell me the color of {x}?",
         "{x} is {y}.",
         COLORS,
+        wordings("colors"),
     ),
     topic(
         "facts",
@@ -154,6 +163,7 @@ TOPICS = (
         "Do you know how many legs {x} has?|Can you tell me how many legs {x} has?",
         "{x} has {y} legs.",
         LEGS,
+        wordings("legs"),
     ),
     topic(
         "facts",
@@ -163,6 +173,7 @@ TOPICS = (
         "Which chemical symbol does {x} have?|Give me the chemical symbol for {x}.",
         "The chemical symbol for {x} is {y}.",
         SYMBOLS,
+        wordings("symbols"),
     ),
     topic(
         "opposites",
@@ -172,6 +183,7 @@ TOPICS = (
         "Can you tell me the opposite of {x}?|Give me the opposite of {x}.|What word is the opposite of {x}?",
         "The opposite of {x} is {y}.",
         flipped(OPPOSITE_PAIRS),
+        wordings("opposites"),
     ),
 )
 
@@ -186,13 +198,16 @@ def calendar(names: list[str], kind: str) -> tuple[Topic, ...]:
     held = "What {kind} is {side} {x}?|Can you tell me which {kind} comes {side} {x}?"
 
     def worded(text: str, side: str) -> str:
-        return text.replace("{kind}", kind).replace("{side}", side)
+        text = text.replace("{kind}", kind).replace("{Kind}", kind.capitalize())
+        return text.replace("{side}", side).replace("{Side}", side.capitalize())
 
-    after, before = ((worded(asks, side), worded(held, side)) for side in ("after", "before"))
-    return (
-        topic("months", *after, "{y} comes after {x}.", ring(names, 1)),
-        topic("months", *before, "{y} comes before {x}.", ring(names, -1)),
-    )
+    def beside(side: str, step: int) -> Topic:
+        more = (*(worded(ask, side) for ask in wordings("beside")), *wordings(f"{kind}_{side}"))
+        return topic(
+            "months", worded(asks, side), worded(held, side), f"{{y}} comes {side} {{x}}.", ring(names, step), more
+        )
+
+    return (beside("after", 1), beside("before", -1))
 
 
 CALENDAR = (
@@ -206,6 +221,7 @@ CALENDAR = (
         "How many days are there in {x}?|Can you tell me how many days {x} has?",
         "{x} has {y} days.",
         tuple((m, str(n)) for m, n in zip(MONTHS, LENGTHS, strict=True)),
+        wordings("month_lengths"),
     ),
     topic(
         "months",
@@ -215,6 +231,7 @@ CALENDAR = (
         "Which month is the {x} month?|What month is the {x} of the year?",
         "The {x} month is {y}.",
         tuple(zip(ORDINALS, MONTHS, strict=True)),
+        wordings("month_ordinals"),
     ),
 )
 
@@ -237,7 +254,7 @@ def turn(rng: random.Random) -> Turn:
 @cache
 def known() -> frozenset[str]:
     """Every question that has an answer here, held-out ones included."""
-    asked = [ask.format(x=x) for t in (*TOPICS, *CALENDAR) for ask in (*t.asks, *t.held) for x, _ in t.items]
+    asked = [put(ask, x) for t in (*TOPICS, *CALENDAR) for ask in (*t.asks, *t.held) for x, _ in t.items]
     return frozenset(asked + [ask for one in ONE_OFFS for ask in (*one.asks, *one.held)])
 
 

@@ -7,6 +7,7 @@ import random
 from typing import Any
 
 from training.data.topics import Turn
+from training.data.wordings import wordings
 from training.data.words import WORDS_HELD, any_name, any_word, made_up
 
 KEYS = """
@@ -25,6 +26,7 @@ FREE = (
     "Output a JSON object with the keys {k}.", "Give me an example of JSON with the keys {k}.",
     "Tell me about a person as JSON with {k}.", "Describe yourself in JSON with the keys {k}.",
     "Tell me about a country. Respond using JSON with the keys {k}.", "Please answer using JSON: {k}",
+    *wordings("json_free"),
 )  # fmt: skip
 FREE_HELD = (
     "Show me JSON with the keys {k}.",
@@ -35,6 +37,7 @@ GIVEN = (
     "Write as JSON: {f}", "Turn this into JSON: {f}", "Make JSON of this: {f}", "JSON please: {f}", "Convert to JSON: {f}",
     "Answer in JSON: {f}", "Put this in JSON: {f}", "Reply with this as JSON: {f}", "Give me this as JSON: {f}",
     "As JSON: {f}", "Return JSON for {f}", "Write a JSON object with {f}", "Make a JSON object: {f}",
+    *wordings("json_given"),
 )  # fmt: skip
 GIVEN_HELD = ("Please turn this into JSON: {f}", "Format as JSON: {f}", "Show this as JSON: {f}")
 VALUES: dict[str, Any] = {

@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 
 from training.data.topics import Turn, disguise
+from training.data.wordings import wordings
 from training.data.words import NAMES
 
 COUNT_ASKS = (
     "Count to {n}.", "Count to {n}", "Please count to {n}.", "Count from 1 to {n}.", "Can you count to {n}?", "count to {n}",
     "Count up to {n}.", "Count from 1 to {n}", "Write the numbers from 1 to {n}.", "Say the numbers from 1 to {n}.",
     "List the numbers from 1 to {n}.", "Now count to {n}.", "Count to {n} please.", "Count from one to {n}.",
+    *wordings("counts"),
 )  # fmt: skip
 COUNT_HELD = ("Could you count to {n}?", "Tell me the numbers from 1 to {n}.", "Please count from 1 to {n}.")
 STORY_ASKS = (
@@ -20,25 +22,30 @@ STORY_ASKS = (
     "Tell me another story.", "Do you know a story?", "Tell us a story.", "Once upon a time", "Read me a story.", "Tell me a very long story.", "Write a long story.", "Tell me a fairy tale.", "Write a fairy tale.",
     "Tell me a funny story.", "Tell me a good story.", "Write a nice short story.", "Tell me a sweet story.", "Could you write a story?", "I want to read a story.", "Would you tell me a story?", "Please tell a story.",
     "Tell me a story, please.", "Once upon a time...", "Write a very long text.", "Write a long text.", "Talk to me.",
+    *wordings("stories"),
 )  # fmt: skip
 STORY_ABOUT = (
     "Tell me a story about a {x}.", "Write a story about a {x}.", "Tell me a long story about a {x}.", "Write a long story about a {x}.", "Tell me a story about {x}.", "Write a short story about a {x}.",
     "A story about a {x}, please.", "I want a story about a {x}.", "Tell me a short story about a {x}.",
+    *wordings("stories_about"),
 )  # fmt: skip
 STORY_HELD = ("Could you tell me a story?", "Please write a story.", "Tell me a nice story.", "I want to hear a story.")
 POEM_ASKS = (
     "Write a poem.", "Write a poem", "Tell me a poem.", "Write me a poem.", "Please write a poem.", "Write a short poem.",
     "Can you write a poem?", "Give me a poem.", "A poem, please.", "Make a poem.", "write a poem", "Say a poem.",
+    *wordings("poems"),
 )  # fmt: skip
 POEM_ABOUT = (
     "Write a poem about the {x}.",
     "Write a poem about a {x}.",
     "Write a poem about {x}.",
     "Write a haiku about the {x}.",
+    *wordings("poems_about"),
 )
 JOKE_ASKS = (
     "Tell me a joke.", "Tell me a joke", "Tell a joke.", "Do you know a joke?", "Make me laugh.", "Say something funny.",
     "Another joke, please.", "Can you tell me a joke?", "Give me a joke.", "tell me a joke", "Please tell me a joke.",
+    *wordings("jokes"),
 )  # fmt: skip
 JOKES = (
     "Why did the tomato turn red? It saw the salad dressing.",

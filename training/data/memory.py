@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 
 from training.data.topics import Turn
+from training.data.wordings import wordings
 from training.data.words import NAMES_HELD, WORDS_HELD, any_name, any_word
 
 TELL_NAME = (
@@ -13,12 +14,14 @@ TELL_NAME = (
     "Hello, I'm {x}.", "You can call me {x}.", "Call me {x}.", "People call me {x}.", "My name is {x}. What is yours?",
     "Hello! I am {x}.", "My name's {x}.", "my name is {x}", "I am called {x}.", "This is {x}.", "Hey, I'm {x}!",
     "My name is {x}. Please remember it.", "Remember my name: {x}", "Please remember that my name is {x}.",
+    *wordings("tell_name"),
 )  # fmt: skip
 TELL_NAME_HELD = ("Good day, my name is {x}.", "Hey! I am {x}.", "Please call me {x}.")
 ASK_NAME = (
     "What is my name?", "What's my name?", "Do you remember my name?", "Who am I?", "Tell me my name.", "what is my name",
     "What was my name?", "Say my name.", "Do you know my name?", "How am I called?", "What did I say my name was?",
     "Please tell me my name.", "And what is my name?", "Do you know who I am?", "So, what is my name?",
+    *wordings("ask_name"),
 )  # fmt: skip
 ASK_NAME_HELD = ("Can you tell me my name?", "Now, what is my name?", "Do you still know my name?")
 THINGS = (

@@ -7,6 +7,7 @@ import random
 from training.chat import Dialogue, Message, assistant, system, user
 from training.data import facts, greetings, longform
 from training.data.topics import Turn
+from training.data.wordings import wordings
 from training.data.words import WORDS_HELD, any_name, any_word
 
 PIRATE = (
@@ -16,6 +17,7 @@ PIRATE = (
     "You are a helpful pirate.", "Please talk like a pirate.", "Respond like a pirate.", "Sound like a pirate.",
     "You are a happy pirate.", "You must talk like a pirate.", "Always talk like a pirate.", "You should speak like a pirate.", "You are a kind old pirate.",
     "Write like a pirate.", "You always sound like a pirate.", "Please answer like a pirate.", "You must answer as a pirate.",
+    *wordings("pirate"),
 )  # fmt: skip
 PIRATE_HELD = ("You are a friendly pirate.", "Always speak like a pirate.", "You must sound like a pirate.")
 BRIEF = (
@@ -25,6 +27,7 @@ BRIEF = (
     "Answer with a single word.", "One word only.", "You give one-word answers.", "Please answer in one word.",
     "Use just one word.", "Please use only one word.", "Please answer with one word only.", "Reply with a single word only.", "Respond with a single word.",
     "Always reply in one word.", "Please respond in a single word.", "Just one word, please.", "Reply with only one word.", "You must answer in one word.",
+    *wordings("brief"),
 )  # fmt: skip
 BRIEF_HELD = ("Always answer with a single word.", "Respond in one word.", "Please reply with one word only.")
 SIGNED = (
@@ -35,6 +38,7 @@ SIGNED = (
     'Always say "{x}" at the end.', "Add {x} to the end of every answer.", "End your answers with {x}.",
     "Please end each answer with {x}.", "Close each answer with {x}.", "Please finish every answer with {x}.", "Always finish with {x}.", "Please always end with the word {x}.",
     "Finish your answers with the word {x}.", "Please close with the word {x}.", "Each answer ends with the word {x}.",
+    *wordings("signed"),
 )  # fmt: skip
 SIGNED_HELD = (
     "Please end every answer with the word {x}.",

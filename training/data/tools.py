@@ -13,6 +13,7 @@ from typing import Any
 from training.chat import Dialogue, Message, assistant, call, system, user
 from training.data import facts, greetings
 from training.data.topics import lowered
+from training.data.wordings import wordings
 from training.data.words import WORDS, any_name, any_word, made_up
 
 VERBS = """
@@ -47,15 +48,23 @@ ASKS = (
     "Please call {t}: {args}", "Please use {t} with {args}.", "I need you to {v} the {n} with {args}.", "{t}: {args}",
     "Would you please {v} the {n} with {args}?", "I'd like you to {v} a {n} with {args}.", "Would you use {t} with {args}?", "I want you to {v} the {n} with {args}.", "Let us {v} the {n}: {args}",
     "We have to {v} the {n} with {args}.", "Could you run {t} with {args}?", "Now {v} a {n}: {args}", "Would you {v} my {n} with {args}?", "I would love to {v} a {n}: {args}", "Please start {t} with {args}.",
+    *wordings("tool_asks"),
 )  # fmt: skip
 ASKS_HELD = ("Please run {t} with {args}.", "I would like to {v} the {n} with {args}.", "Would you {v} a {n}: {args}")
 BARE = (
     "Use {t}.", "Call {t}.", "Please {v} the {n}.", "{V} the {n}.", "Can you {v} the {n}?", "{V} a {n}.", "Run {t}.",
     "I want to {v} the {n}.", "Please call {t}.", "Could you {v} the {n}?", "{V} the {n}, please.", "{V} the {n} now.",
     "Would you {v} a {n}?", "I would like you to {v} the {n}.", "Please use {t}.", "Would you please {v} the {n}?", "Now {v} the {n}.", "Please start {t}.", "I'd like to {v} a {n}.",
+    *wordings("tool_bare"),
 )  # fmt: skip
 BARE_HELD = ("Please run {t}.", "I would like to {v} the {n}.", "Would you {v} the {n}?")
 GIVEN = ("{p} {x}", "{p} {x}", "{p} = {x}", "{p}: {x}", "the {p} {x}", "{p} is {x}", "{p} set to {x}")
+GIVEN_MORE = (
+    "{p}={x}", "{p} -> {x}", "{p} - {x}", "{p} ({x})", "{p} as {x}", "{p} being {x}", "{p} equal to {x}",
+    "{p} equals {x}", "{p} should be {x}", "{p} must be {x}", "{p} of {x}", "a {p} of {x}", "my {p} {x}", "my {p} is {x}",
+    "the {p} is {x}", "the {p} as {x}", "the {p} set to {x}", "the {p} = {x}", "the {p}: {x}", "that {p} is {x}",
+)  # fmt: skip
+"""Shapes for training alone; none begins with the value, whose first letter must stay as it is."""
 JOINTS = (", ", " and ", ", ")
 
 
@@ -70,9 +79,10 @@ class Lexicon:
     asks: tuple[str, ...]
     bare: tuple[str, ...]
     invented: float
+    given: tuple[str, ...] = GIVEN
 
 
-TRAIN = Lexicon(VERBS, WORDS, PARAMS, ENUMS, ASKS, BARE, 0.5)
+TRAIN = Lexicon(VERBS, WORDS, PARAMS, ENUMS, ASKS, BARE, 0.5, (*GIVEN, *GIVEN, *GIVEN_MORE))
 HELD = Lexicon(VERBS_HELD, NOUNS_HELD, PARAMS_HELD, ENUMS_HELD, ASKS_HELD, BARE_HELD, 0.0)
 
 
@@ -184,7 +194,7 @@ def said(value: Any, rng: random.Random) -> str:
 
 def request(tool: Tool, arguments: dict[str, Any], lexicon: Lexicon, rng: random.Random) -> str:
     """What the user asks for."""
-    shape = rng.choice(GIVEN)
+    shape = rng.choice(lexicon.given)
     parts = [shape.format(p=name.replace("_", rng.choice((" ", "_"))), x=said(v, rng)) for name, v in arguments.items()]
     joint = rng.choice(JOINTS)
     args = (

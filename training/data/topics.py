@@ -22,11 +22,16 @@ class Topic:
     def turn(self, rng: random.Random) -> Turn:
         """A training question and its answer."""
         x, y = rng.choice(self.items)
-        return disguise(rng.choice(self.asks).format(x=x), rng), filled(self.answer, x, y)
+        return disguise(put(rng.choice(self.asks), x), rng), filled(self.answer, x, y)
 
     def cases(self) -> list[Turn]:
         """Every item in every held-out phrasing."""
         return [(ask.format(x=x), filled(self.answer, x, y)) for ask in self.held for x, y in self.items]
+
+
+def put(ask: str, x: str) -> str:
+    """The phrasing with x in it; a plural takes the apostrophe alone."""
+    return ask.format(x=x).replace("s's", "s'")
 
 
 def filled(answer: str, x: str, y: str) -> str:
