@@ -152,12 +152,33 @@ def test_texts_that_cannot_be_held(compiler: MaskCompiler, schema: dict[str, Any
             compiler.compile(plan)
 
 
-def test_harmony_may_think_before_a_call_that_it_must_make(compiler: MaskCompiler) -> None:
-    family = next(one for one in HELD if one.name == "harmony")
-    thought = b"<|channel|>analysis<|message|>1 < 2, so I add.<|end|><|start|>assistant"
-    for before, fits in ((thought, True), (b"", True), (b"<|channel|>final<|message|>", False), (thought * 2, False)):
+@pytest.mark.parametrize(
+    ("name", "thought", "answer"),
+    [
+        (
+            "harmony",
+            "<|channel|>analysis<|message|>1 < 2, so I add.<|end|><|start|>assistant",
+            "<|channel|>final<|message|>",
+        ),
+        ("muse", " to=self<|message|>1 < 2, so I add.<|eom|><|start|>assistant", " to=user<|message|>"),
+    ],
+)
+def test_a_call_that_must_come_may_come_behind_thinking(
+    compiler: MaskCompiler, name: str, thought: str, answer: str
+) -> None:
+    family = next(one for one in HELD if one.name == name)
+    for before, fits in ((thought, True), ("", True), (answer, False), (thought * 2, False)):
         mask = compiler.compile(AnswerPlan(calls=rules(family, required=True)))
-        assert (refused(mask, before + family.write(CALLS[:1]).encode()) is None) == fits
+        assert (refused(mask, (before + family.write(CALLS[:1])).encode()) is None) == fits
+
+
+def test_a_tool_whose_name_begins_like_a_mark_of_thinking(compiler: MaskCompiler) -> None:
+    form = call_form(next(one for one in HELD if one.name == "muse").envelope)
+    assert form is not None
+    for name in ("s", "send", "selfie"):
+        plan = AnswerPlan(calls=CallRules(form=form, tools=(HeldTool(name=name, parameters={}),), required=True))
+        head = f' to={name}<|message|><atem:function_calls>\n<atem:invoke name="{name}">'
+        assert refused(compiler.compile(plan), head.encode()) is None
 
 
 def test_some_families_are_held() -> None:

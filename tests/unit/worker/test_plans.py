@@ -94,8 +94,9 @@ def test_families_whose_answers_have_heads() -> None:
     found = plan(jinja="<|channel|>analysis <|message|> commentary", constraint=JSON, able="thinking")
     assert found is not None
     assert (found.thinking, found.in_thinking) == (("", "<|channel|>final<|message|>"), True)
-    with pytest.raises(UnsupportedFeature):
-        plan(jinja="<|message|><atem:invoke", constraint=JSON)
+    found = plan(jinja="<|message|><atem:invoke", constraint=JSON)
+    assert found is not None
+    assert (found.thinking, found.in_thinking) == (("", " to=user<|message|>"), True)
     called = plan(jinja="<|channel|>analysis <|message|> commentary", tools=TOOLS, must_call=True, able="thinking")
     assert called is not None
     assert called.calls is not None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 from collections.abc import Callable
 from functools import partial
@@ -69,11 +70,10 @@ class Grammar:
         if not rules.parallel or (trigger and not form.before):
             more = ""
         after = self._literal(form.after)
-        first = ""
+        first = self._literal(head)
         if form.thinks is not None and not trigger:
-            self._rules += self._thinks(*form.thinks)
-            first = "thinks? "
-        self._rules.append(f"calls: {first}{self._literal(head)} call {self._literal(form.closes)} {more} {after}")
+            first = self._thinking_first(form.thinks, form.before + form.opens)
+        self._rules.append(f"calls: {first} call {self._literal(form.closes)} {more} {after}")
         self._rules.append("call: " + " | ".join(f"call_{index}" for index in range(len(rules.tools))))
         for index, tool in enumerate(rules.tools):
             self._rules.append(f"call_{index}: {self._body(form.body, tool.name, f'arguments_{index}')}")
@@ -83,11 +83,25 @@ class Grammar:
                 json_of = partial(json_rule, lenient=not tool.strict, close=self._close)
                 self._rules += Members(form.members, f"arguments_{index}", self._literal, json_of).rules(tool)
 
-    def _thinks(self, opens: str, closes: str) -> list[str]:
-        """The rule `thinks`: any text between the two, of which no control token is a part."""
+    def _thinking_first(self, thinks: tuple[str, str], head: str) -> str:
+        """`head`, or thinking and then `head`. What both begin with comes first: the longer text would hide the other.
+
+        The rule `thinks` is any text between its two marks, of which no control token is a part.
+        """
+        opens, closes = thinks
+        same = self._shared(opens, head)
+        thought = f"{self._literal(opens[len(same) :])} thought"
         if isinstance(self._spell(closes)[0], int):
-            return [f"thinks: {self._literal(opens)} thought {self._literal(closes)}", f"thought: {_TEXT}"]
-        return [f"thinks: {self._literal(opens)} thought", f"thought[suffix={_quoted(closes)}]: {_TEXT}"]
+            self._rules += [f"thinks: {thought} {self._literal(closes)}", f"thought: {_TEXT}"]
+        else:
+            self._rules += [f"thinks: {thought}", f"thought[suffix={_quoted(closes)}]: {_TEXT}"]
+        return f"{self._literal(same)} (thinks {self._literal(head)} | {self._literal(head[len(same) :])})"
+
+    def _shared(self, one: str, other: str) -> str:
+        """The longest text that both begin with, and that cuts no control token."""
+        whole = self._spell(one)
+        most = len(os.path.commonprefix([one, other]))
+        return next(one[:end] for end in range(most, -1, -1) if _joined(self._spell, one[:end], one[end:]) == whole)
 
     def _literal(self, text: str) -> str:
         parts = []
@@ -167,6 +181,14 @@ def arguments_rule(tool: HeldTool, *, close: bool = False) -> str:
     elif "type" not in schema:
         schema = {"type": "object", **schema}
     return json_rule(schema, lenient=not tool.strict, close=close)
+
+
+def _joined(spell: Callable[[str], list[str | int]], one: str, other: str) -> list[str | int]:
+    """Two texts spelled each for itself; plain texts that meet are one."""
+    first, then = spell(one), spell(other)
+    if first and then and isinstance(first[-1], str) and isinstance(then[0], str):
+        return [*first[:-1], first[-1] + then[0], *then[1:]]
+    return [*first, *then]
 
 
 def _quoted(text: str) -> str:

@@ -50,10 +50,19 @@ _ENVELOPE = Envelope(
 NOTATION = Notation(ends=(EOM, EOT, "<|end|>"), stops=(START,), read=_read, partial=False)
 FAMILY = Family(
     name="muse",
-    envelope=Envelope(opens=" to=", shape="free", closes=_BLOCK_END),
+    envelope=Envelope(
+        opens=" to=",
+        shape="free",
+        closes=f"\n{_BLOCK_END}",
+        separator=f"{EOM}{START}assistant",
+        body=f'@NAME{MESSAGE}{_BLOCK}\n{_INVOKE}@NAME">\nMEMBERS{_INVOKE_END}',
+        parameter=_ENVELOPE.parameter,
+        thinks=(f" to=self{MESSAGE}", f"{EOM}{START}assistant"),
+    ),
     matches=lambda source: "<atem:" in source and MESSAGE in source,
     make=lambda repairer: Parser(repairer, NOTATION),
     writes=_write,
     more_markers=(START, MESSAGE, EOM, EOT),
     splits_thinking=True,
+    answer_opens=f" to=user{MESSAGE}",
 )
