@@ -68,6 +68,11 @@ SAME = (
 )  # fmt: skip
 """Patterns and what may stand in their place without another meaning: people word one question in many ways."""
 SMALL = {"the", "a", "of", "is", "do", "does", "me", "in", "are", "to", "has"}
+ASKING = {"what", "which", "please", "tell", "can", "could", "you", "know", "name", "give", "say", "what's", "would"}
+SIDES = set(
+    "before after follows following followed precedes preceding preceded next previous last earlier later when then than "
+    "ends begins starts over follow precede between minus less from subtract away left take follower".split()
+)
 
 
 def reworded(question: str, rng: random.Random) -> str:
@@ -83,10 +88,33 @@ def reworded(question: str, rng: random.Random) -> str:
     return question
 
 
+def shaken(question: str, rng: random.Random) -> str:
+    """The question with small words lost and neighbours changing places: what is asked must not hang on them.
+
+    Words that tell a side (before, after), figures and what stands in quotes stay where they are.
+    """
+    end = question[-1] if question[-1] in "?.!" else ""
+    words = question.removesuffix(end).split(" ")
+    kept = [word for word in words if word.lower() not in SMALL | ASKING or rng.random() < 0.7]
+    words = kept if len(kept) > 1 else words
+    fixed = any(re.search(r"\d|[\"+*:-]", word) or word.lower() in SIDES for word in words)
+    if not fixed and len(words) > 2:
+        if rng.random() < 0.3:
+            at = rng.randrange(1, len(words))
+            words = words[at:] + words[:at]
+        for _ in range(rng.choice((0, 0, 1, 1, 2))):
+            at = rng.randrange(len(words) - 1)
+            words[at : at + 2] = words[at + 1], words[at]
+    text = " ".join(words) + end
+    return text[0].upper() + text[1:] if rng.random() < 0.7 else text
+
+
 def disguise(question: str, rng: random.Random) -> str:
     """The question as people type it: often plain, sometimes reworded, with an opener, in lower case or unpunctuated."""
     for _ in range(rng.choice((0, 2, 5))):
         question = reworded(question, rng)
+    if rng.random() < 0.2:
+        question = shaken(question, rng)
     chance = rng.random()
     if chance < 0.25:
         question = rng.choice(OPENERS).format(q=lowered(question), Q=question)
