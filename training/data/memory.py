@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from training.data.topics import Turn
+from training.data.topics import Turn, disguise
 from training.data.wordings import wordings
 from training.data.words import NAMES_HELD, WORDS_HELD, any_name, any_word
 
@@ -47,7 +47,7 @@ def name_turns(rng: random.Random, filler: Filler) -> list[Turn]:
     """A name told, up to three other turns, the name asked."""
     name = any_name(rng, 0.6)
     told = (rng.choice(TELL_NAME).format(x=name), f"Nice to meet you, {name}!")
-    asked = (rng.choice(ASK_NAME), f"Your name is {name}.")
+    asked = (disguise(rng.choice(ASK_NAME), rng), f"Your name is {name}.")
     between = [filler(rng) for _ in range(rng.choice((0, 1, 1, 1, 2, 2, 3)))]
     before = [filler(rng)] if rng.random() < 0.15 else []
     after = [(rng.choice(ASK_NAME), asked[1])] if rng.random() < 0.1 else []
