@@ -1,6 +1,7 @@
-"""Any body on OpenAI's and Ollama's routes, down to a worker with the fake runner: no error is a bug's.
+"""Any body on each API's routes, down to a worker with the fake runner: no error is a bug's.
 
-A third of them at least make the runner work. `ARRIERO_FUZZ_EXAMPLES` says how many are tried.
+A third of each API's bodies at least make the runner work. `ARRIERO_FUZZ_EXAMPLES` says how many are tried on each;
+`make fuzz` tries 100,000 and keeps the counts.
 """
 
 from __future__ import annotations
@@ -8,10 +9,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import httpx
-from hypothesis import HealthCheck, given, settings
+import pytest
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
 
 from arriero.core.errors import ModelNotFound
 from arriero.core.model import ModelDetails, ModelSpec
@@ -20,9 +24,12 @@ from arriero.server.asgi import create_app
 from arriero.server.options import ServerOptions
 from arriero.service.options import ServiceOptions
 from arriero.service.service import Service
-from tests.unit.protocols.openai.bodies import ANY
+from tests.unit.protocols.anthropic import bodies as anthropic
+from tests.unit.protocols.openai import bodies as openai_and_ollama
 
-EXAMPLES = int(os.environ.get("ARRIERO_FUZZ_EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("ARRIERO_FUZZ_EXAMPLES", "120"))
+PART = 12_500  # bodies of one test: several run side by side
+PARTS = max(1, EXAMPLES // PART)
 TEMPLATE = (
     "{% if tools %}<tools>{{ tools | tojson }}</tools><tool_call>{% endif %}"
     "{% for message in messages %}<{{ message.role }}>{{ message.content }}{% endfor %}"
@@ -40,13 +47,30 @@ ECHO = ModelSpec(
 )
 REFUSED = {400, 404}
 ROUND = 5000  # hypothesis remembers all that it tried in a round
+AT_ONCE = 8  # bodies that are asked together
+
+Body = tuple[str, bytes]  # route and body
+_OURS = openai_and_ollama.ROUTES
+_MESSAGES = st.sampled_from(["/v1/messages"] * 5 + ["/v1/messages/count_tokens"])
+
+
+def _of_routes(prefix: str) -> st.SearchStrategy[Body]:
+    routes = sorted(route for route in _OURS if route.startswith(prefix))
+    return st.one_of([st.tuples(st.just(route), openai_and_ollama.bodies(route)) for route in routes])
+
+
+BODIES: dict[str, st.SearchStrategy[Body]] = {
+    "openai": _of_routes("/v1/"),
+    "ollama": _of_routes("/api/"),
+    "anthropic": st.tuples(_MESSAGES, anthropic.BODIES),
+}
 
 
 class OneModel:
-    """A catalog of one."""
+    """A catalog of one, by two names."""
 
     def find(self, name: str) -> ModelSpec:
-        if name not in ("echo", "echo:latest"):
+        if name not in ("echo", "echo:latest", "demo"):
             raise ModelNotFound(f"model '{name}' not found", model=name)
         return ECHO
 
@@ -69,45 +93,72 @@ class Watched(Metrics):
         super().internal_error()
 
 
-def test_any_body() -> None:
-    metrics, statuses = Watched(), Counter[int]()
-    service = Service(OneModel(), ServiceOptions(keep_alive=-1, context_length=384), metrics)  # type: ignore[arg-type]
+@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("api", BODIES)
+def test_any_body(api: str, part: int, record_property: Callable[[str, object], None]) -> None:
+    metrics, statuses, count = Watched(), Counter[int](), EXAMPLES // PARTS
+    reached = 0
+    service = Service(OneModel(), ServiceOptions(keep_alive=-1, context_length=128), metrics)  # type: ignore[arg-type]
     app = create_app(service, ServerOptions(), metrics)
     with asyncio.Runner() as runner:
         http = httpx.AsyncClient(base_url="http://box.local", transport=httpx.ASGITransport(app), trust_env=False)
+
+        async def one(route: str, body: bytes) -> None:
+            nonlocal reached
+            response = await http.post(route, content=body, timeout=60)
+            statuses[response.status_code] += 1
+            check(api, response)
+            reached += response.status_code == 200 and not route.endswith("count_tokens")
+
+        async def together(bodies: list[Body]) -> None:
+            await asyncio.gather(*(one(route, body) for route, body in bodies))
+
+        def ask(bodies: list[Body]) -> None:
+            runner.run(together(bodies))
+            assert metrics.bugs == 0
+
         try:
-            for left in range(EXAMPLES, 0, -ROUND):
-                ask(min(left, ROUND), http, runner, metrics, statuses)
+            for start in range(0, count, ROUND):
+                tried = settings(
+                    max_examples=-(-min(count - start, ROUND) // AT_ONCE),
+                    deadline=None,
+                    suppress_health_check=list(HealthCheck),
+                    database=None,
+                    phases=[Phase.generate] if PARTS > 1 else list(Phase),
+                )
+                tried(seed(part * 1_000_003 + start)(_exchange(ask, BODIES[api])))()
             generated = metric(metrics, "arriero_added_total")
         finally:
             runner.run(service.close())
-    assert metric(metrics, "arriero_internal_errors_total") == 0
-    assert sum(statuses.values()) >= EXAMPLES
-    assert statuses[200] >= sum(statuses.values()) / 3
-    assert generated >= sum(statuses.values()) / 3
+    bugs = metric(metrics, "arriero_internal_errors_total")
+    for name, value in (("api", api), ("bodies", statuses.total()), ("reached_the_runner", reached)):
+        record_property(name, value)
+    record_property("internal_errors", int(bugs))
+    record_property("statuses", " ".join(f"{status}:{number}" for status, number in sorted(statuses.items())))
+    assert bugs == 0
+    assert statuses.total() >= count
+    assert min(reached, generated) >= statuses.total() / 3
 
 
-def ask(count: int, http: httpx.AsyncClient, runner: asyncio.Runner, metrics: Watched, statuses: Counter[int]) -> None:
-    """Try `count` bodies."""
+def _exchange(ask: Callable[[list[Body]], None], body: st.SearchStrategy[Body]) -> Callable[[], None]:
+    @given(bodies=st.lists(body, min_size=AT_ONCE, max_size=AT_ONCE))
+    def exchange(bodies: list[Body]) -> None:
+        ask(bodies)
 
-    @settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-    @given(both=ANY)
-    def exchange(both: tuple[str, bytes]) -> None:
-        route, body = both
-        response = runner.run(http.post(route, content=body, timeout=60))
-        statuses[response.status_code] += 1
-        assert metrics.bugs == 0
-        if response.status_code == 200:
-            assert response.content
-            assert b"worker_died" not in response.content
-            return
-        error: Any = response.json()["error"]
-        text = error["message"] if route.startswith("/v1/") else error
-        assert text
-        if response.status_code == 500:  # Ollama's own status for options of the wrong type
-            assert route.startswith("/api/")
-            assert "must be" in text or "invalid" in text
-        else:
-            assert response.status_code in REFUSED, text
+    return exchange
 
-    exchange()
+
+def check(api: str, response: httpx.Response) -> None:
+    """An answer, or an error of the decoders in the API's shape."""
+    if response.status_code == 200:
+        assert response.content
+        assert b"worker_died" not in response.content
+        return
+    error: Any = response.json()["error"]
+    text = error if api == "ollama" else error["message"]
+    assert text
+    if response.status_code == 500:  # Ollama's own status for options of the wrong type
+        assert api == "ollama"
+        assert "must be" in text or "invalid" in text
+    else:
+        assert response.status_code in REFUSED, text
