@@ -1,4 +1,4 @@
-"""Compressed request bodies, unpacked up to a limit: gzip and deflate always, zstd where this Python can."""
+"""Compressed request bodies, unpacked up to a limit: gzip, deflate and zstd."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _inflated(body: bytes, window: int, limit: int) -> bytes:
 
 
 def _zstd(body: bytes, limit: int) -> bytes | None:
-    """The standard library has it from Python 3.14 on; before, the package zstandard, if it is installed."""
+    """The standard library has it from Python 3.14 on, before that the package zstandard; None where it was removed."""
     for name in _READERS:
         try:
             module = importlib.import_module(name)

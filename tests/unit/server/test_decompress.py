@@ -43,7 +43,7 @@ def test_the_limit(encoding: str) -> None:
         unpack(packed, encoding, 999)
 
 
-def test_without_a_package_zstd_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_installation_says_what_it_cannot_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "compression.zstd", None)
     monkeypatch.setitem(sys.modules, "zstandard", None)
     assert unpack(zstandard.compress(BODY), "zstd", 100) is None
