@@ -29,9 +29,10 @@ def test_addresses_as_ollama_reads_them(text: str, url: str) -> None:
     assert parse_address(text).url == url
 
 
-def test_a_port_that_is_none_is_named() -> None:
+@pytest.mark.parametrize("text", ["localhost:99999", "a:b:c", "[::1"])
+def test_an_address_that_is_none_is_named(text: str) -> None:
     with pytest.raises(ConfigError, match="OLLAMA_HOST"):
-        parse_address("localhost:99999")
+        parse_address(text)
 
 
 def test_off_loopback_needs_a_key_or_a_word(tmp_path: Path) -> None:
@@ -83,11 +84,31 @@ def test_ollamas_variables_are_honoured(tmp_path: Path) -> None:
         ("OLLAMA_KV_CACHE_TYPE", "q3_0"),
         ("ARRIERO_MEMORY", "-1"),
         ("ARRIERO_PREFIX_CACHE_SIZE", "a lot"),
+        ("ARRIERO_STORE_RESPONSES", "never"),
+        ("ARRIERO_SPECULATION", "a bit"),
+        ("ARRIERO_FLASH_ATTENTION", "maybe"),
+        ("ARRIERO_KEY_WEIGHTS", "x"),
+        ("ARRIERO_LOG", "loud"),
     ],
 )
 def test_unusable_values_name_their_variable(tmp_path: Path, name: str, value: str) -> None:
     with pytest.raises(ConfigError, match=name):
         load_config({"HOME": str(tmp_path), name: value})
+
+
+@pytest.mark.parametrize("text", ["0", "off", "No", "false"])
+def test_switches_are_read_in_many_words(tmp_path: Path, text: str) -> None:
+    names = ("ARRIERO_STORE_RESPONSES", "ARRIERO_SPECULATION", "ARRIERO_FLASH_ATTENTION")
+    service = load_config({"HOME": str(tmp_path), **dict.fromkeys(names, text)}).service
+    assert (service.responses, service.worker) == (None, {"speculation": False, "flash_attn": "off"})
+    auto = {"HOME": str(tmp_path), "ARRIERO_FLASH_ATTENTION": "auto", "OLLAMA_GO_TEMPLATE": "auto"}
+    assert (load_config(auto).service.worker, load_config(auto).service.go_template) == ({}, None)
+
+
+def test_a_variable_that_nobody_reads_is_told(tmp_path: Path) -> None:
+    environ = {"HOME": str(tmp_path), "ARRIERO_DETERMINISTC": "1", "ARRIERO_BACKEND": "cpu", "ARRIERO_MEMORY": "1G"}
+    (note,) = load_config(environ).notes
+    assert note == "ARRIERO_DETERMINISTC: arriero has no such variable: did you mean 'ARRIERO_DETERMINISTIC'?"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,153 @@
+"""Composes every room's Options from flags, environment and config file, in this order of weight."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+from arriero.config.address import Address, parse_address
+from arriero.config.places import IN_PLACE, home_folder, huggingface, lmstudio, named_models, other_programs, registry
+from arriero.config.values import Asked, ConfigError, choice_or_auto, duration, number, size, switch, truthy
+from arriero.config.worker import api_keys, worker_settings
+from arriero.observe.logs import LEVELS
+from arriero.protocols.unknown import Unknown
+from arriero.server.options import ServerOptions
+from arriero.service.ollama_variables import unhonoured
+from arriero.service.options import PREFIX_BYTES, TOOL_REPAIR, ServiceOptions
+
+FILE_KEYS = {"models": dict, "models_dirs": list, "in_place": list, "unknown_fields": str, "disk_cache": str}
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything `arriero serve` needs. `home` holds arriero's own state, mode 0700."""
+
+    home: Path
+    server: ServerOptions
+    service: ServiceOptions
+    models: Mapping[str, Path] = field(default_factory=dict)
+    folders: tuple[Path, ...] = ()
+    ollama_models: Path | None = None
+    huggingface: tuple[Path, ...] = ()
+    lmstudio: tuple[Path, ...] = ()
+    log_level: str = "info"
+    notes: tuple[str, ...] = ()  # what is set and has no effect
+
+
+def load_config(
+    environ: Mapping[str, str] = os.environ,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    models: Sequence[str] = (),
+    folders: Sequence[str] = (),
+    no_auth: bool = False,
+    config_file: Path | None = None,
+) -> Config:
+    """Build the configuration; ConfigError says what is wrong and what to do."""
+    environ = asked = Asked(environ)
+    home = home_folder(environ)
+    path = config_file or home / "config.toml"
+    content = _file(path, required=config_file is not None)
+    address = parse_address(environ.get("OLLAMA_HOST", ""))
+    address = Address(host=address.host if host is None else host, port=address.port if port is None else port)
+    keys = api_keys(environ)
+    if not address.loopback and not keys and not no_auth:
+        raise ConfigError(
+            f"refusing to listen on {address.host} without a key: anyone who reaches it could use it. Set "
+            "ARRIERO_API_KEY (clients send it as a Bearer token or x-api-key), say --no-auth, or use --host 127.0.0.1"
+        )
+    store = environ.get("OLLAMA_MODELS") or str(Path(environ.get("HOME") or Path.home()) / ".ollama" / "models")
+    origins = tuple(one.strip() for one in environ.get("OLLAMA_ORIGINS", "").split(",") if one.strip())
+    context = number(environ, "OLLAMA_CONTEXT_LENGTH", 0)
+    timeout = duration(environ, "OLLAMA_LOAD_TIMEOUT", 300.0)
+    folder_list = [*content.get("models_dirs", ()), *folders]
+    others = other_programs(content.get("in_place", IN_PLACE), path)
+    worker = worker_settings(environ)
+    return Config(
+        home=home,
+        server=ServerOptions(
+            host=address.host,
+            port=address.port,
+            api_keys=() if no_auth else keys,
+            origins=origins,
+            unknown_fields=_unknown_fields(environ, content.get("unknown_fields", "refuse")),
+            strip_client_headers=switch(environ, "ARRIERO_STRIP_CLIENT_HEADERS", True),
+        ),
+        service=ServiceOptions(
+            keep_alive=duration(environ, "OLLAMA_KEEP_ALIVE", 300.0),
+            load_timeout=timeout if timeout > 0 else None,
+            max_queue=number(environ, "OLLAMA_MAX_QUEUE", 512, 1),
+            max_loaded_models=number(environ, "OLLAMA_MAX_LOADED_MODELS", 0) or 3,
+            context_length=context or None,
+            worker=worker,
+            prefixes=home / "cache" / "prefixes",
+            prefix_bytes=_disk_cache(environ, content.get("disk_cache", ""), worker),
+            go_template=choice_or_auto(environ, "OLLAMA_GO_TEMPLATE"),
+            registry=registry(environ),
+            tool_repair=_tool_repair(environ),
+            tool_dedupe=switch(environ, "ARRIERO_TOOL_DEDUPE", True),
+            batches=home / "batches" if switch(environ, "ARRIERO_STORE_BATCHES", True) else None,
+            responses=home / "responses.sqlite" if switch(environ, "ARRIERO_STORE_RESPONSES", True) else None,
+        ),
+        models=named_models(models, content.get("models", {}), path.parent),
+        folders=tuple(path.parent / Path(str(folder)).expanduser() for folder in folder_list),
+        ollama_models=Path(store.strip("\"'")).expanduser(),
+        huggingface=huggingface(environ) if "huggingface" in others else (),
+        lmstudio=lmstudio(environ) if "lmstudio" in others else (),
+        log_level=_log_level(environ),
+        notes=(*unhonoured(environ), *asked.unread()),
+    )
+
+
+def _file(path: Path, required: bool) -> dict[str, Any]:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if required:
+            raise ConfigError(f"there is no config file {path}") from None
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"cannot read the config file {path}: {error}") from error
+    for key, value in content.items():
+        if key not in FILE_KEYS:
+            raise ConfigError(f"{path}: unknown key {key!r}; known: {', '.join(FILE_KEYS)}")
+        if not isinstance(value, FILE_KEYS[key]):
+            kind = {dict: "table", list: "list", str: "string"}[FILE_KEYS[key]]
+            raise ConfigError(f"{path}: {key!r} must be a {kind}")
+    return content
+
+
+def _unknown_fields(environ: Mapping[str, str], configured: str) -> Unknown:
+    for choice in get_args(Unknown):
+        if choice == (environ.get("ARRIERO_UNKNOWN_FIELDS", "").strip() or configured):
+            known: Unknown = choice
+            return known
+    raise ConfigError("unknown_fields (ARRIERO_UNKNOWN_FIELDS) must be refuse or warn")
+
+
+def _disk_cache(environ: Mapping[str, str], configured: str, worker: Mapping[str, Any]) -> int:
+    """Bytes for prefixes on the disk; 0 where they, or all kept prefixes, are switched off."""
+    name = "ARRIERO_DISK_CACHE"
+    given = size({name: environ.get(name, "").strip() or configured}, name)
+    if not worker.get("prefix_cache", True) or worker.get("parked_bytes") == 0:
+        return 0
+    return PREFIX_BYTES if given is None else given
+
+
+def _tool_repair(environ: Mapping[str, str]) -> str:
+    mode = environ.get("ARRIERO_TOOL_REPAIR", "").strip().lower() or "warn"
+    if mode not in TOOL_REPAIR:
+        raise ConfigError(f"ARRIERO_TOOL_REPAIR={mode!r} must be one of {', '.join(TOOL_REPAIR)}")
+    return mode
+
+
+def _log_level(environ: Mapping[str, str]) -> str:
+    level = environ.get("ARRIERO_LOG", "").strip().lower() or ("debug" if truthy(environ, "OLLAMA_DEBUG") else "info")
+    if level not in LEVELS:
+        raise ConfigError(f"ARRIERO_LOG={level!r} must be one of {', '.join(LEVELS)}")
+    return level

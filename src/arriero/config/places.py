@@ -1,0 +1,76 @@
+"""Where things lie on this machine: arriero's home, models given by name, and other programs' folders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from arriero.config.values import ConfigError
+from arriero.protocols.ollama.models import OLLAMA_VERSION
+from arriero.store.registry.options import RegistryOptions, user_agent
+
+IN_PLACE = ("huggingface", "lmstudio")
+
+
+def home_folder(environ: Mapping[str, str]) -> Path:
+    """ARRIERO_HOME, else arriero's folder among the user's data (XDG); never below ~/.ollama."""
+    given = environ.get("ARRIERO_HOME")
+    base = environ.get("XDG_DATA_HOME") or str(Path(environ.get("HOME") or Path.home()) / ".local" / "share")
+    home = Path(given).expanduser() if given else Path(base) / "arriero"
+    ollama = Path(environ.get("HOME") or Path.home()) / ".ollama"
+    if home == ollama or ollama in home.parents:
+        raise ConfigError(f"ARRIERO_HOME={home} lies in Ollama's folder; choose another")
+    return home
+
+
+def registry(environ: Mapping[str, str]) -> RegistryOptions:
+    """How models are pulled and pushed. Tokens are only read, here and by those who made them (huggingface_hub)."""
+    user = Path(environ.get("HOME") or Path.home())
+    cache = Path(environ.get("XDG_CACHE_HOME") or user / ".cache")
+    hub = Path(environ.get("HF_HOME") or cache / "huggingface").expanduser()
+    private = environ.get("ARRIERO_PRIVATE_REGISTRIES", "").split(",")
+    return RegistryOptions(
+        agent=user_agent(OLLAMA_VERSION),
+        private=tuple(one.strip() for one in private if one.strip()),
+        hf_token=environ.get("HF_TOKEN", "").strip(),
+        hf_token_file=Path(environ.get("HF_TOKEN_PATH") or hub / "token").expanduser(),
+        key=user / ".ollama" / "id_ed25519",
+    )
+
+
+def named_models(given: Sequence[str], configured: Mapping[str, Any], base: Path) -> dict[str, Path]:
+    models = {}
+    for name, path in configured.items():
+        if not isinstance(path, str):
+            raise ConfigError(f"the path of model {name!r} must be a string")
+        models[name] = base / Path(path).expanduser()
+    for text in given:
+        name, separator, path = text.partition("=")
+        if not separator:
+            name, path = Path(text).stem, text
+        models[name] = Path(path).expanduser().absolute()
+    for name, where in models.items():
+        if not where.is_file():
+            raise ConfigError(f"model {name!r}: there is no file {where}")
+    return models
+
+
+def other_programs(named: Sequence[Any], path: Path) -> Sequence[Any]:
+    for one in named:
+        if one not in IN_PLACE:
+            raise ConfigError(f"{path}: in_place knows {' and '.join(IN_PLACE)}, not {one!r}")
+    return named
+
+
+def huggingface(environ: Mapping[str, str]) -> tuple[Path, ...]:
+    """Where huggingface_hub keeps what it downloads."""
+    cache = Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or Path.home()) / ".cache")
+    home = environ.get("HF_HOME") or str(cache / "huggingface")
+    return (Path(environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser(),)
+
+
+def lmstudio(environ: Mapping[str, str]) -> tuple[Path, ...]:
+    """Where LM Studio keeps its models: now, and before it moved."""
+    home = Path(environ.get("HOME") or Path.home())
+    return (home / ".lmstudio" / "models", home / ".cache" / "lm-studio" / "models")
