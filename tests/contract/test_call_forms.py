@@ -109,7 +109,7 @@ BARE = [family for family in HELD if (form := call_form(family.envelope)) is not
         ({"to": "Ann", "kind": "fax"}, False),
         ({"to": "Ann", "kind": "mail", "code": "ABC"}, False),
         ({"to": "Ann", "kind": "mail", "short": "abcdefgh"}, False),
-        ({"to": "Ann", "kind": "mail", "at": {"city": 3}}, False),
+        ({"to": "Ann", "kind": "mail", "at": {"place": "x"}}, False),
         ({"to": "Ann", "kind": "mail", "urgent": "yes"}, False),
         ({"to": "Ann", "kind": "mail", "other": 1}, False),
     ],

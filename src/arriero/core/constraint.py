@@ -27,16 +27,33 @@ class Constraint(msgspec.Struct, frozen=True, kw_only=True):
     param: str = "format"
 
 
+class ValueForm(msgspec.Struct, frozen=True, kw_only=True):
+    """How the values of a call's arguments are written where they are neither JSON nor bare texts beside JSON.
+
+    "python": Python's literals, and JSON. "marked": texts between the two marks of `text`, lists `[…,…]`, objects
+    `{name:value,…}` with bare names in their order. "tags": bare texts up to the second mark of `text`, an object's
+    members as the arguments are written, a list's as members called `item`.
+    """
+
+    kind: Literal["python", "marked", "tags"]
+    text: tuple[str, str] = ("", "")
+    item: str = ""
+
+
 class MemberForm(msgspec.Struct, frozen=True, kw_only=True):
     """How a member of a call's arguments is written: `opens`, its name, `closes`, its value, `value_closes`.
 
-    Texts stand bare, all else is JSON; `text_closes` stands in for `closes` before texts, where that differs.
+    Texts stand bare, all else is JSON, unless `values` says otherwise; `text_closes` stands in for `closes` before
+    texts, where that differs. With `values`, `between` stands between two members, and @KEY in `value_closes` for the
+    member's name.
     """
 
     opens: str
     closes: str
     value_closes: str
     text_closes: str = ""
+    between: str = ""
+    values: ValueForm | None = None
 
 
 class CallForm(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,7 +33,14 @@ def call_form(envelope: Envelope) -> CallForm | None:
         return None
     opens, closes, value_closes = envelope.parameter
     text_closes = envelope.text_key_closes
-    members = MemberForm(opens=opens, closes=closes, value_closes=value_closes, text_closes=text_closes)
+    members = MemberForm(
+        opens=opens,
+        closes=closes,
+        value_closes=value_closes,
+        text_closes=text_closes,
+        between=envelope.member_separator,
+        values=envelope.values,
+    )
     if envelope.shape == "list":
         before, after = envelope.before + envelope.opens, envelope.closes + envelope.after
         return CallForm(body=body, before=f"{before}[ ", between=" , ", after=f" ]{after}")

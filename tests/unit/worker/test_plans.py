@@ -18,7 +18,13 @@ TOOLS = (ToolSpec(name="add", parameters={"type": "object"}), ToolSpec(name="loo
 
 
 def plan(
-    *, jinja: str | None = HERMES, hold: bool = True, opened: bool = False, able: str = "", **fields: Any
+    *,
+    jinja: str | None = HERMES,
+    go: str | None = None,
+    hold: bool = True,
+    opened: bool = False,
+    able: str = "",
+    **fields: Any,
 ) -> AnswerPlan | None:
     spec = ModelSpec(
         name="m:latest",
@@ -26,6 +32,8 @@ def plan(
         digest="",
         size=1,
         modified_at=0.0,
+        go_template=go,
+        uses_go_template=go is not None,
         capabilities=("completion", "tools", *able.split()),
     )
     request = GenerateRequest(model="m", **{"messages": (Message(role="user", content="x"),), **fields})
@@ -109,7 +117,9 @@ def test_families_whose_answers_have_heads() -> None:
         plan(jinja="<|channel|>analysis <|message|> commentary", tools=TOOLS, constraint=JSON)
 
 
-OWN = "<|tool_call>call:f{…}<tool_call|>"
+OWN = (
+    "{{ range .Messages }}{{ range .ToolCalls }}(call {{ .Function.Name }} {{ .Function.Arguments }}){{ end }}{{ end }}"
+)
 
 
 @pytest.mark.parametrize(
@@ -121,12 +131,12 @@ OWN = "<|tool_call>call:f{…}<tool_call|>"
     ],
 )
 def test_what_a_notation_cannot_be_held_to(fields: dict[str, Any], param: str) -> None:
-    assert plan(tools=TOOLS, jinja=OWN) is None
+    assert plan(tools=TOOLS, go=OWN) is None
     with pytest.raises(UnsupportedFeature) as raised:
-        plan(tools=TOOLS, jinja=OWN, **fields)
+        plan(tools=TOOLS, go=OWN, **fields)
     assert raised.value.details == {"param": param}
     with pytest.raises(UnsupportedFeature):
-        plan(tools=(ToolSpec(name="s", strict=True),), jinja=OWN)
+        plan(tools=(ToolSpec(name="s", strict=True),), go=OWN)
 
 
 def test_forms() -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 from collections.abc import Callable
 from functools import partial
@@ -16,10 +15,12 @@ from typing import Any
 from llguidance import regex_to_lark
 from llguidance.gbnf_to_lark import any_to_lark
 
-from arriero.core.constraint import CallRules, Constraint, HeldTool
+from arriero.core.constraint import CallRules, Constraint, HeldTool, MemberForm
 from arriero.runners.constrained.members import Members
 from arriero.runners.constrained.numbers import dump
 from arriero.runners.constrained.schema import closed, plain
+from arriero.runners.constrained.texts import quoted
+from arriero.runners.constrained.values import Values
 
 # Forced text would come in the tokens that the tokenizer makes of it alone, after a space of its own with some.
 _NO_FORCING = '%llguidance {"no_forcing": true}'
@@ -81,7 +82,7 @@ class Grammar:
                 self._rules.append(f"arguments_{index}: {arguments_rule(tool, close=self._close)}")
             else:
                 json_of = partial(json_rule, lenient=not tool.strict, close=self._close)
-                self._rules += Members(form.members, f"arguments_{index}", self._literal, json_of).rules(tool)
+                self._rules += members_rules(form.members, f"arguments_{index}", self._literal, json_of, tool)
 
     def _thinking_first(self, thinks: tuple[str, str], head: str) -> str:
         """`head`, or thinking and then `head`. What both begin with comes first: the longer text would hide the other.
@@ -94,14 +95,14 @@ class Grammar:
         if isinstance(self._spell(closes)[0], int):
             self._rules += [f"thinks: {thought} {self._literal(closes)}", f"thought: {_TEXT}"]
         else:
-            self._rules += [f"thinks: {thought}", f"thought[suffix={_quoted(closes)}]: {_TEXT}"]
+            self._rules += [f"thinks: {thought}", f"thought[suffix={quoted(closes)}]: {_TEXT}"]
         return f"{self._literal(same)} (thinks {self._literal(head)} | {self._literal(head[len(same) :])})"
 
     def _shared(self, one: str, other: str) -> str:
         """The longest text that both begin with, and that cuts no control token."""
         whole = self._spell(one)
-        most = len(os.path.commonprefix([one, other]))
-        return next(one[:end] for end in range(most, -1, -1) if _joined(self._spell, one[:end], one[end:]) == whole)
+        ends = (end for end in range(min(len(one), len(other)), -1, -1) if one[:end] == other[:end])
+        return next(one[:end] for end in ends if _joined(self._spell, one[:end], one[end:]) == whole)
 
     def _literal(self, text: str) -> str:
         parts = []
@@ -109,11 +110,11 @@ class Grammar:
             if isinstance(part, int):
                 parts.append(f"<[{part}]>")
             else:
-                parts += ["SPACE" if one.isspace() else _quoted(one) for one in _BLANKS.split(part) if one]
+                parts += ["SPACE" if one.isspace() else quoted(one) for one in _BLANKS.split(part) if one]
         return " ".join(parts)
 
     def _body(self, body: str, name: str, arguments: str) -> str:
-        known = {"@NAME": _quoted(name), "NAME": _quoted(json.dumps(name, ensure_ascii=False)), "@NUMBER": _NUMBER}
+        known = {"@NAME": quoted(name), "NAME": quoted(json.dumps(name, ensure_ascii=False)), "@NUMBER": _NUMBER}
         known |= {"ARGUMENTS": arguments, "MEMBERS": arguments}
         return " ".join(known.get(part) or self._literal(part) for part in _PARTS.split(body) if part)
 
@@ -126,10 +127,19 @@ class Grammar:
             case "regex":
                 return f"/{_regex(constraint.source)}/"
             case "choice":
-                return " | ".join(_quoted(choice) for choice in constraint.choices)
+                return " | ".join(quoted(choice) for choice in constraint.choices)
             case "grammar":
                 self._inner = client_grammar(constraint.source)
                 return f"@{_INNER}"
+
+
+def members_rules(
+    form: MemberForm, name: str, literal: Callable[[str], str], json_of: Callable[[Any], str], tool: HeldTool
+) -> list[str]:
+    """The rules for arguments that are no JSON object; the first is called `name`."""
+    if form.values is None:
+        return Members(form, name, literal, json_of).rules(tool)
+    return Values(form, name, literal, json_of, tool).rules()
 
 
 def json_rule(schema: Any, *, lenient: bool = False, close: bool = False) -> str:
@@ -189,10 +199,6 @@ def _joined(spell: Callable[[str], list[str | int]], one: str, other: str) -> li
     if first and then and isinstance(first[-1], str) and isinstance(then[0], str):
         return [*first[:-1], first[-1] + then[0], *then[1:]]
     return [*first, *then]
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
 
 
 def _regex(source: str) -> str:

@@ -5,23 +5,18 @@ Pure text, as lark.py; whoever compiles it finds faults. A property comes at mos
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from llguidance import regex_to_lark
-
 from arriero.core.constraint import HeldTool, MemberForm
 from arriero.runners.constrained.schema import resolve
+from arriero.runners.constrained.texts import quoted, text_terminal
 
 Literal = Callable[[str], str]
 """How lark.py writes a text: white space as optional, control tokens by their ids."""
 
 _NAME = r"/[^<>\"\n]{1,64}/"
 _SHARED = ("$defs", "definitions")
-_UNHELD = frozenset({"allOf", "anyOf", "oneOf", "not", "if", "format", "contentEncoding", "contentMediaType"})
-"""What may be said of a text that its characters are not held to."""
 
 
 class Members:
@@ -44,7 +39,7 @@ class Members:
         parts = []
         for index, (key, value) in enumerate(named.items()):
             rule = f"{self._name}_{index}"
-            self._add(rule, _quoted(key), resolve(value, root), root, tool)
+            self._add(rule, quoted(key), resolve(value, root), root, tool)
             parts.append(rule if isinstance(required, list) and key in required else f"{rule}?")
         if not named and not (isinstance(schema, dict) and schema.get("additionalProperties") is False):
             if tool.strict and schema:
@@ -68,13 +63,13 @@ class Members:
         head = self._literal((form.text_closes or form.closes).rstrip())
         mark = closes.strip()
         behind = "SPACE" if closes[-1:].isspace() else ""
-        pattern = _pattern(schema, texts, strict=tool.strict)
+        pattern = text_terminal(schema, texts, strict=tool.strict, margin="\\n?")
         if "<[" in self._literal(mark):  # no text holds a control token
             self._rules.append(f"{rule}: {opens} {head} {value} {self._literal(mark)} {behind}")
             self._rules.append(f"{value}: {pattern}")
         else:
             self._rules.append(f"{rule}: {opens} {head} {value} {behind}")
-            self._rules.append(f"{value}[suffix={_quoted(mark)}]: {pattern}")
+            self._rules.append(f"{value}[suffix={quoted(mark)}]: {pattern}")
 
 
 def _texts(schema: Any) -> list[str] | None:
@@ -89,28 +84,3 @@ def _texts(schema: Any) -> list[str] | None:
         branches = [one for name in ("anyOf", "oneOf") for one in schema.get(name, []) if isinstance(one, dict)]
         return [] if any(_texts(one) is not None for one in branches) else None
     return [] if kind is None or kind == "string" or (isinstance(kind, list) and "string" in kind) else None
-
-
-def _pattern(schema: Any, texts: list[str], *, strict: bool) -> str:
-    """The terminal of a bare text. ValueError where a strict tool asks for more than can be held."""
-    if texts:
-        return "/\\n?(" + "|".join(_regex_quoted(text) for text in texts) + ")\\n?/"
-    said = schema if isinstance(schema, dict) else {}
-    wanted = said.get("pattern")
-    if isinstance(wanted, str) and wanted.startswith("^") and wanted.endswith("$") and not wanted.endswith("\\$"):
-        return f"/\\n?({regex_to_lark(wanted[1:-1], '')})\\n?/"
-    kind = said.get("type")
-    if strict and (not _UNHELD.isdisjoint(said) or wanted is not None or not (kind is None or kind == "string")):
-        raise ValueError("its calls write texts bare, which cannot be held to this schema")
-    least, most = said.get("minLength", 0), said.get("maxLength")
-    if least or most is not None:
-        return f"/\\n?(?s:.{{{int(least)},{'' if most is None else int(most)}}})\\n?/"
-    return "/(?s:.*)/"
-
-
-def _regex_quoted(text: str) -> str:
-    return re.sub(r"([\\/.+*?()|\[\]{}^$#&~\-])", r"\\\1", text).replace("\n", "\\n")
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)

@@ -38,7 +38,7 @@ def plain(schema: Any) -> Any:
     def visit(one: dict[str, Any]) -> dict[str, Any]:
         found = {key: value for key, value in one.items() if (key, value) != ("uniqueItems", False)}
         branches = found.get("oneOf")
-        if isinstance(branches, list) and "anyOf" not in found and _told_apart(branches, schema):
+        if isinstance(branches, list) and "anyOf" not in found and told_apart(branches, schema):
             found["anyOf"] = found.pop("oneOf")
         _check_multiple(found.get("multipleOf"))
         properties = found.get("properties")
@@ -84,7 +84,7 @@ def _each(schema: Any, visit: Visit) -> Any:
     return visit(found)
 
 
-def _told_apart(branches: list[Any], root: Any) -> bool:
+def told_apart(branches: list[Any], root: Any) -> bool:
     """Whether a required property has constants in every branch, none of them in two."""
     resolved = [resolve(branch, root) for branch in branches]
     if not resolved or not all(isinstance(one, dict) and one.get("type") == "object" for one in resolved):

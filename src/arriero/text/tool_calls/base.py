@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from arriero.core.constraint import ValueForm
 from arriero.core.request import ToolCall
 
 
@@ -62,7 +63,8 @@ class Envelope:
 
     `before` and `after` stand once around all calls, `separator` between two. `body` says what a call is between
     `opens` (or `body_opens`) and `closes` where that cannot be told by the shape: in the words of
-    core.constraint.CallForm, as are `text_key_closes` (its `text_closes`) and `thinks`.
+    core.constraint.CallForm, as are `text_key_closes` (its `text_closes`) and `thinks`; `values` and `member_separator`
+    are its MemberForm's `values` and `between`.
     """
 
     opens: str
@@ -79,6 +81,8 @@ class Envelope:
     body_opens: str = ""
     text_key_closes: str = ""
     thinks: tuple[str, str] | None = None
+    member_separator: str = ""
+    values: ValueForm | None = None
 
     def write(self, calls: Sequence[ToolCall]) -> str:
         """The text of `calls`, as a model of this family writes them."""

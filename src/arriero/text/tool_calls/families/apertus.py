@@ -19,7 +19,14 @@ def _write(calls: Sequence[ToolCall]) -> str:
 
 FAMILY = Family(
     name="apertus",
-    envelope=Envelope(opens=OPEN, shape="list", closes=CLOSE, body="{ NAME : ARGUMENTS }"),
+    envelope=Envelope(
+        opens="",
+        shape="free",
+        before=f"{OPEN}[",
+        separator=", ",
+        after=f"]{CLOSE}",
+        body="{ NAME : ARGUMENTS }",
+    ),
     matches=lambda source: OPEN in source,
     rules=(Rule(OPEN, json_calls, closes=(CLOSE,)),),
     writes=_write,

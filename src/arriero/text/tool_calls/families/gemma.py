@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from arriero.core.constraint import ValueForm
 from arriero.core.request import ToolCall
 from arriero.text.tool_calls.base import Envelope, json_text
 from arriero.text.tool_calls.family import Family
@@ -49,7 +50,8 @@ def _value(value: Any) -> str:
     if isinstance(value, str):
         return QUOTE + value + QUOTE
     if isinstance(value, dict):
-        return "{" + ",".join(f"{key}:{_value(member)}" for key, member in value.items()) + "}"
+        members = sorted(value.items(), key=lambda member: member[0].lower())  # as the makers' template does
+        return "{" + ",".join(f"{key}:{_value(member)}" for key, member in members) + "}"
     if isinstance(value, list):
         return "[" + ",".join(_value(item) for item in value) + "]"
     return json_text(value)
@@ -57,7 +59,15 @@ def _value(value: Any) -> str:
 
 FAMILY = Family(
     name="gemma",
-    envelope=Envelope(opens=f"{OPEN}call:", shape="free", closes=CLOSE),
+    envelope=Envelope(
+        opens=f"{OPEN}call:",
+        shape="free",
+        closes=CLOSE,
+        body="@NAME{MEMBERS}",
+        parameter=("", ":", ""),
+        member_separator=",",
+        values=ValueForm(kind="marked", text=(QUOTE, QUOTE)),
+    ),
     matches=lambda source: OPEN in source and "call:" in source,
     rules=(Rule(OPEN, _read, closes=(CLOSE,), stops=(OPEN,), quoted=False),),
     writes=lambda calls: "".join(f"{OPEN}call:{call.name}{_value(call.arguments)}{CLOSE}" for call in calls),

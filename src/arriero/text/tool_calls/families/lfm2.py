@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from arriero.core.constraint import ValueForm
 from arriero.core.request import ToolCall
 from arriero.text.tool_calls.base import Envelope
 from arriero.text.tool_calls.family import Family
@@ -22,7 +23,17 @@ def _read(body: str, repairer: Repairer, cut: bool) -> Sequence[str | ToolCall] 
 
 FAMILY = Family(
     name="lfm2",
-    envelope=Envelope(opens=OPEN, shape="free", closes=CLOSE),
+    envelope=Envelope(
+        opens="",
+        shape="free",
+        before=f"{OPEN}[",
+        separator=", ",
+        after=f"]{CLOSE}",
+        body="@NAME(MEMBERS)",
+        parameter=("", "=", ""),
+        member_separator=", ",
+        values=ValueForm(kind="python"),
+    ),
     matches=lambda source: OPEN in source or "<|tool_list_start|>" in source,
     rules=(Rule(OPEN, _read, closes=(CLOSE,)),),
     writes=lambda calls: OPEN + write_python(calls) + CLOSE,

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from arriero.core.constraint import ValueForm
 from arriero.core.request import ToolCall
 from arriero.text.tool_calls.base import Envelope, json_text
 from arriero.text.tool_calls.family import Family
@@ -105,7 +106,17 @@ def _write(calls: Sequence[ToolCall]) -> str:
 
 FAMILY = Family(
     name="minimax_m3",
-    envelope=Envelope(opens=OPEN, shape="free", closes=CLOSE, before=f"{SECTION}\n", after=f"\n{SECTION_END}"),
+    envelope=Envelope(
+        opens=OPEN,
+        shape="free",
+        closes=CLOSE,
+        before=f"{SECTION}\n",
+        separator="\n",
+        after=f"\n{SECTION_END}",
+        body='@NAME">MEMBERS',
+        parameter=(f"{SEPARATOR}<", ">", f"{SEPARATOR}</@KEY>"),
+        values=ValueForm(kind="tags", text=("", SEPARATOR), item=ITEM),
+    ),
     matches=lambda source: SEPARATOR in source,
     rules=(Rule(OPEN, _read, closes=(CLOSE,), stops=(SECTION_END,), quoted=False),),
     before=(SECTION,),
