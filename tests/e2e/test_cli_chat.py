@@ -81,6 +81,9 @@ def test_a_chat(terminal: Terminal, server: Server, tmp_path: Path) -> None:
     terminal.wait_for(r"Hello!.*\w+.*\n.*>>> .*Send a message")
     terminal.press("/set parameter temperature 0\r")
     terminal.wait_for("Set parameter 'temperature' to '0'.*>>> ")
+    for line in ("/set nohistory", "/set secret", "/set history"):
+        terminal.press(f"{line}\r")
+        terminal.wait_for(">>> .*Send a message")
     before = server.metrics().get("arriero_requests_failed_total", 0.0)
     for _ in range(20):  # the whole answer takes a quarter of a second: the key may come too late
         terminal.press("Count to 100.\r")
@@ -96,6 +99,7 @@ def test_a_chat(terminal: Terminal, server: Server, tmp_path: Path) -> None:
     assert terminal.status() == 0
     history = tmp_path / "arriero" / "history"
     assert "+Hello!\n" in history.read_text()
+    assert "secret" not in history.read_text()
     assert stat.S_IMODE(history.stat().st_mode) == 0o600
     assert not (tmp_path / ".ollama").exists()
 

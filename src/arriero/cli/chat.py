@@ -12,7 +12,7 @@ from arriero.cli.conversation import Conversation
 from arriero.cli.failures import told
 from arriero.cli.printing import figures
 from arriero.cli.settings import Settings
-from arriero.cli.slash import Left, obey
+from arriero.cli.slash import Left, obey, tell_earlier
 from arriero.cli.waiting import spinner, until_first
 from arriero.client import ArrieroError, Client, Message
 from arriero.config import home_folder, truthy
@@ -72,9 +72,8 @@ class Chat:
         answer = stream.answer
         if settings.verbose:
             self._out.write(figures(answer.usage))
-        if settings.keep_history:
-            turns.append(Message(role="assistant", content=answer.text, thinking=answer.thinking or None))
-            state.messages = turns
+        turns.append(Message(role="assistant", content=answer.text, thinking=answer.thinking or None))
+        state.messages = turns
 
     def _read(self) -> str:
         """One input: a line, or all between triple quotes."""
@@ -100,7 +99,8 @@ def chat(client: Client, settings: Settings) -> None:
     """Load the model, then chat in the terminal; lines typed are remembered under ARRIERO_HOME."""
     with spinner():  # an unknown model is told at once, and the first answer does not wait for the loading
         client.generate("", model=settings.model, keep_alive=settings.keep_alive)
-    Chat(client, settings, _terminal(), sys.stdout).loop()
+    tell_earlier(Conversation(client, settings), sys.stdout)
+    Chat(client, settings, _terminal(settings), sys.stdout).loop()
 
 
 def history_file() -> Path:
@@ -113,7 +113,7 @@ def history_file() -> Path:
     return path
 
 
-def _terminal() -> Ask:
+def _terminal(settings: Settings) -> Ask:
     from prompt_toolkit import PromptSession
     from prompt_toolkit.formatted_text import HTML
     from prompt_toolkit.history import FileHistory, History, InMemoryHistory
@@ -128,8 +128,15 @@ def _terminal() -> Ask:
     def write_elsewhere(event: KeyPressEvent) -> None:
         event.current_buffer.open_in_editor()
 
+    class Lines(FileHistory):
+        """Typed lines, in memory and in the file, as long as `/set nohistory` does not say otherwise."""
+
+        def append_string(self, string: str) -> None:
+            if settings.keep_lines:
+                super().append_string(string)
+
     kept = not truthy(os.environ, "OLLAMA_NOHISTORY")
-    history: History = FileHistory(str(history_file())) if kept else InMemoryHistory()
+    history: History = Lines(str(history_file())) if kept else InMemoryHistory()
     session: PromptSession[str] = PromptSession(history=history, reserve_space_for_menu=0, key_bindings=keys)
     hint = HTML("<ansibrightblack>Send a message (/? for help)</ansibrightblack>")
 

@@ -73,11 +73,13 @@ def tools(
         with connected() as client:
             scores = asyncio.run(work(client.address))
     told = summaries(scores)
+    whole = told[-1]
+    if whole.failed == whole.cases:
+        raise CommandFailed(f"all {whole.cases} requests failed, the first with: {scores[0].error}")
     if as_json:
         print(msgspec.json.encode({"model": model, "summary": told, "cases": scores}).decode())
     else:
         sys.stdout.write(shown(told))
-    whole = told[-1]
     if whole.failed:
         reason = next(one.error for one in scores if one.error)
         raise CommandFailed(f"{whole.failed} of {whole.cases} requests failed, the first with: {reason}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from arriero.cli.version import version_text
 
@@ -29,7 +29,7 @@ def run(arguments: Sequence[str]) -> int:
         completion_init()
 
     try:
-        status = app(args=_spelled_out(arguments), prog_name="arriero", standalone_mode=False)
+        status = _carry_out(app, _spelled_out(arguments))
         sys.stdout.flush()  # what is still kept must not fail while the interpreter ends
     except KeyboardInterrupt:
         return 130
@@ -43,6 +43,16 @@ def run(arguments: Sequence[str]) -> int:
         print(f"Error: {message}", file=sys.stderr)
         return 1
     return status if isinstance(status, int) else 0
+
+
+def _carry_out(app: Callable[..., object], arguments: Sequence[str]) -> object:
+    try:
+        return app(args=arguments, prog_name="arriero", standalone_mode=False)
+    except Exception as error:
+        if type(error).__name__ != "NoArgsIsHelpError":  # its module moved with typer
+            raise
+        print(error.format_message())  # type: ignore[attr-defined]
+        return 0
 
 
 def _spelled_out(arguments: Sequence[str]) -> list[str]:

@@ -28,7 +28,7 @@ class Settings:
     verbose: bool = False
     word_wrap: bool = True
     hide_thinking: bool = False
-    keep_history: bool = True
+    keep_lines: bool = True
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

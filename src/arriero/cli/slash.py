@@ -18,7 +18,7 @@ HELP = """\
 Available Commands:
   /set            Set session variables
   /show           Show model information
-  /load MODEL     Go on with another model
+  /load MODEL     Load a model or a saved session
   /save MODEL     Make a model of this session
   /list           List the models there are
   /clear          Clear session context
@@ -32,8 +32,8 @@ HELP_SET = """\
 Available Commands:
   /set parameter NAME VALUE   Set a parameter
   /set system TEXT            Set the system prompt
-  /set history                Remember the conversation
-  /set nohistory              Let each message stand alone
+  /set history                Keep typed lines
+  /set nohistory              Do not keep typed lines
   /set wordwrap               Break lines between words
   /set nowordwrap             Do not break lines
   /set format json            Answer in JSON
@@ -104,7 +104,18 @@ def _load(words: list[str], chat: Conversation, out: TextIO) -> None:
         raise CommandFailed("/load needs the name of a model")
     chat.client.generate("", model=words[0], keep_alive=chat.settings.keep_alive)  # also says whether there is one
     chat.settings.model = words[0]
+    chat.messages = []  # the model has its own; after a /save these would be said twice
     out.write(f"Loaded model '{words[0]}'\n")
+    tell_earlier(chat, out)
+
+
+def tell_earlier(chat: Conversation, out: TextIO) -> None:
+    """Print what the model's own MESSAGEs say: the conversation that goes on here."""
+    for turn in chat.client.show(chat.settings.model).messages:
+        if turn.role == "user":
+            out.write(f">>> {turn.content}\n")
+        elif turn.role == "assistant":
+            out.write(f"{turn.content}\n\n")
 
 
 def _save(words: list[str], chat: Conversation, out: TextIO) -> None:
@@ -115,7 +126,8 @@ def _save(words: list[str], chat: Conversation, out: TextIO) -> None:
     body: dict[str, Any] = {"model": words[0], "from": settings.model, "parameters": settings.options}
     if settings.system is not None:
         body["system"] = settings.system
-    body["messages"] = [{"role": turn.role, "content": turn.content} for turn in chat.messages]
+    turns = [*chat.client.show(settings.model).messages, *chat.messages]
+    body["messages"] = [{"role": turn.role, "content": turn.content} for turn in turns]
 
     async def make() -> None:
         async with AsyncLibrary(chat.client.address, api_key=key_from_environment()) as library:
@@ -140,7 +152,7 @@ def _set(line: str, words: list[str], chat: Conversation, out: TextIO) -> None:
         settings.system = line.split(None, 2)[2].strip().removeprefix('"""').removesuffix('"""').strip('"')
         out.write("Set system message.\n")
     elif what in ("history", "nohistory"):
-        settings.keep_history = what == "history"
+        settings.keep_lines = what == "history"
     elif what in ("wordwrap", "nowordwrap"):
         settings.word_wrap = what == "wordwrap"
         out.write(f"Set '{what}' mode.\n")
@@ -175,4 +187,6 @@ def _show(words: list[str], chat: Conversation, out: TextIO) -> None:
     if what == "parameters" and chat.settings.options:
         here = [(name, str(value)) for name, value in chat.settings.options.items()]
         text = f"{text}\nSet here:\n{table(here)}".lstrip()
-    out.write((text.rstrip() or f"No {what} was specified for this model.") + "\n")
+    out.write(
+        (text.rstrip() or f"No {what} {'were' if what.endswith('s') else 'was'} specified for this model.") + "\n"
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -65,8 +67,9 @@ class Http:
         except TimeoutError:
             raise DeadlineExceeded(f"no answer from {self.address.url} within {self._timeout} s") from None
         except (aiohttp.ClientError, OSError) as error:
-            reason = str(error) or type(error).__name__
-            raise ConnectionFailed(f"cannot talk to {self.address.url}: {reason}", url=self.address.url) from error
+            raise ConnectionFailed(
+                f"cannot talk to {self.address.url}: {_reason(error)}", url=self.address.url
+            ) from error
 
     async def json(self, method: str, path: str, body: Any = None) -> bytes:
         """Return the whole body of a successful response; an error status raises."""
@@ -113,3 +116,13 @@ class Http:
                 auto_decompress=True,
             )
         return self._session
+
+
+def _reason(error: Exception) -> str:
+    """What the system says where no connection came about, without aiohttp's notes on it."""
+    below = getattr(error, "os_error", None)
+    if isinstance(below, socket.gaierror):
+        return below.strerror or str(below)
+    if isinstance(below, OSError) and below.errno is not None:
+        return os.strerror(below.errno)
+    return str(error) or type(error).__name__

@@ -83,13 +83,17 @@ class RunningInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShownModel(msgspec.Struct, frozen=True, kw_only=True):
-    """All that the server tells of a model. `parameters` has a line each; `model_info` are the GGUF's own keys."""
+    """All that the server tells of a model. `parameters` has a line each, `model_info` are the GGUF's own keys.
+
+    `messages` are said before every conversation.
+    """
 
     modelfile: str = ""
     parameters: str = ""
     template: str = ""
     system: str = ""
     license: str = ""
+    messages: tuple[Message, ...] = ()
     details: Details = Details()
     model_info: dict[str, Any] = {}
     tensors: tuple[dict[str, Any], ...] = ()

@@ -57,6 +57,8 @@ class _Server(uvicorn.Server):
             await super().shutdown(sockets)
         finally:
             ending.cancel()
+        if self.force_exit:  # uvicorn then leaves the application waiting, which logs how it was torn down
+            await self.lifespan.shutdown()
 
     async def _end_after_grace(self) -> None:
         await asyncio.sleep(GRACE)

@@ -78,10 +78,8 @@ def test_the_conversation_grows(server: Scripted, talk: Talk) -> None:
     assert _turns(server) == [("user", "one"), ("assistant", "ONE"), ("user", "two")]
 
 
-def test_clear_and_nohistory_forget(server: Scripted, talk: Talk) -> None:
+def test_clear_forgets(server: Scripted, talk: Talk) -> None:
     assert "Cleared session context" in talk("one", "/clear", "two")
-    assert _turns(server) == [("user", "two")]
-    talk("/set nohistory", "one", "two")
     assert _turns(server) == [("user", "two")]
 
 
@@ -144,6 +142,7 @@ def test_settings_reach_the_server(server: Scripted, talk: Talk) -> None:
         ("/show license", "MIT"),
         ("/show template", "T"),
         ("/show system", "No system was specified for this model."),
+        ("/set nohistory", ""),
         ("/load", "Error: /load needs the name of a model"),
         ("/save", "Error: /save needs a name for the model"),
     ],
@@ -159,8 +158,9 @@ def test_show_tells_what_was_set_here(talk: Talk) -> None:
 
 
 def test_load_changes_the_model(server: Scripted, talk: Talk) -> None:
-    assert "Loaded model 'other'" in talk("/load other", "one")
+    assert "Loaded model 'other'" in talk("zero", "/load other", "one")
     assert server.asked[-1].body["model"] == "other"
+    assert _turns(server) == [("user", "one")]
     server.replies["/api/generate"] = document({"error": "model 'x' not found"}, 404)
     assert "Error: model 'x' not found" in talk("/load x", "one")
     assert server.asked[-1].body["model"] == "demo"
@@ -180,6 +180,17 @@ def test_save_makes_a_model_of_the_session(server: Scripted, talk: Talk) -> None
     }
     server.replies["/api/create"] = document({"error": "invalid model name"}, 400)
     assert "Error: invalid model name" in talk("/save ..")
+
+
+def test_a_saved_session_goes_on(server: Scripted, talk: Talk) -> None:
+    """The server says a model's MESSAGEs before each conversation: they are shown, and not sent a second time."""
+    said = [{"role": "user", "content": "early"}, {"role": "assistant", "content": "EARLY"}]
+    server.replies["/api/show"] = document({"messages": said})
+    server.replies["/api/create"] = stream(b'{"status":"success"}\n')
+    out = talk("/load mine", "late", "/save mine")
+    assert ">>> early\nEARLY\n\nLATE" in out
+    assert _turns(server) == [("user", "late")]
+    assert [turn["content"] for turn in server.asked[-1].body["messages"]] == ["early", "EARLY", "late", "LATE"]
 
 
 def test_an_error_ends_the_turn_not_the_chat(server: Scripted, talk: Talk) -> None:

@@ -61,6 +61,13 @@ def test_a_command_line_loads_only_what_it_needs() -> None:
     assert _loads("from arriero.cli.main import run; run(['run', '--help'])") <= {"typer"}
 
 
+@pytest.mark.parametrize("arguments", [[], ["eval"]])
+def test_a_bare_name_tells_its_help(arriero: Arriero, arguments: list[str]) -> None:
+    status, out, errors = arriero(*arguments)
+    assert (status, errors) == (0, "")
+    assert out.startswith(f"Usage: {' '.join(['arriero', *arguments])} [OPTIONS] COMMAND")
+
+
 def test_help_names_every_command(arriero: Arriero) -> None:
     out = arriero("--help").out
     for command in ("serve", "run", "list", "show", "ps", "stop"):
