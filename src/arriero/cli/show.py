@@ -80,6 +80,7 @@ def memory_section(plan: dict[str, Any]) -> str:
         ("weights", human_size(plan["weights"]), ""),
         ("context", human_size(plan["kv"]), (shared if plan["layout"] == "unified" else each) + kept if cells else ""),
         ("computing", human_size(plan["compute"]), ""),
+        ("draft model", human_size(plan.get("draft", 0)), "weights and context"),
         ("kept prompts", human_size(plan["cached_prefixes"]), "at most; in memory of the host"),
         ("together", human_size(plan["total"]), ""),
         ("free now", human_size(plan["free_memory"]), ""),

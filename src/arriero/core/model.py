@@ -78,9 +78,9 @@ class MemoryPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What loading a model would take, told from its header and the machine as it is now. Sizes in bytes.
 
     `kv` is what the context reserves, `compute` what calls need beside it, `cached_prefixes` the most that finished
-    prompts may keep. `context_length` is one sequence's, `cells` that of all `max_sequences` together, which share
-    them in the layout `unified`. `problem` says why it does not fit, empty if it does. `kv_cache_type` is what K and V
-    are kept as.
+    prompts may keep, `draft` what a draft model needs: its weights and its context. `context_length` is one
+    sequence's, `cells` that of all `max_sequences` together, which share them in the layout `unified`. `problem` says
+    why it does not fit, empty if it does. `kv_cache_type` is what K and V are kept as.
     """
 
     weights: int
@@ -92,13 +92,14 @@ class MemoryPlan(msgspec.Struct, frozen=True, kw_only=True):
     kv: int = 0
     compute: int = 0
     cached_prefixes: int = 0
+    draft: int = 0
     problem: str = ""
     kv_cache_type: str = ""
 
     @property
     def total(self) -> int:
         """All of it together."""
-        return self.weights + self.kv + self.compute + self.cached_prefixes
+        return self.weights + self.kv + self.compute + self.cached_prefixes + self.draft
 
 
 class ShownModel(msgspec.Struct, frozen=True, kw_only=True):

@@ -92,7 +92,7 @@ class RunnerInfo:
     max_draws: int = 0
     even_drafts: bool = False
     row_tile: int = 1
-    memory: dict[str, int] = field(default_factory=dict)  # bytes: weights, kv, compute
+    memory: dict[str, int] = field(default_factory=dict)  # bytes: weights, kv, compute, a draft model's
     layers_total: int = 0
     layers_gpu: int = 0
 

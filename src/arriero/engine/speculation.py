@@ -45,8 +45,7 @@ class Speculation:
         self._costs.begin(now)
         self._drafting = False
         if self._asking is not None:
-            self._asking.costs.begin(now)
-            self._asking.asked = False
+            self._asking.begin(now, self._costs)
 
     def planned(self, rows: int) -> None:
         """The step that has begun computes `rows` rows of sequences that decode; 0 where it does more than that."""
@@ -55,13 +54,13 @@ class Speculation:
         rows = self._filled(rows) if self._drafting else rows
         self._costs.planned(0 if asked else rows)
         if asking is not None:
-            asking.costs.planned(rows if asked else 0)
+            asking.planned(rows)
 
     def pause(self) -> None:
         """Whenever the next step begins, this one did not last until then."""
         self._costs.pause()
         if self._asking is not None:
-            self._asking.costs.pause()
+            self._asking.pause()
 
     def plan(self, running: Items[Sequence], room: int) -> dict[int, list[int]]:
         """Return the draft of each sequence that gets one, by id; together at most `room` tokens.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-_FIRST = 0.7  # the chance that a guess is right, before any was checked
 _RATE = 0.1  # what the last check counts
 _PAUSE = 48  # tokens after which a model that was not worth asking is asked again
 
@@ -10,29 +9,39 @@ _PAUSE = 48  # tokens after which a model that was not worth asking is asked aga
 class Trust:
     """The odds of one more right guess, from what became of those before."""
 
-    __slots__ = ("_asked_at", "_guessed", "odds")
+    __slots__ = ("_asked_at", "_begun", "_guessed", "odds")
 
     def __init__(self) -> None:
-        self.odds = _FIRST
+        self.odds = 0.0
+        self._begun = False
         self._guessed: tuple[int, ...] = ()  # what was guessed behind `_asked_at` tokens, until it is known what came
         self._asked_at = 0
+
+    def begin(self, odds: float) -> None:
+        """As long as nothing was checked, the chance that a guess is right is `odds`: what others had."""
+        if not self._begun:
+            self.odds = odds
 
     def asked(self, length: int, guessed: list[int]) -> None:
         """The model guesses that `guessed` follows the first `length` tokens."""
         self._asked_at, self._guessed = length, tuple(guessed)
 
-    def look(self, tokens: list[int]) -> None:
-        """Compare what was guessed with what came."""
+    def look(self, tokens: list[int]) -> list[bool]:
+        """Compare what was guessed with what came; return which guesses were right, up to the first that was not."""
+        found: list[bool] = []
         if len(tokens) <= self._asked_at:
-            return
+            return found
         for place, guess in enumerate(self._guessed, self._asked_at):
             if place >= len(tokens):
                 break
             hit = tokens[place] == guess
             self.odds += (hit - self.odds) * _RATE
+            self._begun = True
+            found.append(hit)
             if not hit:
                 break
         self._guessed = ()
+        return found
 
     def due(self, length: int) -> bool:
         """Whether it is time to ask again though it does not seem to pay."""

@@ -15,13 +15,17 @@ import psutil
 
 from arriero.core.errors import InvalidRequest, ModelLoadError
 from arriero.core.messages import Ready
-from arriero.core.model import MemoryPlan, ModelSpec
+from arriero.core.model import MemoryPlan, ModelDetails, ModelSpec
 from arriero.core.request import LoadOptions
+from arriero.runners.llama_cpp.draft_plan import context_bytes, make_plans
 from arriero.runners.llama_cpp.options import KV_TYPES, LlamaCppOptions, kv_bytes
-from arriero.runners.llama_cpp.plan import CELL_BYTES, MASK_BYTES, Facts, Plan, make_plan
+from arriero.runners.llama_cpp.plan import CELL_BYTES, MASK_BYTES, Facts, Plan
+from arriero.store.describe import details
 from arriero.store.gguf import GgufHeader
 from arriero.store.splits import read_whole
 
+GROWING = ("kv", "compute", "draft_context")
+"""What a loaded model has planned with and takes as it needs it."""
 SCORE_BYTES = 4
 USEFUL_CONTEXT = 4096
 """Tokens: rather than give a model less beside idle ones, those go."""
@@ -49,7 +53,7 @@ def promised(workers: Iterable[Worker]) -> int:
         except psutil.Error:
             continue  # it has just ended
         own = used.rss - getattr(used, "shared", 0)  # without the file that its weights are mapped from
-        total += max(0, ready.memory.get("kv", 0) + ready.memory.get("compute", 0) - own)
+        total += max(0, sum(ready.memory.get(kind, 0) for kind in GROWING) - own)
     return total
 
 
@@ -72,9 +76,10 @@ def plan_memory(
         return MemoryPlan(
             weights=weights, free_memory=free, context_length=longest, compute=longest * longest * MASK_BYTES
         )
-    facts = _facts(spec, header, weights, free, options.kv_cache_type)
+    facts = _facts(spec.details, header, weights, free, options.kv_cache_type)
+    draft = _draft_facts(spec, facts, options, settings)
     try:
-        plan = make_plan(options, facts)
+        plan, own = make_plans(options, facts, draft)
     except ModelLoadError as error:
         return MemoryPlan(weights=weights, free_memory=free, context_length=options.num_ctx or 0, problem=error.message)
     return MemoryPlan(
@@ -87,6 +92,7 @@ def plan_memory(
         kv=plan.cells * (facts.kv_bytes_per_token + CELL_BYTES),
         compute=_compute(plan, facts),
         cached_prefixes=plan.parked_bytes,
+        draft=0 if draft is None or own is None else draft.weights + context_bytes(own, draft),
         kv_cache_type=plan.kv_cache_type,
     )
 
@@ -97,7 +103,7 @@ def fits(spec: ModelSpec, load: LoadOptions, settings: Mapping[str, Any], free_m
         plan = plan_memory(spec, load, settings, free_memory)
     except (ModelLoadError, OSError, ValueError):
         return True
-    taken = plan.weights + plan.kv + plan.compute
+    taken = plan.weights + plan.kv + plan.compute + plan.draft
     useful = min(spec.details.context_length or USEFUL_CONTEXT, load.num_ctx or USEFUL_CONTEXT)
     return not plan.problem and taken <= plan.free_memory and plan.context_length >= useful
 
@@ -125,8 +131,16 @@ def _options(spec: ModelSpec, load: LoadOptions, settings: Mapping[str, Any]) ->
     return LlamaCppOptions(path=spec.path, **{**given, **own, **asked})
 
 
-def _facts(spec: ModelSpec, header: GgufHeader, weights: int, free: int, kv_type: str) -> Facts:
-    details = spec.details
+def _draft_facts(spec: ModelSpec, facts: Facts, options: LlamaCppOptions, settings: Mapping[str, Any]) -> Facts | None:
+    """What the header of the model's draft model says, None where nothing is guessed with one."""
+    if not spec.draft or facts.recurrent or options.deterministic or not settings.get("speculation", True):
+        return None
+    header = read_whole(spec.draft)
+    weights = sum(tensor.size or 0 for tensor in header.tensors)
+    return _facts(details(header), header, weights, facts.free_memory, "f16")
+
+
+def _facts(details: ModelDetails, header: GgufHeader, weights: int, free: int, kv_type: str) -> Facts:
     values = details.head_count_kv * (details.key_length + details.value_length)
     return Facts(
         n_ctx_train=details.context_length,

@@ -166,11 +166,12 @@ class _Foreteller:
 
     def __init__(self, wrong: int) -> None:
         self._wrong = wrong
-        self.asked = 0
+        self.asked = self.guessed = 0
 
     def propose(self, texts: Mapping[int, Items[int]], count: int) -> dict[int, list[int]]:
         """See core.runner.Drafter."""
         self.asked += 1
+        self.guessed += count
         found = {}
         for number, tokens in texts.items():
             place = len(tokens) - len(PROMPT)
@@ -210,6 +211,33 @@ def test_a_draft_model_saves_steps_where_it_is_right_and_is_left_alone_where_it_
         assert (engine.stats().decode_calls < 60) == (wrong == 50)
     assert 10 < asked[0] < 60
     assert asked[1] < 20
+
+
+@pytest.mark.parametrize(("wrong", "cost"), [(1, 0.0), (2, 0.01), (1000, 0.05)])
+def test_a_draft_model_that_does_not_pay_is_switched_off_by_the_clock(wrong: int, cost: float) -> None:
+    """Wrong ones, and a right one that takes twice a step's time for each guess, cost less than 3 % in the end."""
+
+    def run(drafter: _Foreteller | None) -> tuple[float, int, list[int]]:
+        runner = FakeRunner(make_info(max_draws=32, max_sequence_tokens=2048, active_blocks=256))
+        engine = Engine(runner, drafter=drafter)
+        engine.add(SequenceSpec(0, list(PROMPT), SAMPLER, max_tokens=1500))
+        now, rows, guessed, late = 0.0, 0, 0, 0
+        drawn: list[int] = []
+        while engine.has_work:
+            drawn += [event.token for event in engine.step(now) if isinstance(event, TokenEvent)]
+            computed = runner.executed["decoded_tokens"] - rows
+            rows += computed
+            asked = 0 if drafter is None else drafter.guessed - guessed
+            guessed += asked
+            late += asked if len(drawn) > 750 else 0
+            now += 0.02 + 0.005 * computed + cost * asked
+        return now, late, drawn
+
+    plain, _, answer = run(None)
+    seconds, late, drawn = run(_Foreteller(wrong))
+    assert drawn == answer
+    assert seconds < plain / 0.97
+    assert late < 80  # of 750 tokens: a look now and then
 
 
 class _Unsure(FakeRunner):

@@ -58,6 +58,20 @@ def test_what_does_not_fit_is_told() -> None:
     assert plan.kv == 0
 
 
+def test_a_draft_model_counts(tmp_path: Path) -> None:
+    small = write_gguf(tmp_path / "small.gguf", Shape())
+    spec = describe("demo", demo_path())
+    spec = type(spec)(**{**_fields(spec), "draft": str(small)})
+    alone, plan = planned(), plan_memory(spec, LoadOptions(), {}, FREE)
+    assert alone.draft == 0
+    assert plan.draft > small.stat().st_size // 2
+    assert plan.total <= alone.total + plan.draft
+    assert plan_memory(spec, LoadOptions(), {"speculation": False}, FREE) == alone
+    assert not plan.problem
+    told = plan_memory(spec, LoadOptions(num_ctx=2**30), {}, FREE).problem
+    assert "its draft model takes" in told
+
+
 def test_a_file_that_is_no_model(tmp_path: Path) -> None:
     spec = describe("demo", demo_path())
     (tmp_path / "noise.gguf").write_bytes(b"noise")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,36 +13,20 @@ from arriero.runners.llama_cpp.batch import TokenBatch
 from arriero.runners.llama_cpp.bindings import lib
 from arriero.runners.llama_cpp.context import Context, DecodeError
 from arriero.runners.llama_cpp.model import Model
-from arriero.runners.llama_cpp.plan import CELL_ALIGN, Plan
-
-SLOTS = 8
-"""Texts that are followed at the same time: with more streams, rows are too dear to guess."""
-CELLS = 32_768
+from arriero.runners.llama_cpp.plan import Plan
 
 
 class LlamaCppDrafter:
     """Implements core.runner.Drafter: a context of its own, in which each text has a slot that is cut and continued."""
 
     def __init__(self, model: Model, target: Model, plan: Plan) -> None:
-        """`plan` is the target's. The drafter owns `model`. ModelLoadError if it cannot guess for `target`."""
+        """`plan` is its own (draft_plan.py). It owns `model`. ModelLoadError if it cannot guess for `target`."""
         check_drafts_for(model, target)
-        slots = min(SLOTS, plan.max_sequences)
-        longest = -(-plan.num_ctx // CELL_ALIGN) * CELL_ALIGN
         self._model = model
         self._longest = plan.num_ctx
-        self._context = Context(
-            model,
-            replace(
-                plan,
-                max_sequences=slots,
-                unified=True,
-                cells=max(longest, min(plan.cells, CELLS)),
-                parked_bytes=0,
-                kv_cache_type="f16",
-            ),
-        )
+        self._context = Context(model, plan)
         self._batch = TokenBatch(plan.num_batch)
-        self._free = list(range(slots))
+        self._free = list(range(plan.max_sequences))
         self._slots: OrderedDict[int, int] = OrderedDict()  # by text, the least recently used first
         self._held: dict[int, list[int]] = {}  # by slot: the tokens whose K and V are there
 

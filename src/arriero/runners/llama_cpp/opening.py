@@ -19,7 +19,7 @@ from arriero.core.request import LoadOptions, SamplingParams
 from arriero.core.runner import Sampler
 from arriero.core.tokenizer import LoadedModel
 from arriero.runners.constrained.compiler import MaskCompiler
-from arriero.runners.llama_cpp.drafter import LlamaCppDrafter
+from arriero.runners.llama_cpp.drafter import LlamaCppDrafter, check_drafts_for
 from arriero.runners.llama_cpp.embedder import LlamaCppEmbedder
 from arriero.runners.llama_cpp.model import Model
 from arriero.runners.llama_cpp.options import LlamaCppOptions
@@ -48,8 +48,10 @@ def open_model(
         ranks = embedder.info.pooling == "rank"
         return LoadedEmbedder(embedder, model.vocab, PairEncoder(model.handle, model.vocab) if ranks else None)
     masks = MaskCompiler(model.vocab)
-    runner = LlamaCppRunner(model, chosen)
-    drafter = _open_drafter(spec, chosen, model, runner) if options.get("speculation", True) else None
+    draft = _open_draft(spec, chosen, model) if options.get("speculation", True) else None
+    runner = LlamaCppRunner(model, chosen, draft)
+    plan = runner.draft_plan
+    drafter = None if draft is None or plan is None else LlamaCppDrafter(draft, model, plan)
     threading.Thread(target=_prepare, args=(masks, runner), name="vocabulary", daemon=True).start()
     suppressed = frozenset(model.vocab.suppressed)
 
@@ -61,14 +63,13 @@ def open_model(
     )
 
 
-def _open_drafter(
-    spec: ModelSpec, chosen: LlamaCppOptions, target: Model, runner: LlamaCppRunner
-) -> LlamaCppDrafter | None:
-    """The model's draft model, where it has one and guesses can be checked."""
-    if not spec.draft or not runner.info.max_draws:
+def _open_draft(spec: ModelSpec, chosen: LlamaCppOptions, target: Model) -> Model | None:
+    """The model's draft model, where it has one and guesses can be checked. ModelLoadError if it cannot guess."""
+    if not spec.draft or target.recurrent or chosen.deterministic:
         return None
-    own = replace(chosen, path=spec.draft, adapters=(), digest="")
-    return LlamaCppDrafter(Model(own), target, runner.plan)
+    draft = Model(replace(chosen, path=spec.draft, adapters=(), digest="", kv_cache_type="f16"))
+    check_drafts_for(draft, target)
+    return draft
 
 
 def _prepare(masks: MaskCompiler, runner: LlamaCppRunner) -> None:

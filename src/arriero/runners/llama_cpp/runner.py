@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from typing import Literal
 
 from arriero.core.runner import Batch, RunnerInfo, Span, StepOutput
@@ -13,10 +14,11 @@ from arriero.runners.llama_cpp.calibrate import row_floor
 from arriero.runners.llama_cpp.calls import Piece, cut_calls, fillers
 from arriero.runners.llama_cpp.context import Context, DecodeError
 from arriero.runners.llama_cpp.disk import DiskStates, open_disk
+from arriero.runners.llama_cpp.draft_plan import context_bytes, make_plans
 from arriero.runners.llama_cpp.model import Model
 from arriero.runners.llama_cpp.options import LlamaCppOptions
 from arriero.runners.llama_cpp.parks import ParkedStates
-from arriero.runners.llama_cpp.plan import BLOCK, DETERMINISTIC_CHUNK, ROW_TILE, Plan, make_plan
+from arriero.runners.llama_cpp.plan import BLOCK, DETERMINISTIC_CHUNK, ROW_TILE, Plan
 from arriero.runners.llama_cpp.slot_states import SlotStates
 
 CLOSE_SECONDS = 2.0
@@ -33,10 +35,14 @@ class LlamaCppRunner:
     copied as it is. Parked states are restored by writing and cutting in both.
     """
 
-    def __init__(self, model: Model, options: LlamaCppOptions) -> None:
-        """Make the context; the runner owns `model` from here on. ModelLoadError if it does not fit."""
+    def __init__(self, model: Model, options: LlamaCppOptions, draft: Model | None = None) -> None:
+        """Make the context; the runner owns `model` from here on. ModelLoadError if it does not fit.
+
+        `draft` is the model that guesses for it, somebody else's: it gets its share of the memory, as `draft_plan`.
+        """
         self.model = model
-        self.plan: Plan = make_plan(options, model.facts())
+        self.plan: Plan
+        self.plan, self.draft_plan = make_plans(options, model.facts(), None if draft is None else draft.facts())
         self.context = Context(model, self.plan)
         self._batch = TokenBatch(self.plan.num_batch)
         # A row more can be taken back only where KV can be cut, and helps only where slots are streams.
@@ -55,6 +61,9 @@ class LlamaCppRunner:
             self.context, sharing=sharing, recurrent=model.recurrent, window=model.window, disk=disk
         )
         self._info = _describe(model, self.plan, self.context, exact, sharing, disk)
+        if draft is not None and self.draft_plan is not None:
+            taken = {"draft_weights": draft.size, "draft_context": context_bytes(self.draft_plan, draft.facts())}
+            self._info = replace(self._info, memory={**self._info.memory, **taken})
 
     @property
     def parks(self) -> ParkedStates:

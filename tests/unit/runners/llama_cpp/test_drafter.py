@@ -14,6 +14,7 @@ from arriero.engine.engine import Engine
 from arriero.engine.events import TokenEvent
 from arriero.engine.options import EngineOptions
 from arriero.engine.sequence import SequenceSpec
+from arriero.runners.llama_cpp.draft_plan import draft_plan
 from arriero.runners.llama_cpp.drafter import LlamaCppDrafter
 from arriero.runners.llama_cpp.model import Model
 from arriero.runners.llama_cpp.options import LlamaCppOptions
@@ -37,7 +38,7 @@ def runner() -> Iterator[LlamaCppRunner]:
 @pytest.fixture
 def drafter(runner: LlamaCppRunner) -> Iterator[LlamaCppDrafter]:
     """The demo, which guesses for itself."""
-    made = LlamaCppDrafter(Model(OPTIONS), runner.model, replace(runner.plan, num_batch=16))
+    made = LlamaCppDrafter(Model(OPTIONS), runner.model, replace(draft_plan(runner.plan), num_batch=16))
     yield made
     made.close()
 
@@ -87,7 +88,7 @@ def test_guesses_are_its_own_greedy_words_also_after_wrong_ones(
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_it_saves_steps(runner: LlamaCppRunner, count: int) -> None:
-    drafter = LlamaCppDrafter(Model(OPTIONS), runner.model, runner.plan)
+    drafter = LlamaCppDrafter(Model(OPTIONS), runner.model, draft_plan(runner.plan))
     _, before = _answers(runner, None)
     _, engine = _answers(runner, drafter, count)
     drafter.close()
@@ -98,4 +99,4 @@ def test_it_saves_steps(runner: LlamaCppRunner, count: int) -> None:
 
 def test_one_with_other_tokens_is_refused(runner: LlamaCppRunner, tiny_path: Path) -> None:
     with pytest.raises(ModelLoadError, match="same vocabulary"):
-        LlamaCppDrafter(Model(replace(OPTIONS, path=str(tiny_path))), runner.model, runner.plan)
+        LlamaCppDrafter(Model(replace(OPTIONS, path=str(tiny_path))), runner.model, draft_plan(runner.plan))

@@ -1,0 +1,98 @@
+"""A model with a DRAFT, through a server: the same words in fewer steps, fairly drawn, and its memory is told."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import pytest
+
+from arriero.store.catalog import demo_path
+from tests.e2e.serving import Server, clean_environment, serve
+
+MANNERS = (
+    "You are kind and patient. You answer in whole sentences and in plain words, you never make a list, and you say so "
+    "where you do not know something. You end your answer when all is said that was asked for."
+)
+"""As many tokens as make the draft model be asked once in every answer, whatever its calls cost on a busy machine."""
+QUESTIONS = ("Tell me a story about a duck.", "What is the capital of France?", "Tell me a story about the sea.")
+
+
+def _unsteady_demo(path: Path) -> Path:
+    """Write the demo with noise in its last norm: a model that guesses well, but not always right."""
+    path.write_bytes(demo_path().read_bytes())
+    reader = gguf.GGUFReader(path, "r+")
+    norm = next(tensor for tensor in reader.tensors if tensor.name == "output_norm.weight")
+    norm.data[:] *= np.random.default_rng(3).normal(1.0, 0.35, norm.data.shape).astype(norm.data.dtype)
+    reader.data.flush()
+    return path
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    home = tmp_path_factory.mktemp("drafting")
+    _unsteady_demo(home / "small.gguf")
+    (home / "Modelfile").write_text("FROM demo\nDRAFT ./small.gguf\n")
+    extra = {"OLLAMA_MODELS": str(home / "models")}
+    with serve(home, environment=extra) as running:
+        environment = clean_environment(home, {**extra, "OLLAMA_HOST": running.url})
+        command = [sys.executable, "-m", "arriero", "create", "pair", "-f", str(home / "Modelfile")]
+        subprocess.run(command, env=environment, check=True, capture_output=True, timeout=60)
+        running.load("pair", num_ctx=512)
+        yield running
+
+
+def _answer(server: Server, question: str, **options: Any) -> dict[str, Any]:
+    body = {
+        "model": "pair",
+        "messages": [{"role": "system", "content": MANNERS}, {"role": "user", "content": question}],
+        "stream": False,
+        "options": {"num_thread": 1, "num_ctx": 512, "num_predict": 48, **options},
+    }
+    found: dict[str, Any] = json.loads(server.post("/api/chat", body))
+    return found
+
+
+def _text(answer: dict[str, Any]) -> str:
+    return str(answer["message"]["content"])
+
+
+def test_greedy_texts_are_equal_and_guesses_come_true(server: Server) -> None:
+    plain = [_answer(server, question, temperature=0, draft_num_predict=0) for question in QUESTIONS]
+    before = server.metrics()
+    drafted = [_answer(server, question, temperature=0) for question in QUESTIONS]
+    after = server.metrics()
+    assert [_text(answer) for answer in drafted] == [_text(answer) for answer in plain]
+    assert not any("drafted_count" in answer for answer in plain)
+    accepted = after["arriero_accepted_tokens_total"] - before["arriero_accepted_tokens_total"]
+    steps = after["arriero_decode_calls_total"] - before["arriero_decode_calls_total"]
+    drawn = sum(answer["eval_count"] for answer in drafted)
+    assert accepted == sum(answer.get("accepted_count", 0) for answer in drafted) > 0
+    assert steps < drawn + len(QUESTIONS)
+    assert all(answer["prompt_eval_count"] > 48 for answer in plain)
+
+
+def test_draws_are_those_of_the_model(server: Server) -> None:
+    """The same seeds, with guesses asked for and without: the same texts, so the same distribution."""
+    server.load("pair", num_ctx=768)  # anew: what was learned of times is forgotten
+    options = {"temperature": 1.0, "num_predict": 24, "num_ctx": 768}
+    plain = [_answer(server, QUESTIONS[0], seed=seed, draft_num_predict=0, **options) for seed in range(6)]
+    drafted = [_answer(server, QUESTIONS[0], seed=seed, draft_num_predict=6, **options) for seed in range(6)]
+    assert len({_text(answer) for answer in plain}) > 3
+    assert sum(_text(one) == _text(other) for one, other in zip(plain, drafted, strict=True)) >= 5  # last bits differ
+    assert sum(answer.get("drafted_count", 0) for answer in drafted) > 0
+
+
+def test_its_memory_is_planned_and_told(server: Server) -> None:
+    shown = json.loads(server.post("/api/show", {"model": "pair", "memory": True}))["memory"]
+    weights = demo_path().stat().st_size
+    assert shown["draft"] > shown["weights"] > weights // 2
+    assert shown["total"] == sum(shown[kind] for kind in ("weights", "kv", "compute", "cached_prefixes", "draft"))
+    running = {model["name"]: model["size"] for model in json.loads(server.get("/api/ps"))["models"]}
+    assert running["pair:latest"] > 2 * shown["weights"]
