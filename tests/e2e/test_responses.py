@@ -215,7 +215,6 @@ def test_log_probabilities(client: openai.OpenAI) -> None:
     ("fields", "param"),
     [
         ({"background": True}, "background"),
-        ({"conversation": "conv_1"}, "conversation"),
         ({"prompt": {"id": "pmpt_1"}}, "prompt"),
         ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
         ({"include": ["file_search_call.results"]}, "include"),
@@ -238,11 +237,13 @@ def test_refused_by_name(client: openai.OpenAI, fields: dict[str, Any], param: s
 def test_the_store_survives_a_restart_is_private_and_can_be_switched_off(tmp_path: Path) -> None:
     with serve(tmp_path) as first, connect(first) as client:
         kept = ask(client)
+        conversation = client.conversations.create(items=[{"role": "user", "content": "Hello!"}]).id
     file = tmp_path / "arriero" / "responses.sqlite"
     assert file.is_file()
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in file.parent.glob("responses.sqlite*"))
     with serve(tmp_path) as second, connect(second) as client:
         assert client.responses.retrieve(kept.id).output_text == kept.output_text
+        assert [item.type for item in client.conversations.items.list(conversation)] == ["message"]
     with serve(tmp_path, environment={"ARRIERO_STORE_RESPONSES": "0"}) as off, connect(off) as client:
         assert ask(client).status == "completed"
         with pytest.raises(openai.NotFoundError):
@@ -250,3 +251,6 @@ def test_the_store_survives_a_restart_is_private_and_can_be_switched_off(tmp_pat
         with pytest.raises(openai.BadRequestError) as caught:
             ask(client, previous_response_id=kept.id)
         assert caught.value.param == "previous_response_id"
+        for what in (client.conversations.create, lambda: client.conversations.retrieve(conversation)):
+            with pytest.raises(openai.BadRequestError, match="ARRIERO_STORE_RESPONSES"):
+                what()

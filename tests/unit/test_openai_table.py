@@ -10,11 +10,14 @@ import pytest
 from openai.types import completion_create_params as completion
 from openai.types import embedding_create_params as embedding
 from openai.types.chat import completion_create_params as chat
+from openai.types.conversations import conversation_create_params, conversation_update_params, item_create_params
+from openai.types.responses import input_token_count_params, response_compact_params
 from openai.types.responses import response_create_params as response
 
 from arriero.protocols.openai import embed as openai_embed
 from arriero.protocols.openai import request as openai_request
 from arriero.protocols.openai.fields import HARMLESS, NEUTRAL, OPTION_NAMES
+from arriero.protocols.responses import compaction, conversations
 from arriero.protocols.responses import request as responses_request
 
 TESTS = Path(__file__).parents[1]
@@ -31,15 +34,31 @@ SENT = {
     "`/v1/chat/completions`": fields(chat.CompletionCreateParamsBase, chat.CompletionCreateParamsStreaming),
     "`/v1/completions`": fields(completion.CompletionCreateParamsBase, completion.CompletionCreateParamsStreaming),
     "`/v1/embeddings`": fields(embedding.EmbeddingCreateParams),
-    "`/v1/responses`": fields(response.ResponseCreateParamsBase, response.ResponseCreateParamsStreaming),
+    "`/v1/responses`": fields(
+        response.ResponseCreateParamsBase,
+        response.ResponseCreateParamsStreaming,
+        input_token_count_params.InputTokenCountParams,
+    ),
+    "`/v1/responses/compact`": fields(response_compact_params.ResponseCompactParams),
+    "`/v1/conversations`": fields(
+        conversation_create_params.ConversationCreateParams,
+        conversation_update_params.ConversationUpdateParams,
+        item_create_params.ItemCreateParams,
+    ),
 }
 DECODED = {
     "`/v1/chat/completions`": {*openai_request.CHAT_FIELDS, *OPTION_NAMES},
     "`/v1/completions`": {*openai_request.COMPLETION_FIELDS, *OPTION_NAMES},
     "`/v1/embeddings`": set(openai_embed.FIELDS),
     "`/v1/responses`": set(responses_request.FIELDS),
+    "`/v1/responses/compact`": set(compaction.FIELDS) - responses_request.ACCEPTED,
+    "`/v1/conversations`": {*conversations.CREATE_FIELDS, *conversations.ADD_FIELDS},
 }
-ACCEPTED = {"`/v1/responses`": responses_request.ACCEPTED}
+ACCEPTED = {
+    "`/v1/responses`": responses_request.ACCEPTED,
+    "`/v1/responses/compact`": responses_request.ACCEPTED,
+    "`/v1/conversations`": {"include"},
+}
 REFUSED = {"`/v1/responses`": responses_request.REFUSED}
 CHATS = ("`/v1/chat/completions`", "`/v1/completions`")
 OWN = set.union(*(DECODED[route] for route in CHATS)) - set.union(*(SENT[route] for route in CHATS))

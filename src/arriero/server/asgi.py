@@ -20,6 +20,7 @@ from arriero.server.route import Route
 from arriero.server.routes.anthropic import AnthropicRoutes, by_header
 from arriero.server.routes.batches import BatchRoutes
 from arriero.server.routes.context import Context
+from arriero.server.routes.conversations import ConversationRoutes
 from arriero.server.routes.embed import EmbedRoutes
 from arriero.server.routes.health import HealthRoutes
 from arriero.server.routes.library import LibraryRoutes
@@ -40,6 +41,7 @@ def routes(context: Context) -> list[Route]:
     embed, rank = EmbedRoutes(context), RankRoutes(context)
     responses, batches = ResponsesRoutes(context), BatchRoutes(context)
     anthropic, tokens = AnthropicRoutes(context), TokenRoutes(context)
+    conversations = ConversationRoutes(context)
     message_batches = MessageBatchRoutes(context)
     return [
         Route("/", ollama.root, methods=["GET"]),
@@ -65,10 +67,19 @@ def routes(context: Context) -> list[Route]:
         Route("/v1/completions", openai.completions, methods=["POST"]),
         Route("/v1/responses", responses.create, methods=["POST"]),
         Route("/v1/responses/input_tokens", responses.input_tokens, methods=["POST"]),
+        Route("/v1/responses/compact", responses.compact, methods=["POST"]),
         Route("/v1/responses/{id}", responses.get, methods=["GET"]),
         Route("/v1/responses/{id}", responses.delete, methods=["DELETE"]),
         Route("/v1/responses/{id}/cancel", responses.cancel, methods=["POST"]),
         Route("/v1/responses/{id}/input_items", responses.input_items, methods=["GET"]),
+        Route("/v1/conversations", conversations.create, methods=["POST"]),
+        Route("/v1/conversations/{id}", conversations.get, methods=["GET"]),
+        Route("/v1/conversations/{id}", conversations.update, methods=["POST"]),
+        Route("/v1/conversations/{id}", conversations.delete, methods=["DELETE"]),
+        Route("/v1/conversations/{id}/items", conversations.add, methods=["POST"]),
+        Route("/v1/conversations/{id}/items", conversations.items, methods=["GET"]),
+        Route("/v1/conversations/{id}/items/{item}", conversations.item, methods=["GET"]),
+        Route("/v1/conversations/{id}/items/{item}", conversations.delete_item, methods=["DELETE"]),
         Route("/v1/files", batches.upload, methods=["POST"]),
         Route("/v1/files", batches.files, methods=["GET"]),
         Route("/v1/files/{id}", batches.file, methods=["GET"]),

@@ -14,6 +14,7 @@ from arriero.core.request import Choices, GenerateRequest, LoadOptions
 from arriero.core.responses import SavedResponse
 from arriero.core.tokenizer import Tokenized
 from arriero.service.batches import Batches
+from arriero.service.conversations import Conversations
 from arriero.service.message_batches import MessageBatches
 
 
@@ -103,6 +104,10 @@ class Service(Answering, Protocol):
 
     async def delete_response(self, response_id: str) -> None:
         """Forget a response; ResponseNotFound."""
+
+    @property
+    def conversations(self) -> Conversations:
+        """Conversations that are kept, and their items."""
 
     def running(self) -> list[RunningModel]:
         """The loaded models."""

@@ -37,7 +37,7 @@ class Responses:
         if self._path is None:
             return False
         try:
-            await self._do(lambda store: store.save(saved))
+            await self.run(lambda store: store.save(saved))
         except StoreError as error:
             log.warning("response %s is not kept: %s", saved.id, error.message)
             return False
@@ -48,7 +48,7 @@ class Responses:
         if self._path is None:
             text = "'previous_response_id' is not supported here: no response is kept"
             raise InvalidRequest(text, param="previous_response_id")
-        found = await self._do(lambda store: store.chain(response_id))
+        found = await self.run(lambda store: store.chain(response_id))
         if not found:
             text = f"Previous response with id '{response_id[:64]}' not found."
             raise PreviousResponseNotFound(text, param="previous_response_id")
@@ -56,14 +56,14 @@ class Responses:
 
     async def get(self, response_id: str) -> SavedResponse:
         """The response of that id; ResponseNotFound."""
-        found = None if self._path is None else await self._do(lambda store: store.get(response_id))
+        found = None if self._path is None else await self.run(lambda store: store.get(response_id))
         if found is None:
             raise ResponseNotFound(f"Response with id '{response_id[:64]}' not found.")
         return found
 
     async def delete(self, response_id: str) -> None:
         """Forget a response; ResponseNotFound."""
-        if self._path is None or not await self._do(lambda store: store.delete(response_id)):
+        if self._path is None or not await self.run(lambda store: store.delete(response_id)):
             raise ResponseNotFound(f"Response with id '{response_id[:64]}' not found.")
 
     async def close(self) -> None:
@@ -73,7 +73,8 @@ class Responses:
         if self._store is not None:
             self._store.close()
 
-    async def _do(self, work: Callable[[ResponseStore], _T]) -> _T:
+    async def run(self, work: Callable[[ResponseStore], _T]) -> _T:
+        """Do `work` with the store, in its thread. Only where `on`."""
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, "responses")
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._work, work)

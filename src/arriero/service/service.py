@@ -22,6 +22,7 @@ from arriero.observe.metrics import Metrics
 from arriero.service.admission import Admission
 from arriero.service.batches import Batches
 from arriero.service.choices import run_choices
+from arriero.service.conversations import Conversations
 from arriero.service.embed import Embeddings
 from arriero.service.generate import Generator
 from arriero.service.library import Library
@@ -84,6 +85,7 @@ class Service:
             options.prefixes,
         )
         self._responses = Responses(options.responses, options.max_responses, options.max_responses_bytes)
+        self.conversations = Conversations(self._responses)
         self.batches = Batches(BatchStore(options.batches))
         self.message_batches = MessageBatches(self.batches)
         self._transfers: Transfers | None = None

@@ -1,21 +1,17 @@
 """Responses that were asked to be kept, in one SQLite file: mode 0600, bounded in number and bytes.
 
-The least recently used goes first. Blocking, and for one thread at a time.
+The least recently used goes first. The file has conversations, too. Blocking, and for one thread at a time.
 """
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import os
-import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 from arriero.core.errors import StoreError
 from arriero.core.responses import SavedResponse
-
-log = logging.getLogger(__name__)
+from arriero.store.conversations import SCHEMA as CONVERSATIONS
+from arriero.store.conversations import ConversationStore
+from arriero.store.database import open_database, translated
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS responses (
@@ -33,18 +29,12 @@ class ResponseStore:
     def __init__(self, path: Path, most: int, most_bytes: int) -> None:
         """StoreError when the file can neither be opened nor made."""
         self._most, self._most_bytes = most, most_bytes
-        try:
-            self._database = _open(path)
-        except sqlite3.DatabaseError as error:
-            log.warning("%s is put aside: %s", path.name, error)
-            with contextlib.suppress(OSError):
-                path.replace(path.with_name(path.name + ".broken"))
-            with _translated():
-                self._database = _open(path)
-        with _translated():
+        self._database = open_database(path, _SCHEMA + CONVERSATIONS)
+        with translated():
             count, size, used = self._database.execute(
                 "SELECT count(*), sum(size), max(used) FROM responses"
             ).fetchone()
+            self.conversations = ConversationStore(self._database, most, most_bytes)
         self.count, self.bytes, self._clock = count, size or 0, used or 0
 
     def save(self, saved: SavedResponse) -> None:
@@ -52,7 +42,7 @@ class ResponseStore:
         size = len(saved.body) + len(saved.input)
         if size > self._most_bytes or not self._most:
             raise StoreError(f"a response of {size} bytes cannot be kept: there is room for {self._most_bytes}")
-        with _translated(), self._database:
+        with translated(), self._database:
             self._clock += 1
             row = (saved.id, saved.previous, saved.body, saved.input, size, self._clock)
             self._database.execute("INSERT INTO responses VALUES (?, ?, ?, ?, ?, ?)", row)
@@ -63,7 +53,7 @@ class ResponseStore:
         """Return the response and its ancestors, the oldest first; empty where one of them is not here (any more)."""
         found: list[SavedResponse] = []
         following: str | None = response_id
-        with _translated(), self._database:
+        with translated(), self._database:
             while following is not None and len(found) < _LONGEST_CHAIN:
                 one = self._get(following)
                 if one is None:
@@ -77,12 +67,12 @@ class ResponseStore:
 
     def get(self, response_id: str) -> SavedResponse | None:
         """Return one response, None if it is not here."""
-        with _translated():
+        with translated():
             return self._get(response_id)
 
     def delete(self, response_id: str) -> bool:
         """Forget a response; False if it was not here."""
-        with _translated(), self._database:
+        with translated(), self._database:
             return self._drop(response_id)
 
     def close(self) -> None:
@@ -106,29 +96,3 @@ class ResponseStore:
         while self.count > self._most or self.bytes > self._most_bytes:
             row = self._database.execute("SELECT id FROM responses ORDER BY used LIMIT 1").fetchone()
             self._drop(row[0])
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # before SQLite does, with the umask's rights
-        path.chmod(0o600)
-    except OSError as error:
-        raise StoreError(f"{path.name} cannot be opened: {error.strerror}") from error
-    database = sqlite3.connect(path, check_same_thread=False)
-    try:
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = NORMAL")
-        database.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        database.executescript(_SCHEMA)
-    except sqlite3.DatabaseError:
-        database.close()
-        raise
-    return database
-
-
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise StoreError(f"the store of responses failed: {error}") from error

@@ -15,7 +15,9 @@ from arriero.core.responses import SavedResponse
 from arriero.core.tokenizer import Tokenized
 from arriero.service.batches import Batches
 from arriero.service.choices import run_choices
+from arriero.service.conversations import Conversations
 from arriero.service.message_batches import MessageBatches
+from arriero.service.responses import Responses
 from arriero.store.batches import BatchStore
 from arriero.store.blobs import parse_digest
 
@@ -59,6 +61,7 @@ class FakeService:
         self.batches = Batches(BatchStore(None))
         self.message_batches = MessageBatches(self.batches)
         self.responses: dict[str, SavedResponse] = {}
+        self.conversations = Conversations(Responses(None, 0, 0))
         self.reports: Sequence[Progress | BaseException] = (Progress(status="success"),)
         self.created: list[CreateRequest] = []
         self.copies: list[tuple[str, str]] = []

@@ -11,19 +11,20 @@ from arriero.core.errors import InvalidRequest, UnsupportedFeature
 from arriero.core.request import Message, ToolCall
 from arriero.protocols.body import check_values
 from arriero.protocols.refused_parts import refused_part
+from arriero.protocols.responses.summary import summary_turns
 
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 _TEXTS = frozenset(["input_text", "output_text", "text", "summary_text", "reasoning_text"])
 
 
-def read_items(items: Sequence[dict[str, Any]], known: int = 0) -> tuple[Message, ...]:
-    """Return the conversation; the first `known` items are of earlier responses, errors count from there.
+def read_items(items: Sequence[dict[str, Any]], known: int = 0, field: str = "input") -> tuple[Message, ...]:
+    """Return the conversation; the first `known` items are of earlier responses, errors count from there, in `field`.
 
     InvalidRequest (with `param`) for what is malformed, UnsupportedFeature for what is no text, call or result.
     """
     turns = _Turns()
     for index, item in enumerate(items):
-        turns.add(item, f"input[{index - known}]")
+        turns.add(item, f"{field}[{index - known}]")
     return turns.done()
 
 
@@ -39,7 +40,7 @@ class _Turns:
 
     def add(self, item: dict[str, Any], at: str) -> None:
         """Take one item in."""
-        kind = item.get("type", "message")
+        kind = item.get("type") or "message"
         if kind == "message":
             self._message(item, at)
         elif kind == "reasoning":
@@ -57,6 +58,9 @@ class _Turns:
             content = _parts(item.get("output"), f"{at}.output")
             name = self._names.get(call_id)
             self._messages.append(Message(role="tool", content=content, tool_call_id=call_id, tool_name=name))
+        elif kind == "compaction":
+            self._flush()
+            self._messages += summary_turns(item, at)
         else:
             shown = kind[:64] if isinstance(kind, str) else "no text"
             raise UnsupportedFeature(f"input items of type '{shown}' are not supported", param=f"{at}.type")

@@ -35,6 +35,10 @@ class ResponseReply:
         self._number = 0
         self._begun = False
 
+    def leave_conversation(self) -> None:
+        """Say no more that the response belongs to a conversation."""
+        self._echo = {name: value for name, value in self._echo.items() if name != "conversation"}
+
     def chunk(self, event: Event, now_ns: int) -> bytes:
         """Return the SSE events of `event`: created and in_progress first, items, then the last word. No [DONE]."""
         if isinstance(event, Accepted):
@@ -91,7 +95,7 @@ class ResponseReply:
             "service_tier": self._tier or "default",
             "store": self.stored,
             **self._echo,
-            "usage": None if usage is None else _usage(usage),
+            "usage": None if usage is None else usage_object(usage),
         }
 
     def _events(self, told: list[Told]) -> bytes:
@@ -103,7 +107,8 @@ class ResponseReply:
         return b"".join(lines)
 
 
-def _usage(usage: Usage) -> dict[str, Any]:
+def usage_object(usage: Usage) -> dict[str, Any]:
+    """Return how many tokens a response took."""
     return {
         "input_tokens": usage.prompt_tokens,
         "input_tokens_details": {"cached_tokens": usage.cached_tokens, "cache_write_tokens": 0},

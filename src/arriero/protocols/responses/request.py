@@ -33,7 +33,16 @@ _OWN_NAMES = {
 }
 _OWN = frozenset(
     [
-        *("include", "input", "instructions", "max_tool_calls", "metadata", "previous_response_id", "reasoning"),
+        *(
+            "conversation",
+            "include",
+            "input",
+            "instructions",
+            "max_tool_calls",
+            "metadata",
+            "previous_response_id",
+            "reasoning",
+        ),
         *("store", "stream_options", "text", "tool_choice", "tools", "top_logprobs", "truncation"),
     ]
 )
@@ -42,8 +51,8 @@ ACCEPTED = frozenset([*HARMLESS, "access_programs", "image"]) - _OWN
 REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "background": ((False,), "an answer is made while its request waits"),
     "context_management": (([],), "nothing compacts a context"),
-    "conversation": ((), "use 'previous_response_id'"),
     "moderation": ((), "there is no moderation model"),
+    "personality": ((), "no model here has such presets; say it in 'instructions'"),
     "prompt": ((), "there are no stored prompts"),
 }
 _INCLUDED = frozenset(["message.output_text.logprobs", "reasoning.encrypted_content"])
@@ -53,7 +62,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """A decoded request, but for what came before it.
 
     `input` are its own items. `echo` is what the response object repeats of the request. `store`: whether the response
-    is to be kept; `previous` names the one that it goes on from.
+    is to be kept; `previous` names the one that it goes on from, `conversation` the conversation, and not both do.
     """
 
     chat: dict[str, Any]
@@ -61,6 +70,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     instructions: str
     echo: dict[str, Any]
     previous: str | None
+    conversation: str | None
     store: bool
     truncate: bool
     ignored: tuple[str, ...]
@@ -103,6 +113,10 @@ def decode_response(body: bytes, unknown: Unknown = "refuse") -> Draft:
     previous = fields.get("previous_response_id")
     if previous is not None and not isinstance(previous, str):
         raise InvalidRequest("'previous_response_id' must be a text", param="previous_response_id")
+    conversation = _conversation(fields.get("conversation"))
+    if conversation is not None and previous is not None:
+        both = "'conversation' and 'previous_response_id' cannot be used together"
+        raise InvalidRequest(both, param="conversation")
     store = fields.get("store", True)
     if not isinstance(store, bool):
         raise InvalidRequest("'store' must be true or false", param="store")
@@ -112,6 +126,7 @@ def decode_response(body: bytes, unknown: Unknown = "refuse") -> Draft:
         instructions=_instructions(fields.get("instructions", "")),
         echo=_echo(fields, text),
         previous=previous,
+        conversation=conversation,
         store=store,
         truncate=truncation == "auto",
         ignored=strange,
@@ -151,6 +166,14 @@ def _input(value: Any) -> tuple[dict[str, Any], ...]:
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise InvalidRequest("'input' must be a text or a list of items", param="input")
     return tuple(value)
+
+
+def _conversation(value: Any) -> str | None:
+    """The id of the conversation: a text, or an object that has it."""
+    named = value.get("id") if isinstance(value, dict) else value
+    if value is not None and not (isinstance(named, str) and named):
+        raise InvalidRequest("'conversation' must be an id, or an object with one", param="conversation")
+    return named
 
 
 def _instructions(value: Any) -> str:
@@ -205,7 +228,9 @@ def _own_words(message: str) -> str:
 def _echo(fields: Mapping[str, Any], text: Mapping[str, Any]) -> dict[str, Any]:
     """What the response object repeats, with defaults where the request is silent."""
     reasoning = _object(fields, "reasoning")
+    conversation = _conversation(fields.get("conversation"))
     return {
+        **({} if conversation is None else {"conversation": {"id": conversation}}),
         "instructions": fields.get("instructions"),
         "max_output_tokens": fields.get("max_output_tokens"),
         "max_tool_calls": fields.get("max_tool_calls"),

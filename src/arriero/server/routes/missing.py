@@ -8,12 +8,7 @@ from starlette.responses import Response
 from arriero.core.errors import ErrorInfo
 from arriero.server.errors import api_of, error_response
 
-MISSING: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("/v1/responses/compact", ("POST",)),
-    ("/v1/conversations", ("POST",)),
-    ("/v1/conversations/{rest:path}", ("GET", "POST", "DELETE")),
-    ("/v1/audio/transcriptions", ("POST",)),
-)
+MISSING: tuple[tuple[str, tuple[str, ...]], ...] = (("/v1/audio/transcriptions", ("POST",)),)
 
 
 async def missing(request: Request) -> Response:

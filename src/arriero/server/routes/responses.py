@@ -16,17 +16,18 @@ from arriero.core.errors import ArrieroError, InvalidRequest, UnsupportedFeature
 from arriero.core.events import Event, Finished
 from arriero.core.request import Choices, GenerateRequest, LoadOptions
 from arriero.core.responses import SavedResponse
-from arriero.protocols.responses.reply import ResponseReply, encode_count, encode_deleted, encode_items
+from arriero.protocols.responses.compaction import CompactionReply, decode_compact
+from arriero.protocols.responses.conversations import keep_items
+from arriero.protocols.responses.reply import ResponseReply, encode_count, encode_deleted
 from arriero.protocols.responses.request import Draft, decode_response
 from arriero.server.cache_header import with_cache_question
 from arriero.server.contract import Service
 from arriero.server.deadline import with_deadline
 from arriero.server.errors import error_response
 from arriero.server.generation import Generation
+from arriero.server.pages import page
 from arriero.server.routes.context import Context, json_response, read_body
 from arriero.server.tenant import with_tenant
-
-_PAGE, _LONGEST_PAGE = 20, 100
 
 
 class ResponsesRoutes:
@@ -43,15 +44,14 @@ class ResponsesRoutes:
         context = self._context
         try:
             draft = decode_response(body, context.unknown_fields)
-            chain = [] if draft.previous is None else await self._service.response_chain(draft.previous)
-            call = with_tenant(draft.call(_items(chain), self._service.find), request.scope, body)
+            call = with_tenant(draft.call(await self._earlier(draft), self._service.find), request.scope, body)
             call = with_cache_question(with_deadline(call, request.headers), request.headers)
         except ArrieroError as error:
             return error_response(error.info(), "openai")
         context.ignored.note(call.ignored, request.url.path)
         keeps = draft.store and self._service.keeps_responses()
         reply = ResponseReply(call, secrets.token_hex(24), int(time.time()), draft.echo, stored=keeps)
-        service = _Keeping(self._service, draft, reply) if keeps else self._service
+        service = _Keeping(self._service, draft, reply) if keeps or draft.conversation is not None else self._service
         return Generation(service, call, reply, "openai", context.metrics)
 
     async def input_tokens(self, request: Request) -> Response:
@@ -60,10 +60,22 @@ class ResponsesRoutes:
         if isinstance(body, Response):
             return body
         draft = decode_response(body, self._context.unknown_fields)
-        chain = [] if draft.previous is None else await self._service.response_chain(draft.previous)
-        call = draft.call(_items(chain), self._service.find)
+        call = draft.call(await self._earlier(draft), self._service.find)
         counted = await self._service.prompt_tokens(call.request)
         return json_response(encode_count(len(counted.tokens)))
+
+    async def compact(self, request: Request) -> Response | Generation:
+        """POST /v1/responses/compact: the model's summary of what was said, as an item."""
+        body = await read_body(request, "openai")
+        if isinstance(body, Response):
+            return body
+        context = self._context
+        draft = decode_compact(body, context.unknown_fields)
+        call = with_tenant(draft.call(await self._earlier(draft), self._service.find), request.scope, body)
+        call = with_cache_question(with_deadline(call, request.headers), request.headers)
+        context.ignored.note(call.ignored, request.url.path)
+        reply = CompactionReply(secrets.token_hex(24), int(time.time()))
+        return Generation(self._service, call, reply, "openai", context.metrics)
 
     async def get(self, request: Request) -> Response:
         """GET /v1/responses/{id}."""
@@ -89,20 +101,15 @@ class ResponsesRoutes:
             {"id": f"in_{saved.id.removeprefix('resp_')}{index:02x}", "type": "message"} | item
             for index, item in enumerate(msgspec.json.decode(saved.input))
         ]
-        query = request.query_params
-        limit, order, after = query.get("limit", str(_PAGE)), query.get("order", "desc"), query.get("after")
-        if not (limit.isascii() and limit.isdigit() and len(limit) < 4 and 1 <= int(limit) <= _LONGEST_PAGE):
-            text = f"'limit' must be between 1 and {_LONGEST_PAGE}"
-            return error_response(InvalidRequest(text, param="limit").info(), "openai")
-        if order not in ("asc", "desc"):
-            return error_response(InvalidRequest("'order' must be asc or desc", param="order").info(), "openai")
-        items = items if order == "asc" else items[::-1]
-        if after is not None:
-            place = next((index for index, item in enumerate(items) if item["id"] == after), None)
-            if place is None:
-                return error_response(InvalidRequest("'after' names no item", param="after").info(), "openai")
-            items = items[place + 1 :]
-        return json_response(encode_items(items[: int(limit)], more=len(items) > int(limit)))
+        return json_response(page(items, request.query_params))
+
+    async def _earlier(self, draft: Draft) -> list[dict[str, Any]]:
+        """The items before the draft's own, of its conversation or of the responses that it goes on from."""
+        if draft.conversation is not None:
+            return [
+                msgspec.json.decode(item.body) for item in await self._service.conversations.items(draft.conversation)
+            ]
+        return [] if draft.previous is None else _items(await self._service.response_chain(draft.previous))
 
 
 def _items(chain: list[SavedResponse]) -> list[dict[str, Any]]:
@@ -127,8 +134,20 @@ class _Keeping:
             async for event in stream:
                 events.append(event)
                 if isinstance(event, Finished):
-                    self._reply.stored = await self._keep(events)
+                    await self._go_on(events)
+                    if self._reply.stored:
+                        self._reply.stored = await self._keep(events)
                 yield event
+
+    async def _go_on(self, events: list[Event]) -> None:
+        """Add what was asked and said to the conversation; where that cannot be done the response is in none."""
+        conversation = self._draft.conversation
+        if conversation is None:
+            return
+        said = self._reply.gathered(events, time.time_ns())["output"]
+        items = [*self._draft.input, *said]
+        if not await self._service.conversations.go_on(conversation, lambda taken: keep_items(items, taken)):
+            self._reply.leave_conversation()
 
     async def _keep(self, events: list[Event]) -> bool:
         body = msgspec.json.encode(self._reply.gathered(events, time.time_ns()))

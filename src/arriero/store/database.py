@@ -1,0 +1,53 @@
+"""SQLite files that only their owner may read, and SQLite's errors in the store's words."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from arriero.core.errors import StoreError
+
+log = logging.getLogger(__name__)
+
+
+def open_database(path: Path, schema: str) -> sqlite3.Connection:
+    """Open the file, or make it (mode 0600). One that is no database of ours is put aside, and logged. StoreError."""
+    try:
+        return _open(path, schema)
+    except sqlite3.DatabaseError as error:
+        log.warning("%s is put aside: %s", path.name, error)
+        with contextlib.suppress(OSError):
+            path.replace(path.with_name(path.name + ".broken"))
+        with translated():
+            return _open(path, schema)
+
+
+def _open(path: Path, schema: str) -> sqlite3.Connection:
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # before SQLite does, with the umask's rights
+        path.chmod(0o600)
+    except OSError as error:
+        raise StoreError(f"{path.name} cannot be opened: {error.strerror}") from error
+    database = sqlite3.connect(path, check_same_thread=False)
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = NORMAL")
+        database.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        database.executescript(schema)
+    except sqlite3.DatabaseError:
+        database.close()
+        raise
+    return database
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Raise StoreError for SQLite's errors."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreError(f"the store of responses failed: {error}") from error
