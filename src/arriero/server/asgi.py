@@ -137,4 +137,4 @@ async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close"})
         return
-    await not_found()(scope, receive, send)
+    await not_found(scope)(scope, receive, send)

@@ -67,9 +67,13 @@ def api_of(path: str) -> Api:
 def api_of_scope(scope: Scope) -> Api:
     """Which API's shapes a request wants: its path's, or on paths that two share, the one whose header it sends."""
     path: str = scope["path"]
-    if path.startswith("/v1/models") and any(name == b"anthropic-version" for name, _ in scope["headers"]):
+    if path.startswith("/v1/models") and _speaks_anthropic(scope):
         return "anthropic"
     return api_of(path)
+
+
+def _speaks_anthropic(scope: Scope) -> bool:
+    return any(name == b"anthropic-version" for name, _ in scope["headers"])
 
 
 def status_of(code: str, api: Api) -> int:
@@ -107,14 +111,28 @@ def unsupported_encoding(encoding: str, api: Api) -> Response:
     return error_response(ErrorInfo("invalid_request", message), api, UNSUPPORTED_MEDIA)
 
 
-def not_found() -> Response:
-    """Return the answer to an unknown path, as gin has it."""
+def not_found(scope: Scope) -> Response:
+    """Return the answer to an unknown path: below /v1 an error that the packages can show, else as gin has it."""
+    if scope["path"].startswith("/v1/"):
+        return _no_route(scope, "there is no such route here", NOT_FOUND)
     return PlainTextResponse("404 page not found", NOT_FOUND)
 
 
-def not_allowed(methods: Iterable[str]) -> Response:
-    """Return the answer to a verb that a path has not, as gin has it."""
-    return PlainTextResponse("405 method not allowed", METHOD_NOT_ALLOWED, {"Allow": ", ".join(sorted(methods))})
+def not_allowed(scope: Scope, methods: Iterable[str]) -> Response:
+    """Return the answer to a verb that a path has not: below /v1 an error in its API's shape, else as gin has it."""
+    allowed = ", ".join(sorted(methods))
+    if scope["path"].startswith("/v1/"):
+        response = _no_route(scope, f"only {allowed}", METHOD_NOT_ALLOWED)
+        response.headers["Allow"] = allowed
+        return response
+    return PlainTextResponse("405 method not allowed", METHOD_NOT_ALLOWED, {"Allow": allowed})
+
+
+def _no_route(scope: Scope, why: str, status: int) -> Response:
+    message = f"Invalid URL ({scope['method']} {scope['path'][:200]}): {why}"
+    if api_of(scope["path"]) == "anthropic" or _speaks_anthropic(scope):
+        return error_response(ErrorInfo("stored_not_found", message), "anthropic", status)
+    return error_response(ErrorInfo("invalid_request", message), "openai", status)
 
 
 def forbidden() -> Response:

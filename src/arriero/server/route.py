@@ -1,4 +1,4 @@
-"""Route: Starlette's, with gin's answer to a wrong verb."""
+"""Route: Starlette's, with our answer to a wrong verb."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ class Route(StarletteRoute):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer; 405 for another verb."""
         if self.methods and scope["method"] not in self.methods:
-            await not_allowed(self.methods)(scope, receive, send)
+            await not_allowed(scope, self.methods)(scope, receive, send)
         else:
             await super().handle(scope, receive, send)

@@ -65,6 +65,26 @@ async def test_unknown_paths_and_verbs(local: Local) -> None:
     assert response.text == "405 method not allowed"
 
 
+@pytest.mark.parametrize(
+    ("headers", "path", "kind"),
+    [
+        ({}, "/v1/moderations", "invalid_request_error"),
+        ({}, "/v1/messages/nowhere", "not_found_error"),
+        ({"anthropic-version": "2023-06-01"}, "/v1/complete", "not_found_error"),
+    ],
+)
+async def test_unknown_paths_and_verbs_below_v1_are_said_in_their_apis_shape(
+    local: Local, headers: dict[str, str], path: str, kind: str
+) -> None:
+    _, http = local
+    unknown = await http.post(path, json={}, headers=headers)
+    assert (unknown.status_code, unknown.json()["error"]["type"]) == (404, kind)
+    assert f"(POST {path})" in unknown.json()["error"]["message"]
+    wrong = await http.delete("/v1/chat/completions")
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
+    assert "only POST" in wrong.json()["error"]["message"]
+
+
 @pytest.mark.parametrize(("path", "methods"), MISSING)
 async def test_what_is_not_here_yet(local: Local, path: str, methods: tuple[str, ...]) -> None:
     _, http = local
