@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import re
 from typing import Any
 
+import jsonschema
+import msgspec
 import numpy as np
 import pytest
 
@@ -181,7 +184,123 @@ def test_a_tool_whose_name_begins_like_a_mark_of_thinking(compiler: MaskCompiler
         assert refused(compiler.compile(plan), head.encode()) is None
 
 
-def test_some_families_are_held() -> None:
-    known = {family.name for family in HELD}
-    assert {"hermes", "mistral", "deepseek", "granite", "llama3", "harmony", "kimi_k2", "solar"} <= known
+OWN_VALUES = [family for family in HELD if family.name in ("gemma", "lfm2", "minimax_m3")]
+NESTED: list[dict[str, Any]] = [
+    {
+        "type": "object",
+        "properties": {
+            "unit": {"enum": ["°C", "a, b"]},
+            "mode": {"enum": [1, 2.5, True, None]},
+            "at": {
+                "type": "object",
+                "properties": {"x": {"type": "number"}, "y-z": {"type": ["integer", "null"]}},
+                "required": ["x"],
+            },
+            "tags": {"type": "array", "items": {"type": "string", "maxLength": 5}, "minItems": 1, "maxItems": 3},
+        },
+        "required": ["unit", "tags"],
+    },
+    {
+        "type": "object",
+        "properties": {
+            "v": {"anyOf": [{"type": "array", "items": {"type": "integer"}, "maxItems": 2}, {"type": "null"}]},
+            "o": {
+                "oneOf": [
+                    {
+                        "type": "object",
+                        "properties": {"k": {"const": "a"}, "p": {"type": "string", "maxLength": 4}},
+                        "required": ["k"],
+                    },
+                    {
+                        "type": "object",
+                        "properties": {"k": {"const": "b"}, "q": {"type": "integer", "minimum": 0}},
+                        "required": ["k"],
+                    },
+                ]
+            },
+            "code": {"type": "string", "pattern": "^[A-Z]{2}-[0-9]{3}$"},
+        },
+    },
+    {
+        "type": "object",
+        "properties": {"tree": {"$ref": "#/$defs/node"}},
+        "required": ["tree"],
+        "$defs": {
+            "node": {
+                "type": "object",
+                "properties": {
+                    "name": {"type": "string", "maxLength": 4},
+                    "kids": {"type": "array", "items": {"$ref": "#/$defs/node"}, "maxItems": 2},
+                },
+                "required": ["name"],
+            }
+        },
+    },
+]
+
+
+def wandered(mask: TokenMask | None, rng: random.Random, most: int = 900) -> bytes | None:
+    """A random text that the mask allows, inclined to end; None for one that did not."""
+    assert mask is not None
+    tokens: list[int] = []
+    for _ in range(most):
+        logits = np.zeros(ByteTokenizer.n_vocab, np.float32)
+        mask.apply(logits, tokens, 0)
+        options = [int(token) for token in np.flatnonzero(logits > -np.inf)]
+        ending = [token for token in options if token in b"\"'}])<|]"]
+        token = rng.choice(ending if ending and rng.random() < 0.6 else options)
+        over = mask.ends(tokens, 0, token)
+        tokens.append(token)
+        if over:
+            return bytes(tokens)
+    return None
+
+
+@pytest.mark.parametrize("family", OWN_VALUES, ids=lambda family: family.name)
+@pytest.mark.parametrize("schema", NESTED, ids=["plain", "unions", "recursive"])
+def test_what_the_grammar_allows_reads_as_a_valid_call(
+    compiler: MaskCompiler, family: Family, schema: dict[str, Any]
+) -> None:
+    form = call_form(family.envelope)
+    assert form is not None
+    tool = HeldTool(name="f_x", parameters=schema)
+    plan = AnswerPlan(calls=CallRules(form=form, tools=(tool,), required=True, parallel=False))
+    whole = 0
+    for seed in range(6):
+        text = wandered(compiler.compile(plan), random.Random(seed))
+        if text is None:
+            continue
+        whole += 1
+        repairer = Repairer((ToolSpec(name="f_x", parameters=schema),), "warn")
+        parser = family.parser(repairer)
+        (call,) = [*parser.feed(text.decode("utf-8", "replace")), *parser.finish()]
+        assert isinstance(call, ToolCall), text
+        jsonschema.validate(call.arguments, schema)
+        assert not repairer.repairs, text
+    assert whole >= 3
+
+
+@pytest.mark.parametrize("family", OWN_VALUES, ids=lambda family: family.name)
+def test_a_strict_tool_whose_values_cannot_be_held(compiler: MaskCompiler, family: Family) -> None:
+    form = call_form(family.envelope)
+    assert form is not None
+    schema = {"type": "object", "properties": {"a": {"type": "array", "uniqueItems": True}}, "required": ["a"]}
+    strict = HeldTool(name="f", parameters=schema, strict=True)
+    with pytest.raises(InvalidRequest, match="uniqueItems"):
+        compiler.compile(AnswerPlan(calls=CallRules(form=form, tools=(strict,), required=True)))
+    lax = HeldTool(name="f", parameters=schema)
+    assert compiler.compile(AnswerPlan(calls=CallRules(form=form, tools=(lax,), required=True))) is not None
+
+
+def test_a_tool_that_no_call_can_be_written_of_does_not_keep_others_from_being_held(compiler: MaskCompiler) -> None:
+    family = next(one for one in HELD if one.name == "lfm2")
+    odd = HeldTool(name="odd", parameters={"type": "object", "properties": {"a b": {}}})
+    plan = AnswerPlan(calls=msgspec.structs.replace(rules(family, required=True), tools=(*TOOLS, odd)))
+    assert refused(compiler.compile(plan), family.write(CALLS[:1]).encode()) is None
+    wrong = family.write([ToolCall(name="add", arguments={"a": "x"})]).encode()
+    assert refused(compiler.compile(plan), wrong) is not None
+
+
+def test_all_families_are_held() -> None:
+    assert list(FAMILIES) == HELD
     assert {"qwen3_coder", "glm", "minimax", "seed_oss", "deepseek_dsml", "kimi_k3"} <= {one.name for one in BARE}

@@ -15,7 +15,7 @@ import msgspec
 from arriero.core.constraint import AnswerPlan, CallForm, CallRules, HeldTool
 from arriero.core.errors import InvalidRequest, UnsupportedFeature
 from arriero.core.tokenizer import Tokenizer
-from arriero.runners.constrained.lark import Grammar, arguments_rule
+from arriero.runners.constrained.lark import Grammar
 from arriero.runners.constrained.marker import Marker
 from arriero.runners.constrained.mask import AnswerMask, Program
 from arriero.runners.constrained.vocabulary import Vocabulary
@@ -135,11 +135,12 @@ class MaskCompiler:
 
     def _holdable(self, calls: CallRules) -> CallRules:
         """The rules with schemas that compile; a lax tool's that does not is any object, a strict one's is an error."""
-        return msgspec.structs.replace(calls, tools=tuple(self._holdable_tool(tool) for tool in calls.tools))
+        return msgspec.structs.replace(calls, tools=tuple(self._holdable_tool(calls, tool) for tool in calls.tools))
 
-    def _holdable_tool(self, tool: HeldTool) -> HeldTool:
+    def _holdable_tool(self, calls: CallRules, tool: HeldTool) -> HeldTool:
+        alone = msgspec.structs.replace(calls, tools=(tool,))
         try:
-            self._compiled(f"start: {arguments_rule(tool)}\n")
+            self._grammar("calls", lambda new: new.add_calls(alone), close=False)
         except (_GrammarError, ValueError) as error:
             if tool.strict:
                 message = f"the parameters of tool {tool.name!r} cannot be held: {error}"

@@ -13,14 +13,28 @@ from arriero.text.tool_calls.repair.reading import RawCall
 from arriero.text.tool_calls.repair.tolerant import MAX_DEPTH, Unreadable
 
 _SPACE = re.compile(r"[\s,]*")
-_NAME = re.compile(r"([A-Za-z_][\w.\-]{0,127})\s*\(")
-_KEY = re.compile(r"([A-Za-z_]\w{0,127})\s*=(?!=)\s*")
+_NAME = re.compile(r"(\w[\w.\-]{0,127})\s*\(")
+_KEY = re.compile(r"([A-Za-z_$@][\w.$\-]{0,127})\s*=(?!=)\s*")  # templates write whatever name the tool's schema has
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?(?![\w.])")
 _WORD = re.compile(r"[A-Za-z]+")
 _WORDS = {"True": True, "False": False, "None": None, "true": True, "false": False, "null": None}
 _QUOTE = re.compile(r"\"\"\"|\'\'\'|\"|\'")
-_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|.)", re.DOTALL)
-_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\n": "", "\\": "\\", "'": "'", '"': '"', "0": "\0", "b": "\b", "f": "\f"}
+_ESCAPE = re.compile(
+    r"\\(u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|.)", re.DOTALL
+)
+_ESCAPES = {
+    "n": "\n",
+    "t": "\t",
+    "r": "\r",
+    "\n": "",
+    "\\": "\\",
+    "'": "'",
+    '"': '"',
+    "/": "/",
+    "0": "\0",
+    "b": "\b",
+    "f": "\f",
+}
 
 
 def python_calls(body: str, repairer: Repairer, cut: bool) -> Sequence[str | ToolCall] | None:
@@ -158,6 +172,8 @@ class _Reader:
 
 def _unescaped(escape: re.Match[str]) -> str:
     what = escape.group(1)
+    if len(what) == 11:  # a pair of surrogates, as JSON writes what is beyond 16 bits
+        return chr(0x10000 + ((int(what[1:5], 16) - 0xD800) << 10) + int(what[7:], 16) - 0xDC00)
     if len(what) > 1:
         code = int(what[1:], 16)
         return escape.group() if 0xD800 <= code < 0xE000 else chr(code)

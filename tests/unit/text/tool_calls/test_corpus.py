@@ -29,7 +29,9 @@ def failing(kind: str) -> list[tuple[str, str, str, Any, Any]]:
     wrong = []
     for case in CORPUS:
         found = outcome(case, [case["text"]])
-        if case["kind"] == kind and json.dumps(calls(found)) != json.dumps(case["calls"]):
+        ordered = case["family"] == "gemma"  # its makers' template writes members in the order of their names
+        texts = [json.dumps(one, sort_keys=ordered) for one in (calls(found), case["calls"])]
+        if case["kind"] == kind and texts[0] != texts[1]:
             wrong.append((case["family"], case["how"], case["text"], calls(found), found.repairer.failures))
     return wrong
 

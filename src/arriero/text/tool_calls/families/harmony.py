@@ -18,7 +18,8 @@ from arriero.text.tool_calls.sections import MAX_CALL, PIECE
 START, CHANNEL, MESSAGE = "<|start|>", "<|channel|>", "<|message|>"
 END, CALL, RETURN = "<|end|>", "<|call|>", "<|return|>"
 MAX_HEADER = 512  # characters; what is longer is text
-_BEGINNINGS = (START, CHANNEL, " to=", "to=")
+MAX_SPACE = 32  # before a header
+_BEGINNINGS = (START, CHANNEL, "to=")
 _RECIPIENT = re.compile(r"\bto=([^\s<]{1,200})")
 _BARE = re.compile(r"<\|(?:start|channel|message|end|eom|eot|call|return)\|>|assistant|analysis|commentary|final|\s")
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)")
@@ -93,11 +94,13 @@ class Parser:
         return self._read_body(out)
 
     def _look_for_header(self) -> bool:
-        if any(self._held.startswith(mark) for mark in _BEGINNINGS):
-            self._state, self._header = "header", ""
-            return True
-        if any(mark.startswith(self._held) for mark in _BEGINNINGS):
-            return False
+        seen = self._held.lstrip()  # white space before a header says nothing
+        if len(self._held) - len(seen) <= MAX_SPACE:
+            if seen.startswith(_BEGINNINGS):
+                self._state, self._header = "header", ""
+                return True
+            if any(mark.startswith(seen) for mark in _BEGINNINGS):
+                return False
         self._state = "text"
         return True
 

@@ -57,13 +57,29 @@ def _tree(body: str) -> _Node:
     return root
 
 
+def _type_names(schema: Mapping[str, Any], root: Mapping[str, Any]) -> tuple[str, ...]:
+    branches = (rules.resolve(one, root) for one in rules.branches(schema))
+    return rules.type_names(schema) or tuple(name for one in branches for name in rules.type_names(one))
+
+
+def _branch(node: _Node, schema: Mapping[str, Any], kind: str, root: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The branch of a union that the tags inside are of: of the right type, and it knows the most of them."""
+    inner = {name for name, _ in node.inner}
+    able = [one for branch in rules.branches(schema) if kind in rules.type_names(one := rules.resolve(branch, root))]
+    return max(able, key=lambda one: len(inner & set(one.get("properties") or ())), default={})
+
+
 def _value(node: _Node, schema: Any, coercion: Coercion, root: Mapping[str, Any]) -> Any:
     schema = rules.resolve(schema, root)
     if not node.inner:
-        if not node.text and rules.type_names(schema) and "string" not in rules.type_names(schema):
-            return [] if "array" in rules.type_names(schema) else {} if "object" in rules.type_names(schema) else None
+        names = _type_names(schema, root)
+        if not node.text and names and "string" not in names:
+            return [] if "array" in names else {} if "object" in names else None
         return coercion.text(node.text, schema)
-    if all(name == ITEM for name, _ in node.inner):
+    listed = all(name == ITEM for name, _ in node.inner)
+    if rules.branches(schema):
+        schema = _branch(node, schema, "array" if listed else "object", root)
+    if listed:
         return [_value(inner, schema.get("items", {}), coercion, root) for _, inner in node.inner]
     properties = schema.get("properties")
     known = properties if isinstance(properties, dict) else {}

@@ -54,6 +54,8 @@ class Coercion:
         if read is None:
             return text
         value = read[0]
+        if isinstance(enum, list) and isinstance(value, str) and value in enum:
+            return value  # a text among constants of other types, which were held as JSON
         if names:
             if any(rules.is_type(value, name) for name in names) and not isinstance(value, str):
                 return value

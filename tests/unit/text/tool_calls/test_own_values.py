@@ -1,0 +1,50 @@
+"""Families whose values are no JSON: what only their readers know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from arriero.core.request import ToolSpec
+from arriero.text.tool_calls import FAMILIES, Family
+from tests.unit.text.tool_calls.driving import parse
+
+BY_NAME: dict[str, Family] = {family.name: family for family in FAMILIES}
+MARK = "]<]minimax[>["
+
+
+def read(family: str, text: str, properties: dict[str, Any]) -> dict[str, Any]:
+    tools = (ToolSpec(name="2d_plot", parameters={"type": "object", "properties": properties}),)
+    whole = parse(BY_NAME[family], [text], tools)
+    assert parse(BY_NAME[family], list(text), tools).calls == whole.calls
+    assert not whole.repairer.repairs
+    assert not whole.text.strip()
+    (call,) = whole.calls
+    return call.arguments
+
+
+def test_names_and_escapes_in_python_calls() -> None:
+    call = r'[2d_plot(user-id="\ud83d\ude00 a\/b", x={"k": [true, None]})]'
+    found = read("lfm2", f"<|tool_call_start|>{call}<|tool_call_end|>", {})
+    assert found == {"user-id": "😀 a/b", "x": {"k": [True, None]}}
+
+
+def test_tags_of_unions() -> None:
+    numbers = {"anyOf": [{"type": "array", "items": {"type": "integer"}}, {"type": "null"}]}
+    texts = {"oneOf": [{"type": "object", "properties": {"t": {"type": "string"}}}, {"type": "null"}]}
+    body = f"{MARK}<a>{MARK}</a>{MARK}<b>{MARK}<t>1e5{MARK}</t>{MARK}</b>"
+    text = f'{MARK}<tool_call>\n{MARK}<invoke name="2d_plot">{body}{MARK}</invoke>\n{MARK}</tool_call>'
+    assert read("minimax_m3", text, {"a": numbers, "b": texts}) == {"a": [], "b": {"t": "1e5"}}
+
+
+@pytest.mark.parametrize("space", ["", " ", "\n", " \n\n "])
+def test_white_space_before_a_turn(space: str) -> None:
+    members = '<atem:parameter name="a">"auto"</atem:parameter>'
+    block = f'<atem:function_calls><atem:invoke name="2d_plot">{members}</atem:invoke></atem:function_calls>'
+    assert read("muse", f"{space}to=2d_plot<|message|>{block}", {"a": {"enum": [1, "auto"]}}) == {"a": "auto"}
+
+
+def test_white_space_without_a_turn_stays_text() -> None:
+    for text in ("  tomorrow", " \n", " " * 100 + "to=x"):
+        assert parse(BY_NAME["muse"], list(text), ()).text == text
