@@ -59,7 +59,8 @@ class LlamaCppOptions:
     layout: Layout = "auto"
     """Where KV lives: "unified", one pool in which sequences share cells; "streams", one area a sequence."""
     flash_attn: FlashAttention = "auto"
-    """Fused attention. "auto": llama.cpp's choice on a GPU, off on a CPU, where it makes decoding slower (plan.py)."""
+    """Fused attention. "auto": llama.cpp's choice on a GPU; on a CPU on for short contexts, off for others, where it
+    makes decoding slower (plan.py)."""
     kv_cache_type: KvType = "f16"
     """How K and V are kept. "q8_0" takes a little more than half of f16's memory, "q4_0" a little more than a quarter;
     both need flash attention, which is then on, and heads of a multiple of 32 values."""

@@ -28,6 +28,14 @@ DEFAULT_CTX_LIMIT = 131_072
 """Tokens of a sequence at most where nobody names a number: some files claim millions, which nobody sends by chance."""
 USEFUL_LENGTH = 16_384
 """Tokens on average for which there is room when all sequences run; more only where four of full length need it."""
+SHORT_SEQUENCE = 256
+"""Tokens of each of several sequences up to which attention is fused on a CPU, and all share one pool. Measured (135 M
+parameters, Q8_0, 2 threads): 8 prompts of 48 tokens take 0.50 s so, 0.65 s in streams or without. One row of a stream's
+graph against all of a call's rows at once makes the difference, for llama.cpp's fused kernel works in tiles from 64
+rows on. A step of 8 streams takes 27.2 ms against 28.0, of 16 47.6 against 45.9."""
+SHORT_LONE_SEQUENCE = 512
+"""The same where there is only one. Measured in times of a step with fused attention, at 96 and 400 tokens: 135 M
+parameters 1.03 and 0.79, 15 M 1.13 and 0.75, 0.5 B in Q4_0 1.28 and 1.04, its prompts 1.06 and 1.08."""
 PARKED_SHARE = 1 / 10
 PARKED_LIMIT = 4 << 30
 CELL_BYTES = 52
@@ -116,8 +124,8 @@ def make_plan(options: LlamaCppOptions, facts: Facts) -> Plan:
     """Resolve every "auto". ModelLoadError if not even one sequence of the wanted length fits.
 
     The layout is streams when at least eight sequences (or the number asked for) of full length fit into the memory
-    meant for KV: a sequence then walks its own cells only. Otherwise all share one pool, in which a short sequence
-    leaves room for others and a shared prefix is stored once.
+    meant for KV: a sequence then walks its own cells only. Otherwise, and where they are short enough to be computed
+    together, all share one pool, in which a short sequence leaves room for others and a shared prefix is stored once.
     """
     if options.num_ctx is None and options.least_ctx is not None:
         chosen = make_plan(replace(options, least_ctx=None), facts)
@@ -146,22 +154,23 @@ def make_plan(options: LlamaCppOptions, facts: Facts) -> Plan:
     in_streams = min(max(0, room - _pad(num_ctx) * reached) // stored, useful) // _pad(num_ctx)
     enough = options.max_sequences or FEW_SEQUENCES
     streams = options.layout == "streams" or options.deterministic
+    short = _short(options, facts, num_ctx, wanted)
     if options.layout == "auto" and not streams:
-        streams = in_streams >= enough or facts.recurrent
+        streams = (in_streams >= enough and not short) or facts.recurrent
     if streams:
         sequences = max(1, min(wanted, in_streams))
         cells = sequences * _pad(num_ctx)
     else:
         cells = max(_pad(num_ctx), min(useful, fitting) // CELL_ALIGN * CELL_ALIGN)
         sequences = max(1, min(wanted, cells // LEAST_SHARE))
-    flash = _flash_attention(options, facts, batch, cells if not streams else cells // sequences, total)
+    large = facts.n_head * batch * (cells if not streams else cells // sequences) * 4 > total * SCORES_SHARE
     return Plan(
         num_ctx=num_ctx,
         max_sequences=sequences,
         unified=not streams,
         cells=cells,
         num_batch=max(batch, sequences),
-        flash_attn=flash,
+        flash_attn=_flash_attention(options, facts, preferred=short or large),
         threads=options.num_thread or (1 if facts.weights < ONE_THREAD_WEIGHTS else facts.threads),
         threads_batch=options.num_thread or facts.threads,
         parked_bytes=parked,
@@ -201,21 +210,31 @@ def longest_text(options: LlamaCppOptions, facts: Facts) -> int:
     return min(facts.n_ctx_train, fitting(room))
 
 
-def _flash_attention(options: LlamaCppOptions, facts: Facts, batch: int, reach: int, total: int) -> bool | None:
+def _short(options: LlamaCppOptions, facts: Facts, num_ctx: int, sequences: int) -> bool:
+    """Whether sequences are so short that fused attention pays on a CPU, and several best share one pool."""
+    if facts.gpu or facts.recurrent or options.deterministic:
+        return False
+    if options.flash_attn == "off" or options.kv_cache_type != "f16":  # the fast kernel knows no other kind
+        return False
+    return num_ctx <= (SHORT_LONE_SEQUENCE if sequences == 1 else SHORT_SEQUENCE)
+
+
+def _flash_attention(options: LlamaCppOptions, facts: Facts, *, preferred: bool) -> bool | None:
     """Return whether to fuse attention; None leaves it to llama.cpp, which knows what a GPU can do.
 
-    On a CPU it stays off: measured (5M llama, streams, one thread) at 1,280 tokens, eight sequences decode in 10 ms
-    without and 24 ms with it, a chunk of 32 takes 13 and 95 ms; only chunks of 256 gain 5 to 20 %. But without it a
-    call keeps a score for every head, row and cell in reach: where these eat an eighth of the memory, it is on.
-    A quantized V can be read by fused attention only.
+    On a CPU it is off unless `preferred`. For lone tokens llama.cpp's fused kernel takes one head, row and cell after
+    the other, the separate products take tiles of them, but all cells of a whole multiple of 256. Measured (135 M
+    parameters, Q8_0, streams, 2 threads), a step's time without it in times of the one with it: 1 stream at 64, 256,
+    1024 and 4096 tokens 1.02, 0.74, 0.60 and 0.41, 8 streams 1.09, 0.83, 0.51 and 0.33; the equal point lies near 130
+    tokens, in 15 M parameters near 150. Chunks of 512 tokens gain there: 1.04 at 256, 1.28 at 1024, 1.41 at 4096.
+    Preferred it is where sequences are short, and where scores are large: without it a call keeps one for every head,
+    row and cell in reach, which may eat an eighth of the memory. A quantized V can be read by fused attention only.
     """
     if options.deterministic or options.flash_attn == "off":
         return False
     if options.flash_attn == "on" or quantized(options.kv_cache_type):
         return True
-    if facts.gpu:
-        return None
-    return facts.n_head * batch * reach * 4 > total * SCORES_SHARE
+    return None if facts.gpu else preferred
 
 
 def _default_parked(facts: Facts, spare: int, wanted: int, length: int) -> int:

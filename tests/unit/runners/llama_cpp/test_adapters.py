@@ -69,7 +69,7 @@ def answers(
 def test_side_by_side_each_gets_its_own_text(
     make_runner: MakeRunner, sets: list[Adapters], options: dict[str, object]
 ) -> None:
-    runner = make_runner(max_sequences=8, **options)
+    runner = make_runner(max_sequences=8, flash_attn="off", **options)  # its sums depend on neighbours the most
     for path, _ in sets[3]:
         assert runner.model.add_adapter(path) > 0
         assert runner.model.add_adapter(path) == 0

@@ -228,7 +228,7 @@ def test_other_files_are_left_alone(disk: Disk) -> None:
     "options",
     [
         {"kv_cache_type": "bf16"},
-        {"flash_attn": "on"},
+        {"flash_attn": "off"},
         {"deterministic": True, "layout": "streams"},
         {"digest": "cd" * 32},
     ],

@@ -131,6 +131,21 @@ def test_flash_attention_follows_the_hardware_and_the_scores() -> None:
     assert plan(facts(n_head=64), num_ctx=32768, layout="unified", flash_attn="off").flash_attn is False
 
 
+def test_short_sequences_share_a_pool_and_fuse_attention() -> None:
+    short = plan(num_ctx=256, max_sequences=8)
+    assert (short.layout, short.flash_attn, short.max_sequences, short.cells) == ("unified", True, 8, 2048)
+    longer = plan(num_ctx=257, max_sequences=8)
+    assert (longer.layout, longer.flash_attn) == ("streams", False)
+    assert plan(num_ctx=512, max_sequences=1).flash_attn is True
+    assert plan(num_ctx=513, max_sequences=1).flash_attn is False
+    for other in ({"deterministic": True}, {"flash_attn": "off"}, {"kv_cache_type": "bf16"}):
+        found = plan(num_ctx=256, max_sequences=8, **other)
+        assert (found.layout, found.flash_attn) == ("streams", False)
+    assert plan(num_ctx=256, max_sequences=8, layout="streams").layout == "streams"
+    assert plan(facts(gpu=True), num_ctx=256, max_sequences=8).flash_attn is None
+    assert plan(facts(recurrent=True), num_ctx=256, max_sequences=8).layout == "streams"
+
+
 def test_a_recurrent_model_has_no_cells_to_share() -> None:
     assert plan(facts(recurrent=True, free_memory=2 * GIB)).layout == "streams"
 

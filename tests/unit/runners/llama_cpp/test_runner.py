@@ -13,7 +13,7 @@ from arriero.runners.llama_cpp.runner import LlamaCppRunner
 from tests.unit.runners.llama_cpp.conftest import MakeRunner
 from tests.unit.runners.llama_cpp.driving import Recorder, Stream, free, prefill, prompt, run
 
-CLOSE = 0.01  # a different batch shape moves logits, which are some units wide, by less
+CLOSE = 0.015  # a different batch shape moves logits, which are some units wide, by less; fused attention the most
 
 
 def test_positions_follow_spans_and_frees(runner: LlamaCppRunner) -> None:
