@@ -48,6 +48,11 @@ class EmbeddingEngine:
         """Whether `step` would do or tell anything."""
         return bool(self._turns or self._ended)
 
+    @property
+    def gather_seconds(self) -> float:
+        """None: a text's call is rarely short enough to wait for another's."""
+        return 0.0
+
     def add(self, request_id: int, texts: Sequence[TokenText]) -> None:
         """Queue a request's texts. ValueError for an id in use, and for a text that is empty or too long."""
         if request_id in self._jobs:

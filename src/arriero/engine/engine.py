@@ -44,6 +44,11 @@ class Engine:
         return self._scheduler.has_work
 
     @property
+    def gather_seconds(self) -> float:
+        """How long the next step may wait for more prompts that could begin with it."""
+        return self._scheduler.gather_seconds
+
+    @property
     def capacity(self) -> int:
         """Tokens that one sequence can hold, prompt and answer."""
         return self._scheduler.capacity

@@ -155,3 +155,41 @@ def test_without_on_crash_run_raises() -> None:
     loop.submit(broken)
     with pytest.raises(LookupError):
         loop.run()
+
+
+class Gathering:
+    """An engine that one more joins whenever it is asked how long to wait for company, until all are there."""
+
+    def __init__(self, coming: int) -> None:
+        self.loop = Loop(self, lambda events: [])
+        self.coming = coming
+        self.here = 0
+        self.steps: list[int] = []
+
+    @property
+    def has_work(self) -> bool:
+        return self.here > 0
+
+    @property
+    def gather_seconds(self) -> float:
+        if self.coming:
+            self.loop.submit(self.arrive)
+            return TIMEOUT
+        return 0.0
+
+    def arrive(self) -> None:
+        self.here += 1
+        self.coming -= 1
+
+    def step(self, now: float) -> list[EngineEvent]:
+        self.steps.append(self.here)
+        self.here = 0
+        self.loop.stop()
+        return []
+
+
+def test_a_step_waits_for_company_as_long_as_the_engine_says() -> None:
+    engine = Gathering(4)
+    engine.loop.submit(engine.arrive)
+    engine.loop.run()
+    assert engine.steps == [4]

@@ -137,3 +137,19 @@ def test_the_target_is_checked() -> None:
     for wrong in (-1.0, float("inf"), float("nan")):
         with pytest.raises(ValueError, match="inter_token_target"):
             EngineOptions(inter_token_target=wrong)
+
+
+def test_prompts_wait_for_company_only_before_anybody_is_under_way_and_as_long_as_they_are_cheap() -> None:
+    world = World(make_info(max_sequences=2))
+    first = world.add(_prompt(1, 40))
+    assert world.engine.gather_seconds == 0.0  # nothing is known of what a token costs
+    world.step(0.0)
+    world.step(0.4)  # 40 tokens took 0.4 s
+    world.add(_prompt(2, 20))
+    assert world.engine.gather_seconds == 0.0  # the first is under way
+    world.engine.abort(first)
+    assert world.engine.gather_seconds == pytest.approx(0.04 * 20 * 0.01)
+    world.add(_prompt(3, 10))
+    assert world.engine.gather_seconds == 0.0  # there is room for no more
+    world.run()
+    assert world.engine.gather_seconds == 0.0
