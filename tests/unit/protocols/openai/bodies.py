@@ -109,6 +109,10 @@ ROUTES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "/v1/chat/completions": ({"model": MODEL, "messages": st.lists(CHAT_MESSAGE, min_size=1, max_size=4)}, CHAT),
     "/v1/completions": ({"model": MODEL, "prompt": PROMPTS}, COMPLETION),
     "/v1/responses": ({"model": MODEL, "input": TEXTS | st.lists(ITEM, min_size=1, max_size=4)}, RESPONSE),
+    "/v1/conversations": (
+        {"items": st.lists(ITEM, max_size=3)},
+        {"metadata": st.dictionaries(TEXTS, TEXTS, max_size=2)},
+    ),
     "/api/chat": (
         {"model": MODEL, "messages": st.lists(OLLAMA_MESSAGE, min_size=1, max_size=4)},
         {**OLLAMA, "tools": st.lists(TOOL, max_size=2), "truncate": st.booleans()},
