@@ -50,7 +50,7 @@ REPEATS = (
     "Tell me this: {x}",
 )
 TELL_NAME = ("I go by {x}.", "Hello! People call me {x}.", "Hello, I am {x} and I like tea.")
-ASK_NAME = ("Which name do I have?", "Say what my name is.", "What name did I tell you?")
+ASK_NAME = ("By which name do you know me?", "Say what my name is.", "The name I gave you earlier, what was it?")
 LEXICON = tools.Lexicon(
     verbs="retrieve submit register assign export import verify publish submerge activate polish resize".split(),
     nouns="""

@@ -116,7 +116,7 @@ def held() -> dict[str, tuple[str, ...]]:
     for ask in (*longform.COUNT_HELD, *exam.COUNTS):
         for n in range(2, 121):
             found.setdefault(ask[:HEAD], set()).add(ask.format(n=n))
-    for ask in (*longform.STORY_HELD, *exam.STORIES):
+    for ask in (*longform.STORY_HELD, *exam.STORIES, *memory.ASK_NAME_HELD, *exam.ASK_NAME):
         found.setdefault(ask[:HEAD], set()).add(ask)
     return {head: tuple(questions) for head, questions in found.items()}
 
