@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+import anthropic
 import pytest
 from anthropic.types import message_count_tokens_params as count
 from anthropic.types import message_create_params as create
@@ -17,6 +18,7 @@ from anthropic.types.tool_param import ToolParam
 from arriero.protocols.anthropic.fields import HARMLESS, NEUTRAL
 from arriero.protocols.anthropic.request import HONOURED
 from arriero.protocols.anthropic.tools import FIELDS
+from tests.unit.package_routes import absent, said
 
 TESTS = Path(__file__).parents[1]
 PAGE = (TESTS.parent / "docs" / "anthropic-compatibility.md").read_text(encoding="utf-8")
@@ -46,6 +48,10 @@ def rows(section: str) -> dict[str, tuple[str, list[str]]]:
 
 def test_every_field_of_the_package_has_a_row() -> None:
     assert sorted(SENT ^ rows("Fields").keys()) == []
+
+
+def test_every_other_route_of_the_package_is_named() -> None:
+    assert sorted(absent(anthropic, "/v1") ^ said(PAGE)) == []
 
 
 def test_every_other_field_that_is_decoded_has_a_row() -> None:

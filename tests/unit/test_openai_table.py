@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import openai
 import pytest
+from openai.types import batch_create_params, file_create_params
 from openai.types import completion_create_params as completion
 from openai.types import embedding_create_params as embedding
 from openai.types.chat import completion_create_params as chat
@@ -14,11 +16,13 @@ from openai.types.conversations import conversation_create_params, conversation_
 from openai.types.responses import input_token_count_params, response_compact_params
 from openai.types.responses import response_create_params as response
 
+from arriero.protocols.openai import batches
 from arriero.protocols.openai import embed as openai_embed
 from arriero.protocols.openai import request as openai_request
 from arriero.protocols.openai.fields import HARMLESS, NEUTRAL, OPTION_NAMES
 from arriero.protocols.responses import compaction, conversations
 from arriero.protocols.responses import request as responses_request
+from tests.unit.package_routes import absent, said
 
 TESTS = Path(__file__).parents[1]
 PAGE = (TESTS.parent / "docs" / "openai-compatibility.md").read_text(encoding="utf-8")
@@ -40,18 +44,22 @@ SENT = {
         input_token_count_params.InputTokenCountParams,
     ),
     "`/v1/responses/compact`": fields(response_compact_params.ResponseCompactParams),
+    "`/v1/files`": fields(file_create_params.FileCreateParams),
+    "`/v1/batches`": fields(batch_create_params.BatchCreateParams),
     "`/v1/conversations`": fields(
         conversation_create_params.ConversationCreateParams,
         conversation_update_params.ConversationUpdateParams,
         item_create_params.ItemCreateParams,
     ),
 }
-DECODED = {
+DECODED: dict[str, set[str]] = {
     "`/v1/chat/completions`": {*openai_request.CHAT_FIELDS, *OPTION_NAMES},
     "`/v1/completions`": {*openai_request.COMPLETION_FIELDS, *OPTION_NAMES},
     "`/v1/embeddings`": set(openai_embed.FIELDS),
     "`/v1/responses`": set(responses_request.FIELDS),
     "`/v1/responses/compact`": set(compaction.FIELDS) - responses_request.ACCEPTED,
+    "`/v1/files`": set(batches.UPLOAD_FIELDS),
+    "`/v1/batches`": set(batches.BATCH_FIELDS) - {"output_expires_after"},
     "`/v1/conversations`": {*conversations.CREATE_FIELDS, *conversations.ADD_FIELDS},
 }
 ACCEPTED = {
@@ -59,9 +67,17 @@ ACCEPTED = {
     "`/v1/responses/compact`": responses_request.ACCEPTED,
     "`/v1/conversations`": {"include"},
 }
-REFUSED = {"`/v1/responses`": responses_request.REFUSED}
+REFUSED: dict[str, Any] = {
+    "`/v1/responses`": responses_request.REFUSED,
+    "`/v1/files`": ("expires_after",),
+    "`/v1/batches`": ("output_expires_after",),
+}
 CHATS = ("`/v1/chat/completions`", "`/v1/completions`")
 OWN = set.union(*(DECODED[route] for route in CHATS)) - set.union(*(SENT[route] for route in CHATS))
+
+
+def test_every_other_route_of_the_package_is_named() -> None:
+    assert sorted(absent(openai, "/v1") ^ said(PAGE)) == []
 
 
 def rows(section: str) -> dict[str, tuple[str, list[str]]]:

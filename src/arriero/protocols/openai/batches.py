@@ -10,9 +10,12 @@ import msgspec
 from arriero.core.batches import Batch, StoredFile
 from arriero.core.errors import InvalidRequest, UnsupportedFeature
 from arriero.protocols.body import read_fields
+from arriero.protocols.nearest import did_you_mean
 from arriero.protocols.unknown import unknown_fields
 
 WINDOW, DAY = "24h", 24 * 60 * 60
+BATCH_FIELDS = ("completion_window", "endpoint", "input_file_id", "metadata", "output_expires_after")
+UPLOAD_FIELDS = ("file", "purpose")
 _PAGE, _LONGEST_PAGE = 20, 10_000
 _T = TypeVar("_T", StoredFile, Batch)
 _encode = msgspec.json.Encoder().encode
@@ -29,8 +32,7 @@ class NewBatch(NamedTuple):
 def decode_batch(body: bytes) -> NewBatch:
     """Decode a /v1/batches body. InvalidRequest and its kin name the field."""
     fields = read_fields(body)
-    known = ("completion_window", "endpoint", "input_file_id", "metadata", "output_expires_after")
-    unknown_fields(fields, known)
+    unknown_fields(fields, BATCH_FIELDS)
     if "output_expires_after" in fields:
         text = "'output_expires_after' is not supported: files stay until they are deleted"
         raise UnsupportedFeature(text, param="output_expires_after")
@@ -49,8 +51,11 @@ def decode_batch(body: bytes) -> NewBatch:
 def read_upload(parts: dict[str, tuple[str | None, bytes]]) -> tuple[bytes, str]:
     """Return content and name of the file in the parts of a form, None as the name of what is no file."""
     for name in parts:
-        if name not in ("file", "purpose"):
-            raise UnsupportedFeature(f"'{name[:64]}' is not supported", param=name[:64])
+        field = name.partition("[")[0][:64]  # the package sends an object as expires_after[seconds]
+        if field == "expires_after":
+            raise UnsupportedFeature(f"'{field}' is not supported: files stay until they are deleted", param=field)
+        if field not in UPLOAD_FIELDS:
+            raise InvalidRequest(f"unknown field '{field}'{did_you_mean(field, UPLOAD_FIELDS)}", param=field)
     filename, data = parts.get("file", (None, b""))
     if filename is None:
         raise InvalidRequest("'file' must be a file", param="file")
