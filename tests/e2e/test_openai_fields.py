@@ -103,6 +103,30 @@ def test_the_best_of_several(client: openai.OpenAI) -> None:
     assert best.usage.completion_tokens == drawn.usage.completion_tokens
 
 
+def test_beam_search(client: openai.OpenAI, server: Server) -> None:
+    asked: dict[str, Any] = {"prompt": "Once upon a time there was a small duck", "max_tokens": 10}
+    search = {"use_beam_search": True, "length_penalty": 0.8}
+    greedy = complete(client, logprobs=0, **asked).choices[0]
+    before = server.metrics()
+    found = complete(client, n=3, logprobs=2, extra_body=search, **asked)
+    computed = server.metrics()[PREFILLED] - before[PREFILLED]
+    assert [choice.index for choice in found.choices] == [0, 1, 2]
+    assert len({choice.text for choice in found.choices}) == 3
+    scores = [sum(choice.logprobs.token_logprobs) for choice in found.choices]
+    assert scores == sorted(scores, reverse=True)
+    assert scores[0] >= sum(greedy.logprobs.token_logprobs) - 1e-3
+    assert all(len(top) <= 2 for top in found.choices[0].logprobs.top_logprobs)
+    assert computed < (1 + 3 * 9) * 16 + found.usage.prompt_tokens  # of a fork no more than a block
+    again = complete(client, best_of=3, extra_body=search, **asked)
+    assert [choice.text for choice in again.choices] == [found.choices[0].text]
+    assert again.choices[0].logprobs is None
+    told = chat(client, n=2, max_tokens=8, extra_body={"use_beam_search": True})
+    assert len({choice.message.content for choice in told.choices}) == 2
+    with pytest.raises(openai.BadRequestError, match="'stream': only False goes with 'use_beam_search'"):
+        chat(client, stream=True, n=2, extra_body=search)
+    server.wait_for("arriero_running", "==", 0)
+
+
 def test_several_prompts(client: openai.OpenAI) -> None:
     prompts: list[Any] = ["one two", "red green blue"]
     alone = [complete(client, prompt=prompt) for prompt in prompts]
@@ -283,3 +307,21 @@ def test_variables_of_the_template(client: openai.OpenAI) -> None:
     assert told.usage.prompt_tokens == plain.usage.prompt_tokens
     bare = chat(client, max_tokens=1, extra_body={"chat_template_kwargs": {"add_generation_prompt": False}})
     assert bare.usage.prompt_tokens < plain.usage.prompt_tokens
+
+
+def test_arguments_that_are_no_json_come_back(client: openai.OpenAI) -> None:
+    """A model may have written anything: the text stands in the prompt, and nothing fails."""
+    tool: Any = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
+    counts = []
+    for arguments in ("{}", '{"city": "Par', "a text of a good many words that is no object at all"):
+        call = {"id": "c", "type": "function", "function": {"name": "look", "arguments": arguments}}
+        turns: list[Any] = [*STORY, {"role": "assistant", "content": None, "tool_calls": [call]}]
+        turns.append({"role": "tool", "tool_call_id": "c", "content": "nothing"})
+        counts.append(chat(client, messages=turns, tools=[tool], max_tokens=2).usage.prompt_tokens)
+        items: Any = [{"role": "user", "content": "Look."}]
+        items.append({"type": "function_call", "call_id": "c", "name": "look", "arguments": arguments})
+        items.append({"type": "function_call_output", "call_id": "c", "output": "nothing"})
+        flat: Any = {"type": "function", "name": "look", "parameters": tool["function"]["parameters"], "strict": False}
+        reply: Any = client.responses.create(model="demo", input=items, tools=[flat], max_output_tokens=16, store=False)
+        assert reply.usage.input_tokens > 0
+    assert counts[0] < counts[1] < counts[2]

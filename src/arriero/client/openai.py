@@ -152,7 +152,10 @@ def _turn(turn: Message) -> dict[str, Any]:
             {
                 "id": call.id or f"call_{index}",
                 "type": "function",
-                "function": {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)},
+                "function": {
+                    "name": call.name,
+                    "arguments": call.unread or json.dumps(call.arguments, ensure_ascii=False),
+                },
             }
             for index, call in enumerate(turn.tool_calls)
         ]

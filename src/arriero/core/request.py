@@ -10,11 +10,15 @@ from arriero.core.constraint import Constraint
 
 
 class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
-    """A call the model made, or made in an earlier turn. `arguments` is a JSON object."""
+    """A call the model made, or made in an earlier turn. `arguments` is a JSON object.
+
+    `unread`: the text that a client sent back in place of an object, `arguments` is empty then.
+    """
 
     name: str
     arguments: dict[str, Any]
     id: str = ""
+    unread: str = ""
 
 
 class ToolSpec(msgspec.Struct, frozen=True, kw_only=True):

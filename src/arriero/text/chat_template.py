@@ -163,7 +163,7 @@ class ChatTemplate:
         if message.thinking:
             turn.update(dict.fromkeys(self._thinking_keys, message.thinking))
         if message.tool_calls:
-            turn["tool_calls"] = [_call(call, style.arguments_as_text) for call in message.tool_calls]
+            turn["tool_calls"] = [self._call(call, style.arguments_as_text) for call in message.tool_calls]
             if style.empty_is_none and not message.content:
                 turn["content"] = None
         if message.tool_name is not None:
@@ -203,6 +203,19 @@ class ChatTemplate:
         places = [shown.find(content) for content in said[-4:]]
         return -1 not in places and places == sorted(places)
 
+    def _call(self, call: ToolCall, arguments_as_text: bool) -> dict[str, Any]:
+        arguments: Any = call.arguments
+        if call.unread:
+            arguments = call.unread if arguments_as_text or self._takes_text else {"arguments": call.unread}
+        elif arguments_as_text:
+            arguments = json.dumps(call.arguments, ensure_ascii=False)
+        return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
+
+    @cached_property
+    def _takes_text(self) -> bool:
+        """Whether a template that wants an object shows a text in its place as well; some refuse it, some fail."""
+        return self._shows_call(self._call_style, f"{_PROBE} {{", text=True)
+
     @cached_property
     def _call_style(self) -> _CallStyle:
         """How the template wants calls, found by rendering one in each way.
@@ -211,24 +224,27 @@ class ChatTemplate:
         notation); those that go through them, or through `tojson`, need the object (a text would be quoted twice).
         DeepSeek R1's distillates look at the calls only where the content is none.
         """
-        call = ToolCall(name="probe", arguments={_PROBE: "value"}, id="call00000")
-        turns = (
+        return next((style for style in _CALL_STYLES if self._shows_call(style, _PROBE)), _CALL_STYLES[0])
+
+    def _shows_call(self, style: _CallStyle, probe: str, *, text: bool = False) -> bool:
+        """Whether a call with `probe`, a member's name or the text of all arguments, is shown as JSON has it."""
+        call = ToolCall(name="probe", arguments={probe: "value"}, id="call00000")
+        turns = [
             Message(role="user", content="question"),
             Message(role="assistant", tool_calls=(call,)),
             Message(role="tool", content="answer", tool_name="probe", tool_call_id="call00000"),
-        )
+        ]
+        messages = [self._turn(turn, style) for turn in turns]
+        if text:
+            messages[1]["tool_calls"][0]["function"]["arguments"] = probe
         tools = (ToolSpec(name="probe", parameters={"type": "object", "properties": {}}),)
-        variables = self._variables(tools, False)
-        for style in _CALL_STYLES:
-            try:
-                shown = self._run([self._turn(turn, style) for turn in turns], variables)
-            except LimitExceeded:
-                raise
-            except Exception:  # a template raises what it likes: then this style is not its own
-                continue
-            if _PROBE in shown and f"'{_PROBE}'" not in shown:
-                return style
-        return _CALL_STYLES[0]
+        try:
+            shown = self._run(messages, self._variables(tools, False))
+        except LimitExceeded:
+            raise
+        except Exception:  # a template raises what it likes: then this style is not its own
+            return False
+        return probe in shown and f"'{probe}'" not in shown
 
 
 _T = TypeVar("_T")
@@ -260,13 +276,6 @@ def _guarded(work: Callable[[], _T], deadline_s: float) -> _T:
 def _tool(tool: ToolSpec) -> dict[str, Any]:
     function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
     return {"type": "function", "function": function}
-
-
-def _call(call: ToolCall, arguments_as_text: bool) -> dict[str, Any]:
-    arguments: Any = call.arguments
-    if arguments_as_text:
-        arguments = json.dumps(call.arguments, ensure_ascii=False)
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
 
 
 def _leading(messages: Sequence[Message]) -> bool:

@@ -166,7 +166,8 @@ def _message(message: Message) -> Struct:
 
 
 def _call(index: int, call: ToolCall) -> Struct:
-    arguments = Map(ARGUMENTS, plain(call.arguments))
+    # Go templates range over arguments: a text that is none stands as a member.
+    arguments = Map(ARGUMENTS, plain({"arguments": call.unread} if call.unread else call.arguments))
     function = Struct(CALL_FUNCTION, {"Index": index, "Name": call.name, "Arguments": arguments})
     return Struct(CALL, {"ID": call.id, "Function": function})
 

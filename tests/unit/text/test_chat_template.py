@@ -186,3 +186,22 @@ def test_a_broken_template_is_an_error(source: str, message: str) -> None:
 )
 def test_capabilities(source: str, expected: tuple[str, ...]) -> None:
     assert capabilities_of(source) == ChatTemplate(source).capabilities == expected
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        ("{{ a }}", "a {'b"),
+        ("{{ a | tojson }}", '"a {\'b"'),
+        ("{% for k, v in a.items() %}{{ k }}={{ v }};{% endfor %}", "arguments=a {'b;"),
+        ("{% if a is not mapping %}{{ raise_exception('no') }}{% endif %}{{ a | tojson }}", '{"arguments": "a {\'b"}'),
+    ],
+)
+def test_arguments_that_are_no_object_are_shown_as_the_template_can(shown: str, expected: str) -> None:
+    source = (
+        "{% for m in messages %}{% for c in m.tool_calls or [] %}{% set a = c.function.arguments %}"
+        + shown
+        + "{% endfor %}{% endfor %}"
+    )
+    call = ToolCall(name="f", arguments={}, unread="a {'b")
+    assert ChatTemplate(source).render([Message(role="assistant", tool_calls=(call,))]) == expected

@@ -169,6 +169,16 @@ def test_each_renders_a_call_or_says_why_not(templates: dict[str, ChatTemplate])
         assert "{\\" not in text.replace('"{\\', ""), name
 
 
+def test_each_shows_arguments_that_are_no_object(templates: dict[str, ChatTemplate]) -> None:
+    call = ToolCall(name="get_weather", arguments={}, id="abcdefghi", unread="Paris {'city")
+    for name, template in templates.items():
+        if name not in REFUSE_CALLS:
+            text = template.render(
+                [CALL_TURNS[0], Message(role="assistant", tool_calls=(call,)), CALL_TURNS[2]], [TOOL]
+            )
+            assert ("Paris {" in text) is (name not in SHOW_NO_CALLS), name
+
+
 def _answer(template: ChatTemplate, calls: tuple[ToolCall, ...]) -> str:
     """What the model would have said: what a turn with calls adds to the prompt for it."""
     question = Message(role="user", content="Weather?")

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from arriero.core.errors import InvalidRequest, UnsupportedFeature
 from arriero.core.request import Message, ToolCall
-from arriero.protocols.body import check_values
+from arriero.protocols.call_arguments import replayed_call
 from arriero.protocols.refused_parts import refused_part
 
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
@@ -93,21 +91,6 @@ def _calls(wire: Any, at: str) -> tuple[ToolCall, ...]:
         call_id = item.get("id") or ""
         if not isinstance(call_id, str):
             raise InvalidRequest("a tool call's id must be a string", param=f"{at}[{index}].id")
-        arguments = _arguments(function.get("arguments"), f"{at}[{index}].function.arguments")
-        calls.append(ToolCall(name=function["name"], arguments=arguments, id=call_id))
+        place = f"{at}[{index}].function.arguments"
+        calls.append(replayed_call(function["name"], function.get("arguments"), call_id, place))
     return tuple(calls)
-
-
-def _arguments(value: Any, at: str) -> dict[str, Any]:
-    """Return a call's arguments, on the wire a string that holds a JSON object; empty means none."""
-    if value in (None, ""):
-        return {}
-    if isinstance(value, str):
-        try:
-            value = msgspec.json.decode(value)
-        except (ValueError, RecursionError):
-            raise InvalidRequest("a tool call's arguments must be JSON", param=at) from None
-    if not isinstance(value, dict):
-        raise InvalidRequest("a tool call's arguments must be a JSON object", param=at)
-    check_values(value)
-    return value

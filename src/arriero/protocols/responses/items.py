@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from arriero.core.errors import InvalidRequest, UnsupportedFeature
 from arriero.core.request import Message, ToolCall
-from arriero.protocols.body import check_values
+from arriero.protocols.call_arguments import replayed_call
 from arriero.protocols.refused_parts import refused_part
 from arriero.protocols.responses.summary import summary_turns
 
@@ -122,12 +120,5 @@ def _parts(content: Any, at: str) -> str:
 def _call(item: dict[str, Any], at: str) -> ToolCall:
     arguments = item.get("arguments")
     if not isinstance(arguments, str):
-        raise InvalidRequest("'arguments' must be a text of JSON", param=f"{at}.arguments")
-    try:
-        value = msgspec.json.decode(arguments) if arguments else {}
-    except (ValueError, RecursionError):
-        raise InvalidRequest("a call's arguments must be JSON", param=f"{at}.arguments") from None
-    if not isinstance(value, dict):
-        raise InvalidRequest("a call's arguments must be a JSON object", param=f"{at}.arguments")
-    check_values(value)
-    return ToolCall(name=_text(item, "name", at), arguments=value, id=_text(item, "call_id", at))
+        raise InvalidRequest("'arguments' must be a text", param=f"{at}.arguments")
+    return replayed_call(_text(item, "name", at), arguments, _text(item, "call_id", at), f"{at}.arguments")
