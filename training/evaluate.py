@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from training.cases import FLOORS, Case, Reply, all_cases, development, examination
+from training.data.exam import worded_alike
 from training.data.mix import COPYING, MIX, stream
 
 SCORES = Path(__file__).with_name("scores.json")
@@ -70,7 +71,7 @@ def leaks(cases: list[Case], dialogues: int) -> list[str]:
         for _ in range(dialogues):
             said += [m["content"] for m in next(drawn).messages if m["role"] == "user"]
     text = "\n".join(said)
-    return sorted(question for question in held if question in text)
+    return sorted([*(question for question in held if question in text), *worded_alike()])
 
 
 def score(cases: list[Case], ask: Ask, threads: int) -> tuple[dict[str, dict[str, Any]], list[tuple[Case, Reply]]]:

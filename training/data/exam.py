@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from training.chat import Message, assistant, system, user
-from training.data import arithmetic, facts, json_skill, refusal, styles, tools
+from training.data import arithmetic, copying, facts, json_skill, longform, memory, refusal, styles, tools
 from training.data.topics import Topic, Turn, filled
 from training.data.words import NAMES_EXAM, WORDS_EXAM
 
@@ -45,11 +45,11 @@ REPEATS = (
     "Please repeat it: {x}",
     "Say it again: {x}",
     "I say and you repeat: {x}",
-    'Please echo "{x}".',
-    "Now copy: {x}",
+    "Give back to me what I type: {x}",
+    "Mirror this text: {x}",
     "Tell me this: {x}",
 )
-TELL_NAME = ("I go by {x}.", "Hello! People call me {x}.", "Hello, I am {x} and I like tea.")
+TELL_NAME = ("The name is {x}, and I am new here.", "Hello! People call me {x}.", "Hello, I am {x} and I like tea.")
 ASK_NAME = ("By which name do you know me?", "Say what my name is.", "The name I gave you earlier, what was it?")
 LEXICON = tools.Lexicon(
     verbs="retrieve submit register assign export import verify publish submerge activate polish resize".split(),
@@ -67,7 +67,7 @@ LEXICON = tools.Lexicon(
         "You should {v} the {n} with {args}.",
         "Be so kind and {v} a {n}: {args}",
     ),
-    bare=("Please make use of {t}.", "You should {v} the {n}.", "Be so kind and {v} the {n}."),
+    bare=("Please make use of {t}.", "You should {v} the {n}.", "It is time to {v} the {n}."),
     invented=0.0,
 )
 KEYS = """
@@ -75,20 +75,25 @@ galaxy engineer keyboard composer grade width feeling maker fabric holiday islan
 humidity province reptile juice monument
 """.split()
 FREE = (
-    "Send me JSON with the keys {k}.",
+    "Hand me JSON that has the keys {k}.",
     "Please answer with a JSON object that has the keys {k}.",
-    "Print JSON with the keys {k}.",
+    "I want to see JSON with the keys {k}.",
 )
-GIVEN = ("Please convert this to JSON: {f}", "Write this down as JSON: {f}", "Send this as JSON: {f}")
-PIRATE = ("You are a jolly pirate.", "Every answer must sound like a pirate.", "You speak as a pirate does.")
-BRIEF = ("Each answer is one word.", "Give one word as the answer.", "You must use a single word.")
+GIVEN = ("Put this into JSON for me: {f}", "JSON is what I want from this: {f}", "Here is something to turn into JSON: {f}")
+PIRATE = ("You are a pirate with a parrot.", "Every answer must sound like a pirate.", "You speak as a pirate does.")
+BRIEF = ("No answer is longer than one word.", "One single word is all you may say.", "You must use a single word.")
 SIGNED = (
-    "Each answer must end with {x}.",
-    "The word {x} comes at the end of every answer.",
+    "Let {x} be the last word of each answer.",
+    "After every answer you add {x}.",
     "Please add the word {x} at the end.",
 )
-COUNTS = ("I want you to count to {n}.", "Please say the numbers from 1 to {n}.", "Start at 1 and count to {n}.")
-STORIES = ("Please tell us a story.", "Make a story for me.", "Write down a story.", "Please make up a story.")
+COUNTS = ("I would enjoy hearing you count to {n}.", "Please say the numbers from 1 to {n}.", "Count out loud, up to {n}.")
+STORIES = (
+    "We would love a story from you.",
+    "Make a story for me.",
+    "Is there a story that you can tell?",
+    "Time for a little story.",
+)
 
 
 def parts() -> list[list[str]]:
@@ -112,6 +117,23 @@ def answered(skill: str, lines: list[str]) -> Iterator[Plain]:
 def topics() -> Iterator[tuple[Topic, tuple[str, ...]]]:
     """Each topic with the exam's phrasings of it."""
     return zip((*facts.TOPICS, *facts.CALENDAR), (*TOPIC_ASKS, *CALENDAR_ASKS), strict=True)
+
+
+def trained() -> Iterator[str]:
+    """Every phrasing of the training text that is put together with words, names, tools or keys."""
+    for makers in (copying, json_skill, longform, memory, styles, tools):
+        for name, found in vars(makers).items():
+            if name.isupper() and not name.endswith("_HELD") and isinstance(found, tuple):
+                yield from (text for text in found if isinstance(text, str))
+
+
+def worded_alike() -> list[str]:
+    """Phrasings of the exam that training has word for word: there must be none.
+
+    Plain questions are not looked at: a dialogue that holds one of them is never drawn.
+    """
+    asks = {*REPEATS, *TELL_NAME, *ASK_NAME, *LEXICON.asks, *LEXICON.bare, *FREE, *GIVEN, *PIRATE, *BRIEF, *SIGNED}
+    return sorted({*asks, *COUNTS, *STORIES}.intersection(trained()))
 
 
 def asked(topic: Topic, asks: tuple[str, ...]) -> list[Turn]:
