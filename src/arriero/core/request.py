@@ -92,6 +92,19 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
     least_ctx: int | None = None
 
 
+class Beams(msgspec.Struct, frozen=True, kw_only=True):
+    """A beam search of so many beams; the answer is the one of `rank`, 0 for the best.
+
+    Scores are divided by the length of prompt and answer to the power of `length_penalty`. Requests with the same
+    `group` and prompt share one search.
+    """
+
+    width: int
+    length_penalty: float = 1.0
+    rank: int = 0
+    group: str = ""
+
+
 class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One generation. Exactly one of `messages`, `prompt`, `prompt_tokens` is given.
 
@@ -113,6 +126,7 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
     probabilities, too, and `sampling.logprobs` alternatives to each. A greater `priority` goes first.
     `call_parts`: arguments of tool calls are told of while they are written, as far as they are final.
     `prediction` is text that the answer is expected to repeat: where it does, it comes sooner.
+    `beams` asks for the likeliest text that a search finds, of which nothing is told before its end.
     `whole`: the client sees nothing before the answer's end, so that it may begin again after a crash.
     """
 
@@ -151,6 +165,7 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
     parallel_tool_calls: bool = True
     echo: bool = False
     prompt_logprobs: bool = False
+    beams: Beams | None = None
 
 
 class Choices(msgspec.Struct, frozen=True, kw_only=True):

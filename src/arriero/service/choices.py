@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import AsyncGenerator, Callable
 
 import msgspec
@@ -23,17 +24,21 @@ def candidates(choices: Choices) -> list[GenerateRequest]:
     """All generations to run, prompt by prompt: each candidate of a seeded request has a seed of its own.
 
     The first keeps the request's, so that asking for more answers does not change it. Where the likeliest are to be
-    chosen, all report their log probabilities.
+    chosen, all report their log probabilities. Answers of a beam search are those of one search.
     """
     found: list[GenerateRequest] = []
     for request in choices.requests:
+        group = secrets.token_hex(8)
         for number in range(choices.best_of):
             sampling = request.sampling
             if sampling.seed is not None:
                 sampling = msgspec.structs.replace(sampling, seed=(sampling.seed + number * _STRIDE) & _SEEDS)
             if choices.best_of > choices.n and sampling.logprobs is None:
                 sampling = msgspec.structs.replace(sampling, logprobs=0)
-            found.append(msgspec.structs.replace(request, sampling=sampling))
+            beams = request.beams
+            if beams is not None:
+                beams = msgspec.structs.replace(beams, rank=number, group=group)
+            found.append(msgspec.structs.replace(request, sampling=sampling, beams=beams))
     return found
 
 

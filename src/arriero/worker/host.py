@@ -25,6 +25,7 @@ from arriero.engine.loop import Command, Loop, StepStats
 from arriero.engine.options import EngineOptions
 from arriero.engine.sequence import SequenceSpec
 from arriero.runners import open_model
+from arriero.worker.beam_desk import BeamDesk
 from arriero.worker.budgets import within_budget
 from arriero.worker.connection import Connection
 from arriero.worker.embedding import EmbeddingDesk
@@ -60,6 +61,7 @@ class Host:
         self._embedding: EmbeddingDesk | None = None  # of an embedding model: it does all that stands below
         self._loaded = threading.Event()
         self._mask_desk: MaskDesk
+        self._beam_desk: BeamDesk
         self._compiling: set[int] = set()  # requests whose mask is being made; the loop thread's
         self._gone: set[int] = set()  # requests whose abort overtook them; each thread looks before it begins
         self._teller: Teller
@@ -271,6 +273,7 @@ class Host:
         self._faces = Faces(command.spec, model, hold_calls=hold_calls)
         self._mask_desk = MaskDesk(model.masks)
         self._engine = Engine(model.runner, _engine_options(command.options), model.drafter)
+        self._beam_desk = BeamDesk(self._engine, model.make_sampler, model.tokenizer.eog_ids)
         self._loop = Loop(self._engine, self._sink, self._on_step, self._crash)
         decisions = Decisions(
             submit=self._loop.submit,
@@ -303,7 +306,7 @@ class Host:
         now = time.monotonic()
         told: list[tuple[RequestStream, EngineEvent]] = []
         ended = False
-        for event in events:
+        for event in self._beam_desk.told(events):
             stream = self._streams.get(event.id)
             if stream is None:
                 continue  # aborted
@@ -374,7 +377,7 @@ class Host:
         )
         echo = stream.echo()
         self._teller.say([accepted] if echo is None else [accepted, echo])
-        self._engine.add(sequence)
+        self._sink(self._beam_desk.add(sequence, stream.beams, stream.sampling))
 
     def _abort(self, number: int, arrived: int) -> None:
         """The client of `number` is gone; this was heard when `arrived` steps had ended."""
@@ -382,6 +385,7 @@ class Host:
         if self._streams.pop(number, None) is not None:
             self._gone.discard(number)
             self._engine.abort(number, self._loop.steps - arrived)
+            self._beam_desk.abort(number)
         elif len(self._gone) > MOST_GONE:  # some had ended when their abort came
             for old in sorted(self._gone)[: MOST_GONE // 2]:
                 self._gone.discard(old)

@@ -55,7 +55,7 @@ class RequestStream:
     ) -> None:
         self.number, self.prompt, self.sequence = sequence.id, prompt, sequence
         self._request, self._tokenizer = request, tokenizer
-        self.explain_cache = request.explain_cache
+        self.explain_cache, self.beams, self.sampling = request.explain_cache, request.beams, request.sampling
         self._detokenizer = Detokenizer(piece or tokenizer.piece, request.sampling.stop)
         self._stops = stream_stops(request.sampling, tokenizer)
         self._received = received

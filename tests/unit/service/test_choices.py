@@ -7,11 +7,12 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from arriero.core.errors import ErrorInfo, Overloaded
 from arriero.core.events import Accepted, ChoiceEvent, Event, Failed, Finished, TextDelta, TokenLogprob, Usage
-from arriero.core.request import Choices, GenerateRequest, SamplingParams
+from arriero.core.request import Beams, Choices, GenerateRequest, SamplingParams
 from arriero.service.choices import candidates, run_choices
 
 Make = Callable[[GenerateRequest], AsyncGenerator[Event, None]]
@@ -84,6 +85,14 @@ def test_every_candidate_has_a_seed_of_its_own() -> None:
     assert len(set(seeds)) == 4
     assert all(0 <= seed < 2**63 for seed in seeds if seed is not None)
     assert [one.sampling.seed for one in candidates(Choices(requests=(request(),), n=2, best_of=2))] == [None, None]
+
+
+def test_answers_of_a_beam_search_share_one_and_have_each_its_rank() -> None:
+    asked = msgspec.structs.replace(request(), beams=Beams(width=4))
+    found = [one.beams for one in candidates(Choices(requests=(asked, asked), n=2, best_of=2))]
+    ranks = [None if beams is None else (beams.width, beams.rank) for beams in found]
+    assert ranks == [(4, 0), (4, 1), (4, 0), (4, 1)]
+    assert len({beams.group for beams in found if beams is not None}) == 2
 
 
 async def test_nothing_is_accepted_before_everything_is() -> None:

@@ -45,7 +45,6 @@ NEUTRAL: dict[str, tuple[tuple[Any, ...], str]] = {
     "functions": (([],), "it is deprecated: use 'tools'"),
     "modalities": ((["text"],), "only text is generated"),
     "moderation": ((), "there is no moderation model"),
-    "use_beam_search": ((False,), "answers are drawn: use 'best_of'"),
     "verbosity": (("medium",), "no model here knows it"),
     "web_search_options": ((), "there is no web search"),
 }

@@ -13,11 +13,12 @@ import msgspec
 
 from arriero.core.errors import InvalidRequest, UnsupportedFeature
 from arriero.core.model import ModelSpec
-from arriero.core.request import Choices, GenerateRequest, LoadOptions, Message, SamplingParams, ToolSpec
+from arriero.core.request import Beams, Choices, GenerateRequest, LoadOptions, Message, SamplingParams, ToolSpec
 from arriero.core.version import __version__
 from arriero.protocols.body import read_fields
 from arriero.protocols.call import Call, Find
 from arriero.protocols.keep_alive import read_keep_alive
+from arriero.protocols.openai.beams import read_beams
 from arriero.protocols.openai.body import convert
 from arriero.protocols.openai.constraint import read_constraint, read_tool_choice
 from arriero.protocols.openai.fields import check_fields, read_bias, read_sampling, read_tier, read_token_ids
@@ -66,6 +67,8 @@ class _Shared(msgspec.Struct, kw_only=True):
     lora: Any = None
     keep_alive: Any = None
     options: Any = None
+    use_beam_search: bool = False
+    length_penalty: float = 1.0
 
 
 class _Function(msgspec.Struct, kw_only=True):
@@ -157,6 +160,7 @@ def _chat(
         prediction=read_prediction(wire.prediction),
         priority=read_tier(wire.service_tier)[0],
         call_parts=wire.stream and bool(tools),
+        beams=_beams(fields, wire, wire.n),
     )
     choices = Choices(requests=(request,), n=wire.n, best_of=wire.n) if wire.n > 1 else None
     return _call(request, choices, wire, spec, chat=True, ignored=(*ignored, *ignored_options))
@@ -191,10 +195,15 @@ def decode_completion(body: bytes, find: Find, unknown: Unknown = "refuse") -> C
         echo=wire.echo,
         prompt_logprobs=scored,
         priority=read_tier(wire.service_tier)[0],
+        beams=_beams(fields, wire, wire.n if wire.best_of is None else wire.best_of),
     )
     requests = [_with_prompt(base, prompt) for prompt in _prompts(wire.prompt)]
     choices = _choices(wire, tuple(requests))
     return _call(requests[0], choices, wire, spec, chat=False, ignored=(*strange, *ignored))
+
+
+def _beams(fields: dict[str, Any], wire: _Shared, width: int) -> Beams | None:
+    return read_beams(fields, asked=wire.use_beam_search, width=width, length_penalty=wire.length_penalty)
 
 
 def _choices(wire: _Completion, requests: tuple[GenerateRequest, ...]) -> Choices | None:
@@ -206,6 +215,7 @@ def _choices(wire: _Completion, requests: tuple[GenerateRequest, ...]) -> Choice
     if best_of * len(requests) > MAX_CHOICES:
         name = "prompt" if len(requests) > 1 else "best_of"
         raise InvalidRequest(f"at most {MAX_CHOICES} answers can be asked for in one request", param=name)
+    best_of = wire.n if wire.use_beam_search else best_of  # the width of one search, not answers to choose from
     if best_of == len(requests) == 1:
         return None
     return Choices(requests=requests, n=wire.n, best_of=best_of)

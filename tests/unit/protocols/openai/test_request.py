@@ -7,6 +7,7 @@ import pytest
 
 from arriero.core.errors import ArrieroError, InvalidRequest
 from arriero.core.model import ModelSpec
+from arriero.core.request import Beams
 from arriero.protocols.call import Call
 from arriero.protocols.openai.request import decode_chat, decode_completion
 from tests.unit.protocols.conftest import find
@@ -50,7 +51,13 @@ def complete(**fields: Any) -> Call:
         ({"model": "plain", "reasoning_effort": "low"}, "unsupported", "reasoning_effort"),
         ({"reasoning_effort": "much"}, "invalid_request", "reasoning_effort"),
         ({"tools": [{"type": "custom", "custom": {}}]}, "unsupported", "tools[0]"),
-        ({"use_beam_search": True}, "unsupported", "use_beam_search"),
+        ({"use_beam_search": True, "stream": True}, "unsupported", "stream"),
+        ({"use_beam_search": True, "temperature": 0.5}, "unsupported", "temperature"),
+        ({"use_beam_search": True, "options": {"top_k": 5}}, "unsupported", "top_k"),
+        ({"use_beam_search": True, "stop": ["x"]}, "unsupported", "stop"),
+        ({"use_beam_search": True, "tools": [TOOL]}, "unsupported", "tools"),
+        ({"use_beam_search": True, "length_penalty": 11}, "invalid_request", "length_penalty"),
+        ({"length_penalty": 2}, "invalid_request", "length_penalty"),
         ({"model": ""}, "invalid_request", "model"),
         ({"messages": []}, "invalid_request", "messages"),
         ({"messages": [{"role": "robot", "content": "x"}]}, "invalid_request", "messages[0].role"),
@@ -186,6 +193,16 @@ def test_several_prompts_and_answers() -> None:
     chosen = chat(n=4).choices
     assert chosen is not None
     assert (len(chosen.requests), chosen.n, chosen.best_of) == (1, 4, 4)
+
+
+def test_beams() -> None:
+    call = complete(prompt="a", use_beam_search=True, best_of=4, n=2, length_penalty=0.5, temperature=0)
+    assert call.request.beams == Beams(width=4, length_penalty=0.5)
+    assert call.choices is not None
+    assert (call.choices.n, call.choices.best_of) == (2, 2)
+    assert complete(prompt="a", use_beam_search=True, best_of=4).choices is None
+    assert complete(prompt="a", use_beam_search=False, best_of=4).request.beams is None
+    assert chat(use_beam_search=True, n=3).request.beams == Beams(width=3)
 
 
 def test_what_the_engine_and_the_template_are_told() -> None:
