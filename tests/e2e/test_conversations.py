@@ -35,7 +35,7 @@ def texts(client: openai.OpenAI, conversation: str) -> list[tuple[str, str]]:
     for item in client.conversations.items.list(conversation, order="asc"):
         assert item.type == "message"
         assert item.status == "completed"
-        found += [(item.role, part.text) for part in item.content if part.type in ("input_text", "output_text")]
+        found += [(str(item.role), part.text) for part in item.content if part.type in ("input_text", "output_text")]
     return found
 
 
@@ -63,20 +63,20 @@ def test_made_read_changed_deleted(client: openai.OpenAI) -> None:
 
 def test_items(client: openai.OpenAI) -> None:
     made = client.conversations.create()
-    added = client.conversations.items.create(made.id, items=[HELLO, CALL, RESULT])
+    added: Any = client.conversations.items.create(made.id, items=[HELLO, CALL, RESULT])
     strictly(ConversationItemList, added)
     assert [item.type for item in added.data] == ["message", "function_call", "function_call_output"]
     newest = client.conversations.items.list(made.id, limit=2)
     strictly(ConversationItemList, newest)
     assert newest.has_more
     assert [item.id for item in newest] == [item.id for item in added.data][::-1]  # the client turns pages by itself
-    one = client.conversations.items.retrieve(added.data[1].id, conversation_id=made.id)
+    one: Any = client.conversations.items.retrieve(added.data[1].id, conversation_id=made.id)
     assert one == added.data[1]
     assert client.conversations.items.delete(one.id, conversation_id=made.id).id == made.id
     assert [item.type for item in client.conversations.items.list(made.id)] == ["function_call_output", "message"]
     with pytest.raises(openai.NotFoundError):
         client.conversations.items.retrieve(one.id, conversation_id=made.id)
-    again = client.conversations.items.create(made.id, items=[{**HELLO, "id": added.data[0].id}])
+    again = client.conversations.items.create(made.id, items=[HELLO | {"id": added.data[0].id}])
     assert again.data[0].id != added.data[0].id  # an id names one item
 
 

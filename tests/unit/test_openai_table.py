@@ -34,7 +34,7 @@ def fields(*kinds: Any) -> set[str]:
     return {name for kind in kinds for name in get_type_hints(kind)}
 
 
-SENT = {
+SENT: dict[str, set[str]] = {
     "`/v1/chat/completions`": fields(chat.CompletionCreateParamsBase, chat.CompletionCreateParamsStreaming),
     "`/v1/completions`": fields(completion.CompletionCreateParamsBase, completion.CompletionCreateParamsStreaming),
     "`/v1/embeddings`": fields(embedding.EmbeddingCreateParams),

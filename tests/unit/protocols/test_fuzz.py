@@ -18,19 +18,35 @@ from arriero.protocols.ollama import request as ollama_request
 from arriero.protocols.ollama.options import OPTIONS, RETIRED
 from arriero.protocols.openai import request as openai_request
 from arriero.protocols.openai.fields import OPTION_NAMES
+from arriero.protocols.responses import compaction
+from arriero.protocols.responses import request as responses_request
 from tests.unit.protocols.conftest import find
+
+
+def decode_response(body: bytes, find: Find) -> Call:
+    """A response's call with nothing before it."""
+    return responses_request.decode_response(body).call([], find)
+
+
+def decode_compact(body: bytes, find: Find) -> Call:
+    """A compaction's call with nothing before it."""
+    return compaction.decode_compact(body).call([], find)
+
 
 DECODERS: tuple[Callable[[bytes, Find], Call], ...] = (
     ollama_request.decode_generate,
     ollama_request.decode_chat,
     openai_request.decode_chat,
     openai_request.decode_completion,
+    decode_response,
+    decode_compact,
 )
 
 FIELDS = sorted(
     {"model", "prompt", "messages", "tools", "options", "stream", "format", "think", "keep_alive", "context", "raw"}
     | {"role", "content", "tool_calls", "function", "name", "arguments", "parameters", "type", "id", "text"}
     | {"logprobs", "top_logprobs", "stream_options", "include_usage", "reasoning", "effort", "n", "tool_choice"}
+    | {"input", "call_id", "output", "summary", "encrypted_content", "conversation", "previous_response_id"}
     | set(OPTIONS)
     | RETIRED
     | set(OPTION_NAMES)

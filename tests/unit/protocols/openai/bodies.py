@@ -161,6 +161,3 @@ def bodies(route: str) -> st.SearchStrategy[bytes]:
             st.tuples(good(route).map(msgspec.json.encode), st.integers(0, 200)).map(lambda both: both[0][: both[1]]),
         ),
     )
-
-
-ANY = st.sampled_from(sorted(ROUTES)).flatmap(lambda route: st.tuples(st.just(route), bodies(route)))
