@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from training.chat import Message, assistant, system, user
-from training.data import arithmetic, copying, facts, json_skill, longform, memory, refusal, styles, tools
+from training.data import arithmetic, copying, facts, json_skill, longform, refusal, styles, tools
+from training.data import memory as remembering
 from training.data.topics import Topic, Turn, filled
 from training.data.words import NAMES_EXAM, WORDS_EXAM
 
@@ -67,7 +68,7 @@ LEXICON = tools.Lexicon(
         "You should {v} the {n} with {args}.",
         "Be so kind and {v} a {n}: {args}",
     ),
-    bare=("Please make use of {t}.", "You should {v} the {n}.", "It is time to {v} the {n}."),
+    bare=("Please make use of {t}.", "You should {v} the {n}.", "The moment has come to {v} the {n}."),
     invented=0.0,
 )
 KEYS = """
@@ -79,7 +80,11 @@ FREE = (
     "Please answer with a JSON object that has the keys {k}.",
     "I want to see JSON with the keys {k}.",
 )
-GIVEN = ("Put this into JSON for me: {f}", "JSON is what I want from this: {f}", "Here is something to turn into JSON: {f}")
+GIVEN = (
+    "Put this into JSON for me: {f}",
+    "JSON is what I want from this: {f}",
+    "Here is something to turn into JSON: {f}",
+)
 PIRATE = ("You are a pirate with a parrot.", "Every answer must sound like a pirate.", "You speak as a pirate does.")
 BRIEF = ("No answer is longer than one word.", "One single word is all you may say.", "You must use a single word.")
 SIGNED = (
@@ -87,11 +92,15 @@ SIGNED = (
     "After every answer you add {x}.",
     "Please add the word {x} at the end.",
 )
-COUNTS = ("I would enjoy hearing you count to {n}.", "Please say the numbers from 1 to {n}.", "Count out loud, up to {n}.")
+COUNTS = (
+    "I would enjoy hearing you count to {n}.",
+    "Please say the numbers from 1 to {n}.",
+    "Count out loud, up to {n}.",
+)
 STORIES = (
     "We would love a story from you.",
     "Make a story for me.",
-    "Is there a story that you can tell?",
+    "Would there be a story in you?",
     "Time for a little story.",
 )
 
@@ -121,7 +130,7 @@ def topics() -> Iterator[tuple[Topic, tuple[str, ...]]]:
 
 def trained() -> Iterator[str]:
     """Every phrasing of the training text that is put together with words, names, tools or keys."""
-    for makers in (copying, json_skill, longform, memory, styles, tools):
+    for makers in (copying, json_skill, longform, remembering, styles, tools):
         for name, found in vars(makers).items():
             if name.isupper() and not name.endswith("_HELD") and isinstance(found, tuple):
                 yield from (text for text in found if isinstance(text, str))
