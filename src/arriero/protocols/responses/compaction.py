@@ -13,7 +13,7 @@ from arriero.protocols.openai.reply import CONTENT_TYPE
 from arriero.protocols.responses.reply import usage_object
 from arriero.protocols.responses.request import Draft, decode_response
 from arriero.protocols.responses.summary import ASK, summary_item
-from arriero.protocols.unknown import Unknown, unknown_fields
+from arriero.protocols.unknown import unknown_fields
 
 _encode = msgspec.json.Encoder().encode
 FIELDS = frozenset(
@@ -25,10 +25,10 @@ FIELDS = frozenset(
 )
 
 
-def decode_compact(body: bytes, unknown: Unknown = "refuse") -> Draft:
+def decode_compact(body: bytes) -> Draft:
     """Decode the body to a draft that asks for a summary of what was said. Raises InvalidRequest and its kin."""
-    unknown_fields(read_fields(body), FIELDS, unknown)
-    draft = decode_response(body, unknown)
+    unknown_fields(read_fields(body), FIELDS)
+    draft = decode_response(body)
     if not draft.input and draft.previous is None:
         raise InvalidRequest("'input' must not be empty", param="input")
     asking = {"type": "message", "role": "user", "content": ASK}

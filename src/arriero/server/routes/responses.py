@@ -70,7 +70,7 @@ class ResponsesRoutes:
         if isinstance(body, Response):
             return body
         context = self._context
-        draft = decode_compact(body, context.unknown_fields)
+        draft = decode_compact(body)
         call = with_tenant(draft.call(await self._earlier(draft), self._service.find), request.scope, body)
         call = with_cache_question(with_deadline(call, request.headers), request.headers)
         context.ignored.note(call.ignored, request.url.path)
