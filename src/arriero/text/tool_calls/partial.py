@@ -95,21 +95,20 @@ class PartialArguments:
     def rest(self, call: ToolCall) -> tuple[ToolCall, str]:
         """The whole call, and what of its JSON is still to be sent.
 
-        The call itself but for what can only be a reader's mistake: what was sent stands.
+        A member that was sent with another value (a model may write a key twice) is sent once more: the last one counts
+        to readers of JSON. What was sent and is no member of the call after all stands.
         """
         whole = json_text(call.arguments)
         if whole.startswith(self.sent):
             return call, whole[len(self.sent) :]
-        closed = self.sent + ('"}' if self._in_text else "}")
+        end = '"' if self._in_text else ""
         try:
-            known = strict(closed)
+            known = strict(self.sent + end + "}")
         except Unreadable:
             return call, ""
-        merged = known | {key: value for key, value in call.arguments.items() if key not in known}
-        made = json_text(merged)
-        if not made.startswith(self.sent):
-            return call, ""
-        return ToolCall(name=call.name, arguments=merged), made[len(self.sent) :]
+        changed = {key: value for key, value in call.arguments.items() if not _same(known, key, value)}
+        members = "".join(f",{json_text(key)}:{json_text(value)}" for key, value in changed.items())
+        return ToolCall(name=call.name, arguments=known | changed), end + members + "}"
 
     def _step(self, out: list[str]) -> bool:
         """One move; False when more text is needed."""
@@ -238,6 +237,10 @@ class PartialArguments:
             return self._silence()  # it will be coerced
         self._pending, self._state = opening + json_text(value), "after"
         return True
+
+
+def _same(known: Mapping[str, Any], key: str, value: Any) -> bool:
+    return key in known and json_text(known[key]) == json_text(value)
 
 
 class PartialCall:

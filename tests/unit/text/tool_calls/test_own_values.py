@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from arriero.core.request import ToolSpec
-from arriero.text.tool_calls import FAMILIES, Family
+from arriero.core.request import ToolCall, ToolSpec
+from arriero.text.tool_calls import FAMILIES, CallPart, Family, Repairer
 from tests.unit.text.tool_calls.driving import parse
 
 BY_NAME: dict[str, Family] = {family.name: family for family in FAMILIES}
@@ -43,6 +44,29 @@ def test_white_space_before_a_turn(space: str) -> None:
     members = '<atem:parameter name="a">"auto"</atem:parameter>'
     block = f'<atem:function_calls><atem:invoke name="2d_plot">{members}</atem:invoke></atem:function_calls>'
     assert read("muse", f"{space}to=2d_plot<|message|>{block}", {"a": {"enum": [1, "auto"]}}) == {"a": "auto"}
+
+
+def test_a_fences_language_is_no_text_of_the_answer() -> None:
+    call = '{"name": "2d_plot", "arguments": {"a": 1}}'
+    tools = (ToolSpec(name="2d_plot"),)
+    for pieces in ([f"```json\n{call}\n```"], list(f"```json\n{call}\n```")):
+        found = parse(BY_NAME["hermes"], pieces, tools)
+        assert ([one.arguments for one in found.calls], found.text) == ([{"a": 1}], "")
+        assert set(found.repairer.repairs) == {"fence"}
+    other = f"```json\n{call.replace('2d', '3d')}\n```"
+    assert parse(BY_NAME["hermes"], list(other), tools).text == other
+
+
+def test_a_key_that_comes_twice_counts_as_it_came_last() -> None:
+    tools = (ToolSpec(name="2d_plot", parameters={"type": "object", "properties": {"q": {"type": "string"}}}),)
+    text = '<tool_call>{"name": "2d_plot", "arguments": {"q": "one", "q": "two"}}</tool_call>'
+    for pieces in ([text], list(text)):
+        repairer = Repairer(tools, "warn")
+        parser = BY_NAME["hermes"].parser(repairer)
+        items = [item for piece in pieces for item in parser.feed(piece)] + list(parser.finish())
+        told = "".join(item.arguments for item in items if isinstance(item, CallPart))
+        assert [item.arguments for item in items if isinstance(item, ToolCall)] == [{"q": "two"}]
+        assert json.loads(told or '{"q": "two"}') == {"q": "two"}
 
 
 def test_white_space_without_a_turn_stays_text() -> None:
