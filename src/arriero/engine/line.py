@@ -17,6 +17,8 @@ _PLACE = attrgetter("place")
 class WaitingLine:
     """Lanes by priority; in a lane the least served tenant is next, and of its sequences the one that is due first.
 
+    Of tenants that were served equally, as whoever has just come and the one that was alone, who asks for less is next.
+
     Without a deadline that is the order of arrival, and a deadline only ever brings forward (`Sequence.came`).
     A lane rises by one class for every `ageing` seconds that its oldest sequence has been waiting, up to the highest
     lane there is: beside that one it is served by the tenants' shares, so it neither starves nor starves others.
@@ -61,11 +63,11 @@ class WaitingLine:
         With `before`, a prompt under way: None also unless next is somebody of its class whose tenant was served less,
         or who is its own tenant's and due before it.
         """
-        best: tuple[tuple[float, float, tuple[float, int]], Sequence, int] | None = None
+        best: tuple[tuple[float, tuple[float, int], tuple[float, int]], Sequence, int] | None = None
         for priority, lane in self._lanes.items():
             rank = self._risen(priority, lane, now)
             for tenant, waiting in lane.items():
-                key = (-rank, self._shares.served(tenant), waiting[0].place)
+                key = (-rank, self._shares.standing(tenant), waiting[0].place)
                 if best is None or key < best[0]:
                     best = (key, waiting[0], rank)
         if best is None or (before is not None and not self._goes_first(best[1], best[2], before)):
@@ -77,7 +79,7 @@ class WaitingLine:
             return False
         if sequence.spec.tenant == before.spec.tenant:
             return sequence.place < before.place
-        return self._shares.served(sequence.spec.tenant) < self._shares.served(before.spec.tenant)
+        return self._shares.standing(sequence.spec.tenant) < self._shares.standing(before.spec.tenant)
 
     def _risen(self, priority: int, lane: dict[str, list[Sequence]], now: float) -> int:
         top = max(self._lanes)

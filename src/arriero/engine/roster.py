@@ -17,6 +17,9 @@ from arriero.engine.shares import Shares
 from arriero.engine.stats import EngineStats
 from arriero.engine.storage import KVStorage, Match
 
+PATIENCE_ALONE = 4.0
+"""How many times as long as with streams a step may take in which only one tenant's prompts advance: somebody may come
+meanwhile. 256 tokens at least; chunks of that size cost no more than greater ones (scheduler.LEAST_CHUNK)."""
 LATE = "the deadline of the request passed before its answer began"
 
 
@@ -88,12 +91,19 @@ class Roster:
         """How many requests wait for their first token for each that streams, of the tenant with the fewest.
 
         At least 1. Whoever waits, waits as the streams do: a burst of prompts is over sooner in long steps, and its
-        first streams would only fill steps badly. But a tenant's streams do not wait longer for others.
+        first streams would only fill steps badly. But neither a tenant's streams nor its first tokens wait longer for
+        others.
         """
         silent, streams = Counter[str](), Counter[str]()
         for sequence in self.live.values():
             (streams if sequence.num_output else silent)[sequence.spec.tenant] += 1
+        if len(silent) > 1:
+            return 1.0
         return max(1.0, min((silent[tenant] / count for tenant, count in streams.items()), default=1.0))
+
+    def patience_alone(self) -> float:
+        """The same for a step without streams: more, as long as nobody waits for another tenant's prompts."""
+        return 1.0 if len({s.spec.tenant for s in self.live.values()}) > 1 else PATIENCE_ALONE
 
     def ahead(self, spec: SequenceSpec) -> int:
         """Return how many of those that wait have their turn before one that came now, as far as can be told.

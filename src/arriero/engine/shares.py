@@ -46,6 +46,10 @@ class Shares:
         """The virtual service of an active tenant."""
         return self._served[tenant]
 
+    def standing(self, tenant: str) -> tuple[float, int]:
+        """The virtual service of an active tenant, then its live sequences: the lesser one is next."""
+        return self._served[tenant], self._live[tenant]
+
     def expected(self, tenant: str) -> float:
         """What `served` would be of `tenant` if it came now."""
         return self._served[tenant] if tenant in self._live else max(self._served.get(tenant, 0.0), self._least())

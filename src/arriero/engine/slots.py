@@ -94,9 +94,12 @@ class SequenceStorage:
         return Match(count, shared=tuple(holder.block_table[:count]), holder=holder)
 
     def _lender(self, holders: dict[int, Sequence], tokens: int) -> Sequence | None:
-        """Return the latest of `holders` that still has all that attends from token `tokens` on; None if none does."""
+        """Return the first of `holders` that still has all that attends from token `tokens` on; None if none does.
+
+        The first, not the latest: all that start in a step then copy from the same slot, which is read once.
+        """
         least = max(0, tokens - self._window)
-        return next((holder for holder in reversed(holders.values()) if holder.held_from <= least), None)
+        return next((holder for holder in holders.values() if holder.held_from <= least), None)
 
     def match_tail(self, chain: TokenChain, end: int) -> Match | None:
         """See KVStorage. The child gets a block of its own for what it will write behind the tail."""

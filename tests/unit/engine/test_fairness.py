@@ -216,3 +216,29 @@ def test_options_are_checked() -> None:
         EngineOptions(ageing=0)
     with pytest.raises(ValueError, match="tenant_weights"):
         EngineOptions(tenant_weights={"a": 0})
+
+
+def test_a_newcomers_first_token_waits_for_no_more_than_a_chunk_of_anothers_prompts() -> None:
+    world = World(make_info(active_blocks=1024, max_batch_tokens=512), EngineOptions(max_batch_tokens=512))
+    _queue(world, "heavy", 6)
+    now = 0.0
+    for _ in range(4):
+        world.step(now)
+        now += 1.0
+    before = len(world.runner.shapes)
+    short = world.add(_prompt(50, 20), tenant="light")
+    world.step(now)
+    (shape,) = world.runner.shapes[before:]
+    assert world.records[short].tokens
+    assert sum(end - start for _, start, end in shape if end - start > 1) <= 20 + 64
+    world.finish()
+
+
+def test_of_tenants_that_were_served_equally_who_asks_for_less_is_next() -> None:
+    world = _world(max_sequences=1)
+    heavy = _queue(world, "heavy", 3)
+    light = world.add(_prompt(50, 20), max_tokens=1, tenant="light")
+    world.step()
+    assert world.records[light].tokens
+    assert not any(world.records[number].started for number in heavy)
+    world.finish()

@@ -153,3 +153,23 @@ def test_prompts_wait_for_company_only_before_anybody_is_under_way_and_as_long_a
     assert world.engine.gather_seconds == 0.0  # there is room for no more
     world.run()
     assert world.engine.gather_seconds == 0.0
+
+
+def test_a_step_of_one_tenants_long_prompts_is_bounded_for_whoever_comes_and_short_ones_fill_it() -> None:
+    clock = _Clock(EngineOptions(max_batch_tokens=512))
+    world = clock.world
+
+    def first_step(lengths: list[int], first: int) -> list[int]:
+        before = len(world.runner.shapes)
+        for number, length in enumerate(lengths):
+            world.add(_prompt(first + number, length), max_tokens=1)
+        clock.step()
+        shape = [end - start for _, start, end in world.runner.shapes[before]]
+        while world.engine.has_work:
+            clock.step()
+        return shape
+
+    assert first_step([500, 500], 1) == [500]  # nothing is known of what tokens cost
+    assert first_step([400, 400], 11) == [256]
+    assert first_step([100] * 5, 21) == [100] * 5
+    world.finish()
