@@ -83,10 +83,6 @@ class TestChat(ChatModelIntegrationTests):
     def test_unicode_tool_call_integration(self, model: BaseChatModel) -> None:
         super().test_unicode_tool_call_integration(model)
 
-    @weak("a joke's text may not end within the tokens it gets")
-    def test_structured_output_optional_param(self, model: BaseChatModel) -> None:
-        super().test_structured_output_optional_param(model)
-
     @weak("makes JSON, but not of the keys that the prompt speaks of")
     def test_json_mode(self, model: BaseChatModel) -> None:
         super().test_json_mode(model)
