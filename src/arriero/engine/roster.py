@@ -18,8 +18,9 @@ from arriero.engine.stats import EngineStats
 from arriero.engine.storage import KVStorage, Match
 
 PATIENCE_ALONE = 4.0
-"""How many times as long as with streams a step may take in which only one tenant's prompts advance: somebody may come
-meanwhile. 256 tokens at least; chunks of that size cost no more than greater ones (scheduler.LEAST_CHUNK)."""
+"""How many times as long as beside others' streams a step may take in which only one tenant's long prompts advance:
+somebody may come meanwhile. 256 tokens at least: chunks of that size cost no more than greater ones
+(scheduler.LEAST_CHUNK)."""
 LATE = "the deadline of the request passed before its answer began"
 
 

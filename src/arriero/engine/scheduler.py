@@ -20,7 +20,7 @@ from arriero.engine.pace import Pace
 from arriero.engine.preemption import Preemption
 from arriero.engine.prefixes import Prefixes
 from arriero.engine.queue_times import QueuePlace, QueueTimes
-from arriero.engine.roster import Roster
+from arriero.engine.roster import PATIENCE_ALONE, Roster
 from arriero.engine.sequence import Sequence, SequenceSpec, Status
 from arriero.engine.speculation import Speculation
 from arriero.engine.stats import EngineStats
@@ -34,9 +34,8 @@ GATHER_SHARE = 0.04
 """Of the time that prompts will take, what they wait for others to be computed with them. Measured (135 M parameters,
 Q8_0, prompts of 38 tokens): one by itself takes 1.8 ms a token, eight together 1.3."""
 SHORT_REST = 128
-"""Prompt tokens: what has no more to compute shares a step for which no stream waits with as many others as fit. They
-are over at once, and come in bursts; of longer prompts such a step takes only as many tokens as somebody who comes just
-then should wait for."""
+"""Prompt tokens: what has no more to compute shares a step with as many others as fit. They are over at once, and come
+in bursts; of longer prompts a step takes only as many tokens as somebody who comes just then should wait for."""
 _LOOKUPS = 16  # prefix look-ups in a step at most: each walks a whole prompt, and streams wait meanwhile
 
 
@@ -171,10 +170,9 @@ class Scheduler:
         decoded, room = len(batch.spans), budget
         self._long_end = room
         if prefilling or self._num_waiting():
-            self._long_end = self._pace.bound(
-                room, self._roster.patience() if decoded else self._roster.patience_alone()
-            )
-            budget = self._long_end if decoded else room
+            patience = self._roster.patience() if decoded else self._roster.patience_alone()
+            self._long_end = self._pace.bound(room, min(patience, PATIENCE_ALONE))
+            budget = self._pace.bound(room, patience) if decoded else room
         self._room = room
         paced = budget < room
         standing = self._roster.shares.standing
@@ -189,7 +187,7 @@ class Scheduler:
         self._stats.paced_steps += paced and self._prompt_tokens > 0
         self._queue_times.step(now, self._roster.admitted - admitted, self._num_waiting())
         self._storage.take_operations(batch)
-        if not (batch.spans or batch.parks or batch.spills or batch.frees or batch.drops):
+        if not (batch.spans or batch.parks or batch.spills or batch.frees or batch.drops or batch.fetches):
             return None
         self._batch = batch
         return batch
@@ -294,6 +292,8 @@ class Scheduler:
             match = self._prefixes.match(sequence)
             if match is None:
                 continue
+            if roster.running and self._storage.comes_later(match):
+                break  # nobody's stream waits for a disk
             here = sequence.spec.adapters == batch.adapters  # else it gets its slot now, and tokens in its turn
             size = self._chunk(match.blocks * self._block_size + match.tail, len(sequence.tokens), budget)
             if (here and not size) or not roster.admit(sequence, rank, match, self._watermark if roster.running else 0):

@@ -226,6 +226,9 @@ def test_a_newcomers_first_token_waits_for_no_more_than_a_chunk_of_anothers_prom
         world.step(now)
         now += 1.0
     before = len(world.runner.shapes)
+    known = world.runner.shapes[1:before]  # what a token costs
+    assert known
+    assert all(sum(end - start for _, start, end in shape if end - start > 1) <= 256 for shape in known)
     short = world.add(_prompt(50, 20), tenant="light")
     world.step(now)
     (shape,) = world.runner.shapes[before:]
