@@ -13,6 +13,7 @@ from arriero.client.bench.sample import Sample
 
 _EDIT = "Copy this text: "
 _SETTLE_S = 0.1
+_IDLE_S = 2.0  # servers do some work only when they have no other (grammars, caches): not beside another one's start
 _STEADY = 8  # pieces of a stream after which it counts as running
 _LONGEST = 4000  # tokens of a stream that runs while another prompt comes; it is closed before
 
@@ -124,6 +125,7 @@ async def cold(bench: Bench) -> Mapping[str, float]:
     hooks = bench.hooks
     if hooks.unload is None:
         raise Unmeasured("this server cannot be told to unload a model")
+    await asyncio.sleep(_IDLE_S)
     await hooks.unload()
     await asyncio.sleep(_SETTLE_S)
     started = bench.asker.now()
