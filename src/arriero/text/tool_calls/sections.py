@@ -24,6 +24,7 @@ MAX_DOUBTS = 8  # calls of an answer whose quotes are given the benefit of the d
 PIECE = 4096  # characters that are looked at in one go
 CHECKED = 64  # characters after which a `begins` is asked
 
+_WHITE = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\ufeff"
 _SOLID = re.compile(r"[^\s\ufeff]")
 
 Read = Callable[[str, Repairer, bool], Sequence[str | ToolCall] | None]
@@ -267,7 +268,7 @@ class SectionParser:
     @cached_property
     def _longest(self) -> int:
         marks = (*self._anywhere, *self._at_start, *self._before, *self._after, *self._skips, *self._first_skips)
-        return max(len(mark) for mark in marks)
+        return max((len(mark) for mark in marks), default=0)
 
     def _take(self, mark: str, end: int, out: list[Item]) -> int:
         """A marker stands before `end`: enter the call, or keep or drop the marker."""
@@ -288,7 +289,7 @@ class SectionParser:
     def _pass(self, text: str, start: int, end: int, out: list[Item]) -> None:
         """Let text out; white space at its end may belong to a call."""
         piece = self._lead + text[start:end]
-        kept = piece.rstrip()
+        kept = piece.rstrip(_WHITE)
         if len(piece) - len(kept) > MAX_LEAD:
             kept = piece
         self._lead, self._wrapped = piece[len(kept) :], False

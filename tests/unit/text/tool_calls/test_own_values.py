@@ -72,3 +72,18 @@ def test_a_key_that_comes_twice_counts_as_it_came_last() -> None:
 def test_white_space_without_a_turn_stays_text() -> None:
     for text in ("  tomorrow", " \n", " " * 100 + "to=x"):
         assert parse(BY_NAME["muse"], list(text), ()).text == text
+
+
+def test_any_white_space_before_a_call_goes_in_any_pieces() -> None:
+    tools = (ToolSpec(name="2d_plot"),)
+    text = 'So:\n \ufeff\u3000<tool_call>{"name": "2d_plot", "arguments": {}}</tool_call>'
+    for pieces in ([text], list(text)):
+        found = parse(BY_NAME["hermes"], pieces, tools)
+        assert (len(found.calls), found.text) == (1, "So:")
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_text_passes_where_nothing_is_mended(family: Family) -> None:
+    text = " \n[1] is { text } \n\n"
+    found = parse(family, list(text), (), mode="off")
+    assert (found.calls, found.text) == ([], text)
