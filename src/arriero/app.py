@@ -29,10 +29,13 @@ log = logging.getLogger("arriero")
 
 
 def make_home(home: Path) -> None:
-    """Create arriero's folder, readable by its user alone."""
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if home.stat().st_uid == os.getuid():
-        home.chmod(0o700)
+    """Create arriero's folder, readable by its user alone. Where it cannot be, nothing is kept, and the log says so."""
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if home.stat().st_uid == os.getuid():
+            home.chmod(0o700)
+    except OSError as error:
+        log.warning("nothing is kept: ARRIERO_HOME %s cannot be made: %s", home, error.strerror)
 
 
 def build(config: Config) -> tuple[ASGIApp, Service]:

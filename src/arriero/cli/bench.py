@@ -58,7 +58,11 @@ def bench(
     run = _measure(servers or [], model, chosen, SIZES[size], pairs, seed)
     from arriero.client.bench.plot import plot
 
-    path = kept_runs.keep(run, folder, plot(run))
+    try:
+        path = kept_runs.keep(run, folder, plot(run))
+    except OSError as error:  # what was measured is shown all the same
+        sys.stdout.write(shown(run))
+        raise CommandFailed(f"the run is not kept: {error.filename}: {error.strerror}. --out takes a folder") from None
     if as_json:
         import msgspec
 

@@ -135,8 +135,12 @@ def _terminal(settings: Settings) -> Ask:
             if settings.keep_lines:
                 super().append_string(string)
 
-    kept = not truthy(os.environ, "OLLAMA_NOHISTORY")
-    history: History = Lines(str(history_file())) if kept else InMemoryHistory()
+    history: History = InMemoryHistory()
+    if not truthy(os.environ, "OLLAMA_NOHISTORY"):
+        try:
+            history = Lines(str(history_file()))
+        except OSError as error:
+            sys.stderr.write(f"Typed lines are not kept: {error.filename}: {error.strerror}\n")
     session: PromptSession[str] = PromptSession(history=history, reserve_space_for_menu=0, key_bindings=keys)
     hint = HTML("<ansibrightblack>Send a message (/? for help)</ansibrightblack>")
 

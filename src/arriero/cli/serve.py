@@ -17,7 +17,9 @@ import typer
 
 def serve(
     host: Annotated[str | None, typer.Option(help="Where to listen; OLLAMA_HOST's host or 127.0.0.1.")] = None,
-    port: Annotated[int | None, typer.Option(help="The port; OLLAMA_HOST's or 11434. 0 takes any free one.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="The port; OLLAMA_HOST's or 11434. 0 takes any free one.")
+    ] = None,
     model: Annotated[
         list[str] | None, typer.Option("--model", metavar="NAME=PATH", help="Serve this GGUF file. Repeatable.")
     ] = None,

@@ -75,7 +75,7 @@ def test_help_names_every_command(arriero: Arriero) -> None:
         assert arriero(command, "--help").out.startswith(f"Usage: arriero {command} ")
 
 
-@pytest.mark.parametrize("arguments", [["nonsense"], ["list", "--nonsense"], ["show"]])
+@pytest.mark.parametrize("arguments", [["nonsense"], ["list", "--nonsense"], ["show"], ["serve", "--port", "70000"]])
 def test_a_wrong_command_line_is_an_error(arriero: Arriero, arguments: list[str]) -> None:
     ran = arriero(*arguments)
     assert ran.status == 1
