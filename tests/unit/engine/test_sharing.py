@@ -167,6 +167,19 @@ def test_a_restore_from_a_running_slot_shares_its_cells() -> None:
     assert world.engine.stats().cached_tokens == 3 * 320
 
 
+def test_all_that_start_in_a_step_copy_from_one_slot_for_a_runner_reads_its_state_once() -> None:
+    world = _world("sequence", max_batch_tokens=1024)
+    for i in range(8):
+        world.add([*PREFIX[:480], i], max_tokens=20)
+    sources: list[list[int | None]] = []
+    while world.engine.stats().running < 8:
+        world.step()
+        assert world.runner.last is not None
+        sources.append([restore.from_slot for restore in world.runner.last.restores])
+    assert sources[-1] == [0] * 7
+    world.finish()
+
+
 def test_a_failed_restore_is_computed_instead() -> None:
     world = _world("sequence")
     world.add([*PREFIX, 1], max_tokens=2)
