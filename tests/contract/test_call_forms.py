@@ -292,6 +292,28 @@ def test_a_strict_tool_whose_values_cannot_be_held(compiler: MaskCompiler, famil
     assert compiler.compile(AnswerPlan(calls=CallRules(form=form, tools=(lax,), required=True))) is not None
 
 
+@pytest.mark.parametrize("family", BARE, ids=lambda family: family.name)
+@pytest.mark.parametrize(
+    ("inner", "named"),
+    [
+        ({"type": "string", "minLength": []}, "minLength"),
+        ({"type": "array", "maxItems": 1e400}, "maxItems"),
+        ({"$ref": [5]}, "ref"),
+        ({"type": [{}]}, "type"),
+        ({"oneOf": 3}, "oneOf"),
+        ({"type": "array", "items": {"properties": 5}}, "properties"),
+    ],
+)
+def test_what_is_no_schema(compiler: MaskCompiler, family: Family, inner: dict[str, Any], named: str) -> None:
+    form = call_form(family.envelope)
+    assert form is not None
+    tool = HeldTool(name="f", parameters={"type": "object", "properties": {"a": inner}})
+    assert compiler.compile(AnswerPlan(calls=CallRules(form=form, tools=(tool,), required=True))) is not None
+    strict = msgspec.structs.replace(tool, strict=True)
+    with pytest.raises(InvalidRequest, match=named):
+        compiler.compile(AnswerPlan(calls=CallRules(form=form, tools=(strict,), required=True)))
+
+
 def test_a_tool_that_no_call_can_be_written_of_does_not_keep_others_from_being_held(compiler: MaskCompiler) -> None:
     family = next(one for one in HELD if one.name == "lfm2")
     odd = HeldTool(name="odd", parameters={"type": "object", "properties": {"a b": {}}})

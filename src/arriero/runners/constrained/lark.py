@@ -19,6 +19,7 @@ from arriero.core.constraint import CallRules, Constraint, HeldTool, MemberForm
 from arriero.runners.constrained.members import Members
 from arriero.runners.constrained.numbers import dump
 from arriero.runners.constrained.schema import closed, plain
+from arriero.runners.constrained.shape import check_shape
 from arriero.runners.constrained.texts import quoted
 from arriero.runners.constrained.values import Values
 
@@ -137,6 +138,8 @@ def members_rules(
     form: MemberForm, name: str, literal: Callable[[str], str], json_of: Callable[[Any], str], tool: HeldTool
 ) -> list[str]:
     """The rules for arguments that are no JSON object; the first is called `name`."""
+    if tool.parameters:
+        check_shape(tool.parameters)
     if form.values is None:
         return Members(form, name, literal, json_of).rules(tool)
     return Values(form, name, literal, json_of, tool).rules()
