@@ -12,6 +12,17 @@ from pathlib import Path
 from arriero.core.errors import StoreError
 
 log = logging.getLogger(__name__)
+SURROUNDINGS = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+}
+"""Errors that say nothing of the file: a full disk must not put a good one aside."""
 
 
 def open_database(path: Path, schema: str) -> sqlite3.Connection:
@@ -19,6 +30,8 @@ def open_database(path: Path, schema: str) -> sqlite3.Connection:
     try:
         return _open(path, schema)
     except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in SURROUNDINGS:  # the lower byte is the kind
+            raise StoreError(f"{path.name} cannot be opened: {error}") from error
         log.warning("%s is put aside: %s", path.name, error)
         with contextlib.suppress(OSError):
             path.replace(path.with_name(path.name + ".broken"))
