@@ -167,6 +167,7 @@ class Batch:
     drops: list[int] = field(default_factory=list)  # parked states
     spills: list[Spill] = field(default_factory=list)
     adapters: Adapters = ()  # of all spans
+    fetches: list[int] = field(default_factory=list)  # spilled states to bring near meanwhile: a step waits for none
 
 
 @dataclass(slots=True)
@@ -188,6 +189,7 @@ class StepOutput:
     spilled: dict[int, int] = field(default_factory=dict)  # parked id → bytes, some steps after its Spill
     failed_spills: list[int] = field(default_factory=list)  # parked ids, gone, some steps after their Spill
     evicted_spills: list[int] = field(default_factory=list)  # spilled ones that made room since the last step
+    fetched: list[int] = field(default_factory=list)  # parked ids, near or not to be had, some steps after `fetches`
     error: str | None = None  # the whole step failed: its spans must end
     counters: dict[str, int] = field(default_factory=dict)  # of this step: decode_calls, decoded_tokens, seq_copies, …
 

@@ -125,6 +125,8 @@ class Outcome:
                 self._storage.restore_failed(restore)  # a state that its disk has just lost counts as one of the disk's
         if output.spilled or output.failed_spills or output.evicted_spills:
             self._storage.spills_told(output.spilled, output.failed_spills, output.evicted_spills)
+        if output.fetched:
+            self._storage.fetched(output.fetched)
         return lost
 
     def _count(self, batch: Batch, members: Items[Sequence], counters: dict[str, int]) -> None:

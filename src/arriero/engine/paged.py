@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from arriero.core.runner import Batch, Restore, RunnerInfo
 from arriero.engine.block_manager import BlockManager, BrokenInvariantError
@@ -96,6 +96,13 @@ class PagedStorage:
         raise BrokenInvariantError(f"parked states {list(sizes)} were made, but paged storage parks nothing")
 
     def spills_told(self, spilled: Mapping[int, int], failed: Collection[int], evicted: Collection[int]) -> None:
+        """Nothing is ever spilled here."""
+
+    def comes_later(self, match: Match) -> bool:
+        """See KVStorage."""
+        return False
+
+    def fetched(self, states: Iterable[int]) -> None:
         """Nothing is ever spilled here."""
 
     def spill_all(self) -> None:

@@ -56,6 +56,7 @@ class SequenceStorage:
         self._holders: dict[bytes, dict[int, Sequence]] = {}
         self._tails: dict[bytes, dict[int, Sequence]] = {}  # the same for prompts that end inside a block
         self._operations = Operations()
+        self._fetching: dict[int, bool] = {}  # spilled states that were asked for, and whether they are near
         self._counters = StorageCounters()
         for number, stored in info.stored.items():
             if not (self.rules.enabled and self._parked.adopt(number, stored.prefix, stored.size)):
@@ -135,6 +136,7 @@ class SequenceStorage:
         elif match.parked is not None:
             self._parked.touch(match.parked)
             self._counters.spill_restores += self._parked.is_spilled(match.parked)
+            self._fetching.pop(match.parked, None)
             self._operations.restores.append(Restore(slot, cached, from_parked=match.parked))
         elif match.holder is not None:
             self._operations.restores.append(Restore(slot, cached, from_slot=match.holder.slot))
@@ -227,7 +229,22 @@ class SequenceStorage:
         for state in failed:
             self._counters.failed_spills += self._parked.forget(state)
         for state in evicted:
+            self._fetching.pop(state, None)
             self._counters.spill_evictions += self._parked.forget(state)
+
+    def comes_later(self, match: Match) -> bool:
+        """See KVStorage."""
+        state = match.parked
+        if state is None or not self._parked.is_spilled(state):
+            return False
+        if state not in self._fetching:
+            self._fetching[state] = False
+            self._operations.fetches.append(state)
+        return not self._fetching[state]
+
+    def fetched(self, states: Iterable[int]) -> None:
+        """See KVStorage."""
+        self._fetching.update((state, True) for state in states if state in self._fetching)
 
     def swap_out(self, sequence: Sequence) -> bool:
         """See KVStorage. Parked prefixes make room."""
@@ -314,6 +331,7 @@ class SequenceStorage:
             if self._parked.forget(park.parked) or self._lose_swap(park.parked):
                 self._counters.failed_parks += 1
             self._operations.drops[park.parked] = None
+        self._fetching.clear()  # what was read meanwhile was told to nobody: it is asked for again
         for spill in batch.spills:
             self._counters.failed_spills += self._parked.forget(spill.parked)
             self._operations.drops[spill.parked] = None

@@ -115,6 +115,12 @@ class KVStorage(Protocol):
     def spills_told(self, spilled: Mapping[int, int], failed: Collection[int], evicted: Collection[int]) -> None:
         """The runner says what spilled states take, which could not be, and which had to make room."""
 
+    def comes_later(self, match: Match) -> bool:
+        """Whether what `match` names is better waited for: it is being read, and steps go on meanwhile."""
+
+    def fetched(self, states: Iterable[int]) -> None:
+        """The runner says which states it has read that it was asked for."""
+
     def spill_all(self) -> None:
         """Spill what is parked: nothing but that comes any more."""
 
@@ -207,9 +213,10 @@ class Operations:
     frees: dict[int, None] = field(default_factory=dict)
     restores: list[Restore] = field(default_factory=list)
     drops: dict[int, None] = field(default_factory=dict)
+    fetches: list[int] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.parks or self.spills or self.frees or self.restores or self.drops)
+        return bool(self.parks or self.spills or self.frees or self.restores or self.drops or self.fetches)
 
     def drop(self, state: int) -> None:
         """Drop a parked state; one that is only about to be parked, and used by nobody, is not parked at all."""
@@ -224,4 +231,5 @@ class Operations:
         """Hand everything over and be empty."""
         batch.parks, batch.spills, batch.frees = self.parks, self.spills, list(self.frees)
         batch.restores, batch.drops = self.restores, list(self.drops)
-        self.parks, self.spills, self.frees, self.restores, self.drops = [], [], {}, [], {}
+        batch.fetches = self.fetches
+        self.parks, self.spills, self.frees, self.restores, self.drops, self.fetches = [], [], {}, [], {}, []

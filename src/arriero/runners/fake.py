@@ -74,6 +74,7 @@ class FakeRunner:
         self._slots: dict[int, _Slot] = {}
         self._parked: dict[int, list[int]] = {}
         self._spilled: dict[int, list[int]] = {}
+        self._fetching: list[int] = []  # told with the next step
         self._gone: set[int] = set()  # spilled states that were lost, told or not: a step that raises tells nothing
         self._blocks: dict[int, list[int | None]] = {}
         self._cells = 0
@@ -146,6 +147,7 @@ class FakeRunner:
         new = set(output.parked_sizes)
         for spill in batch.spills:
             self._spill(spill, output)
+        output.fetched, self._fetching = self._fetching, batch.fetches
         if self.faults.evict and self._spilled:
             self.faults.evict = False
             state = next(iter(self._spilled))

@@ -1,4 +1,4 @@
-"""DiskStates: parked states that left memory, by number, written by a thread of its own. Decides nothing about them.
+"""DiskStates: parked states that left memory, by number; threads of its own write and read ahead. Decides nothing.
 
 Whatever goes wrong on the disk costs the state and is told with the next step; nothing here raises into a step.
 """
@@ -9,6 +9,8 @@ import contextlib
 import queue
 import threading
 import time
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +28,9 @@ from arriero.runners.llama_cpp.streams import in_streams, one_stream
 
 PENDING_BYTES = 256 << 20
 """What may wait in memory to be written; a disk that is slower than that loses states, and memory stays bounded."""
+
+NEAR = 2
+"""States that may lie in memory because they were read ahead; whoever asked for one comes a step later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,9 @@ class DiskStates:
         self._happened = Happened()
         self._lock = threading.Lock()
         self._jobs: queue.SimpleQueue[tuple[int, _Entry, int] | Path | None] = queue.SimpleQueue()
+        self._near: OrderedDict[int, npt.NDArray[np.uint8] | None] = OrderedDict()  # read ahead; None: in vain
+        self._fetched: list[int] = []
+        self._readers = ThreadPoolExecutor(1, thread_name_prefix="disk reader")
         self._deadline: float | None = None
         self.found: dict[int, Stored] = {}
         for number, (header, size) in enumerate(folder.found(), 1):
@@ -78,8 +86,33 @@ class DiskStates:
         self._jobs.put((number, entry, checksum))
         return True
 
+    def fetch(self, number: int) -> None:
+        """Read the bytes of `number` soon, for `get`; at most NEAR states are kept so."""
+        self._readers.submit(self._fetch, number)
+
+    def _fetch(self, number: int) -> None:
+        found = self._read(number)
+        with self._lock:
+            self._fetched.append(number)
+            if number in self._entries:
+                self._near[number] = found
+                while len(self._near) > NEAR:
+                    self._near.popitem(last=False)
+
+    def fetched(self) -> list[int]:
+        """Return which states have been read since the last call, of those that were to be."""
+        with self._lock:
+            told, self._fetched = self._fetched, []
+        return told
+
     def get(self, number: int) -> npt.NDArray[np.uint8] | None:
         """Return the bytes of `number`, from the file if they are written; None if they are not to be had unchanged."""
+        with self._lock:
+            if number in self._near:
+                return self._near.pop(number)
+        return self._read(number)
+
+    def _read(self, number: int) -> npt.NDArray[np.uint8] | None:
         with self._lock:
             entry, data = self._entries.get(number), self._pending.get(number)
         if entry is None or data is not None:
@@ -97,6 +130,7 @@ class DiskStates:
             if entry is None:
                 return
             self._pop_pending(number)
+            self._near.pop(number, None)
             if self._numbers.get(entry.path) == number:
                 del self._numbers[entry.path]
                 self._jobs.put(entry.path)
@@ -110,6 +144,7 @@ class DiskStates:
     def close(self, seconds: float) -> None:
         """Write what waits, for `seconds` at most, and end the thread."""
         self._deadline = time.monotonic() + seconds
+        self._readers.shutdown(wait=False, cancel_futures=True)
         self._jobs.put(None)
         self._thread.join(seconds + 1.0)
 

@@ -48,6 +48,9 @@ class SlotStates:
         for number in batch.drops:
             self._drop(number)
         if self.disk is not None:
+            for number in batch.fetches:
+                self.disk.fetch(number)
+            output.fetched = self.disk.fetched()
             happened = self.disk.happened()
             output.spilled.update(happened.written)
             output.failed_spills += happened.failed

@@ -5,18 +5,24 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from arriero.core.request import SamplingParams
 from arriero.engine.engine import Engine
+from arriero.engine.events import Ended, EngineEvent, Started, TokenEvent
 from arriero.engine.options import EngineOptions
+from arriero.engine.sequence import SequenceSpec
 from arriero.runners.llama_cpp import disk as disk_module
 from arriero.runners.llama_cpp.runner import LlamaCppRunner
 from arriero.runners.llama_cpp.slot_states import SlotStates
+from arriero.runners.llama_cpp.state_file import read_state
 from arriero.runners.llama_cpp.state_folder import StateFolder
+from arriero.runners.sampler import NumpySampler
 from tests.unit.runners.llama_cpp.conftest import MakeRunner
 from tests.unit.runners.llama_cpp.driving import prompt
 from tests.unit.runners.llama_cpp.test_prefix_survives import MODES, SHAPES, Asked, Asker, exact, expect_same, shares
@@ -130,6 +136,46 @@ def test_what_is_evicted_from_memory_is_found_again(disk: Disk, fresh: Callable[
     assert stats.spill_restores >= 3
     assert (stats.failed_restores, stats.failed_spills) == (0, 0)
     assert stats.parked_bytes <= 60_000
+
+
+def test_streams_go_on_while_a_prefix_is_read(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = disk.asker()
+    first(FIRST)
+    disk.end(first)
+    engine = disk.asker().engine
+    may, readers = threading.Event(), []
+
+    def read(*arguments: Any) -> Any:
+        readers.append(threading.current_thread().name)
+        assert may.wait(60.0)
+        return read_state(*arguments)
+
+    monkeypatch.setattr(disk_module, "read_state", read)
+    told: list[EngineEvent] = []
+
+    def step(times: int) -> None:
+        for _ in range(times):
+            told.extend(engine.step(0.0))
+            engine.check()
+
+    sampler = NumpySampler(SamplingParams(temperature=0.0), eog_ids=frozenset())
+    engine.add(SequenceSpec(1, prompt(7, 20), sampler, max_tokens=150, draft_tokens=0))
+    step(2)
+    engine.add(SequenceSpec(2, FIRST, sampler, max_tokens=2))
+    step(10)
+    assert [one.id for one in told if isinstance(one, TokenEvent)] == [1] * 12  # a token a step, and 2 waits
+    may.set()
+    while not any(isinstance(one, Ended) and one.id == 2 for one in told):
+        step(1)
+    assert [one.cached_tokens for one in told if isinstance(one, Started) and one.id == 2] == [96]
+    assert any(isinstance(one, Ended) and one.id == 1 for one in told) is False
+    assert len(readers) == 1
+    assert readers[0].startswith("disk reader")
+    engine.abort(1)
+    engine.add(SequenceSpec(3, FIRST, sampler, max_tokens=1))
+    while engine.has_work:
+        step(1)
+    assert engine.stats().failed_spill_restores == 0
 
 
 def test_files_are_their_owners_alone(disk: Disk) -> None:
