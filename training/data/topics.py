@@ -22,7 +22,8 @@ class Topic:
     def turn(self, rng: random.Random) -> Turn:
         """A training question and its answer."""
         x, y = rng.choice(self.items)
-        return disguise(put(rng.choice(self.asks), x), rng), filled(self.answer, x, y)
+        question = put(rng.choice(self.asks), x)
+        return disguise(question[0].upper() + question[1:], rng), filled(self.answer, x, y)
 
     def cases(self) -> list[Turn]:
         """Every item in every held-out phrasing."""
