@@ -206,7 +206,8 @@ class Scheduler:
         running, block_size, budget = self._roster.running, self._block_size, self._budget
         prefilling: list[Sequence] = []
         mine = [sequence for sequence in running if sequence.spec.adapters == batch.adapters]
-        drafts = self._speculation.plan(mine, budget - len(mine))
+        coming = min(self._num_waiting(), self.max_running - len(running))
+        drafts = self._speculation.plan(mine, budget - len(mine), coming)
         preempted, index = False, 0
         while index < len(running):
             sequence = running[index]

@@ -62,14 +62,17 @@ class Speculation:
         if self._asking is not None:
             self._asking.pause()
 
-    def plan(self, running: Items[Sequence], room: int) -> dict[int, list[int]]:
+    def plan(self, running: Items[Sequence], room: int, coming: int = 0) -> dict[int, list[int]]:
         """Return the draft of each sequence that gets one, by id; together at most `room` tokens.
 
-        None where a prompt is under way: its rows are dear, and streams wait for them anyway.
+        None where a prompt is under way: its rows are dear, and streams wait for them anyway. `coming` sequences may
+        begin in the same step, and draw.
         """
-        if not running or len(running) >= self._most or any(s.num_computed < len(s.tokens) - 1 for s in running):
+        if not running or any(s.num_computed < len(s.tokens) - 1 for s in running):
             return {}
-        room = min(room, self._most - len(running))
+        room = min(room, self._most - len(running) - coming)
+        if room <= 0:
+            return {}
         guesses: dict[int, tuple[list[int], list[float]]] = {}
         for sequence in running:
             found = self._guess(sequence, room)
