@@ -187,12 +187,17 @@ def _with_plain_schemas(lark: str) -> str:
 
 
 def arguments_rule(tool: HeldTool, *, close: bool = False) -> str:
-    """The rule for a call's arguments: an object as the tool's parameters have it; `close` as for `json_rule`."""
+    """The rule for a call's arguments: an object as the tool's parameters have it; `close` as for `json_rule`.
+
+    Empty `properties` are a tool's way to say that it takes none; elsewhere they say nothing.
+    """
     schema = tool.parameters
     if not isinstance(schema, dict) or not schema:
         schema = {"type": "object"}
     elif "type" not in schema:
         schema = {"type": "object", **schema}
+    if close and schema.get("properties") == {} and "required" not in schema:
+        schema = {"additionalProperties": False, **schema}  # a tool that names its parameters, and has none
     return json_rule(schema, lenient=not tool.strict, close=close)
 
 

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from arriero.core.constraint import HeldTool
+from arriero.runners.constrained.lark import arguments_rule
 from arriero.runners.constrained.schema import closed, plain
 
 A, B = {"type": "string"}, {"type": "integer"}
@@ -86,6 +88,14 @@ def test_closed_objects(schema: dict[str, Any], shut: bool) -> None:
     assert closed({"items": schema})["items"] == closed(schema)
     assert closed({"const": schema}) == {"const": schema}
     assert closed({"properties": {"properties": schema}})["properties"]["properties"] == closed(schema)
+
+
+def test_a_tool_without_parameters_gets_none() -> None:
+    none = {"type": "object", "properties": {}}
+    for parameters, shut in ((none, True), ({**none, "additionalProperties": A}, False), ({"type": "object"}, False)):
+        rule = arguments_rule(HeldTool(name="now", parameters=parameters), close=True)
+        assert ('"additionalProperties":false' in rule.replace(" ", "")) is shut
+    assert "additionalProperties" not in arguments_rule(HeldTool(name="now", parameters=none))
 
 
 def test_closed_integers() -> None:
