@@ -55,7 +55,6 @@ class TestChat(ChatModelIntegrationTests):
             "max_retries": 0,
             "temperature": 0,
             "max_tokens": 256,
-            "frequency_penalty": 0.5,  # a text of a tiny model may go in circles
             "stream_usage": True,  # the package's default where the address is OpenAI's own
         }
 

@@ -102,12 +102,15 @@ def test_repeat_penalty(server: Server) -> None:
     assert tokens(server, repeat_penalty=1.0) == plain
 
 
+NUMBERS = "Repeat: one two three four five six seven eight nine ten eleven twelve"
+
+
 def test_repeat_last_n(server: Server) -> None:
     penalty: dict[str, Any] = {"presence_penalty": 1000, "num_predict": 40}
     plain = tokens(server)
     assert tokens(server, **penalty, repeat_last_n=0) == plain
     for window in (2, 6):
-        answers = [tokens(server, prompt, **penalty, repeat_last_n=window) for prompt in (COUNT, STORY, "Hello!")]
+        answers = [tokens(server, prompt, **penalty, repeat_last_n=window) for prompt in (COUNT, STORY, NUMBERS)]
         assert max(map(len, answers)) > 2 * window  # an answer so constrained may end early, not all of them
         for found in answers:
             assert all(found[end] not in found[max(0, end - window) : end] for end in range(len(found)))

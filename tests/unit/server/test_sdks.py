@@ -241,5 +241,5 @@ async def test_openai_errors(client: openai.AsyncOpenAI, running: Running) -> No
     with pytest.raises(openai.APIError, match="signal 9"):
         [chunk async for chunk in stream]
     with pytest.raises(openai.APIStatusError) as absent:
-        await client.conversations.create()
+        await client.audio.transcriptions.create(model="demo", file=("a.wav", b"RIFF"))
     assert absent.value.status_code == 501
