@@ -80,13 +80,21 @@ def test_greedy_texts_are_equal_and_guesses_come_true(server: Server) -> None:
 
 def test_draws_are_those_of_the_model(server: Server) -> None:
     """The same seeds, with guesses asked for and without: the same texts, so the same distribution."""
-    server.load("pair", num_ctx=768)  # anew: what was learned of times is forgotten
-    options = {"temperature": 1.0, "num_predict": 24, "num_ctx": 768}
-    plain = [_answer(server, QUESTIONS[0], seed=seed, draft_num_predict=0, **options) for seed in range(6)]
-    drafted = [_answer(server, QUESTIONS[0], seed=seed, draft_num_predict=6, **options) for seed in range(6)]
+    plain: list[dict[str, Any]] = []
+    drafted: list[dict[str, Any]] = []
+    for first in range(0, 48, 6):  # whether it is asked hangs on what calls take: now and then not in six answers
+        num_ctx = 768 + 256 * (first // 6 % 2)
+        server.load("pair", num_ctx=num_ctx)  # anew: what was learned of times is forgotten
+        options = {"temperature": 1.0, "num_predict": 24, "num_ctx": num_ctx}
+        seeds = range(first, first + 6)
+        plain += [_answer(server, QUESTIONS[0], seed=seed, draft_num_predict=0, **options) for seed in seeds]
+        drafted += [_answer(server, QUESTIONS[0], seed=seed, draft_num_predict=6, **options) for seed in seeds]
+        if any(answer.get("drafted_count", 0) for answer in drafted):
+            break
     assert len({_text(answer) for answer in plain}) > 3
-    assert sum(_text(one) == _text(other) for one, other in zip(plain, drafted, strict=True)) >= 5  # last bits differ
-    assert sum(answer.get("drafted_count", 0) for answer in drafted) > 0
+    same = sum(_text(one) == _text(other) for one, other in zip(plain, drafted, strict=True))
+    assert same >= len(plain) * 5 // 6  # last bits differ
+    assert any(answer.get("drafted_count", 0) for answer in drafted)
 
 
 def test_its_memory_is_planned_and_told(server: Server) -> None:
