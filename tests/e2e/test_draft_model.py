@@ -81,8 +81,8 @@ def test_greedy_texts_are_equal_and_guesses_come_true(server: Server) -> None:
 def test_draws_are_those_of_the_model(server: Server) -> None:
     """The same seeds, with guesses asked for and without: the same texts, so the same distribution.
 
-    Whether a draft model as dear as the model is asked at all hangs on what calls take, on a busy machine it is not: that
-    it is asked, and right, says the test of greedy texts.
+    Whether a draft model as dear as the model is asked at all hangs on what calls take; on a busy machine it is not.
+    That it is asked, and right, says the test of greedy texts.
     """
     plain: list[dict[str, Any]] = []
     drafted: list[dict[str, Any]] = []
