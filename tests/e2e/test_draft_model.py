@@ -11,10 +11,13 @@ from typing import Any
 
 import gguf
 import numpy as np
+import psutil
 import pytest
 
 from arriero.store.catalog import demo_path
+from tests.e2e.raw import send_raw
 from tests.e2e.serving import Server, clean_environment, serve
+from tests.unit.runners.llama_cpp.tiny_gguf import Shape, write_gguf
 
 MANNERS = (
     "You are kind and patient. You answer in whole sentences and in plain words, you never make a list, and you say so "
@@ -44,6 +47,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         environment = clean_environment(home, {**extra, "OLLAMA_HOST": running.url})
         command = [sys.executable, "-m", "arriero", "create", "pair", "-f", str(home / "Modelfile")]
         subprocess.run(command, env=environment, check=True, capture_output=True, timeout=60)
+        (home / "Modelfile").write_text("FROM ./small.gguf\n")
+        subprocess.run([*command[:4], "small", *command[5:]], env=environment, check=True, timeout=60)
+        write_gguf(home / "other.gguf", Shape())
+        (home / "Modelfile").write_text("FROM ./other.gguf\n")
+        subprocess.run([*command[:4], "other", *command[5:]], env=environment, check=True, timeout=60)
         running.load("pair", num_ctx=512)
         yield running
 
@@ -107,3 +115,45 @@ def test_its_memory_is_planned_and_told(server: Server) -> None:
     assert shown["total"] == sum(shown[kind] for kind in ("weights", "kv", "compute", "cached_prefixes", "draft"))
     running = {model["name"]: model["size"] for model in json.loads(server.get("/api/ps"))["models"]}
     assert running["pair:latest"] > 2 * shown["weights"]
+
+
+def test_show_tells_of_it(server: Server) -> None:
+    shown = json.loads(server.post("/api/show", {"model": "pair"}))
+    assert shown["draft"]["family"] == shown["details"]["family"]
+    assert shown["draft"]["parameter_size"] == shown["details"]["parameter_size"]
+    assert "\nDRAFT " in shown["modelfile"]
+    assert "draft" not in json.loads(server.post("/api/show", {"model": "small"}))
+
+
+def test_a_request_names_a_draft_model(server: Server) -> None:
+    """It loads the model again where another one guesses than what is asked for, and says what cannot be."""
+
+    def size(**options: Any) -> tuple[frozenset[int], int]:
+        """The workers there are when a token was drawn, and what `ps` says that the model takes."""
+        body = {"model": "demo", "prompt": "Hello!", "stream": False, "options": {"num_predict": 1, **options}}
+        reply = send_raw(server, "/api/generate", body)
+        assert reply.status == 200, reply.body
+        workers = frozenset(child.pid for child in psutil.Process(server.process.pid).children())
+        (told,) = (m for m in send_raw(server, "/api/ps", method="GET").json["models"] if m["name"] == "demo:latest")
+        return workers, told["size"]
+
+    first, plain = size(draft="")
+    drafting, more = size(draft="small")
+    assert more - plain > demo_path().stat().st_size // 2  # another one's weights, and its context
+    assert size(draft="small:latest") == size() == (drafting, more)
+    asked = {"model": "demo", "prompt": MANNERS, "max_tokens": 1, "options": {"draft": "SMALL", "num_thread": 1}}
+    assert send_raw(server, "/v1/completions", asked).status == 200
+    _, without = size(draft="")
+    assert without < more
+    assert first != drafting
+    for name, why in (("nowhere", "not found"), ("other", "same vocabulary")):
+        wrong = {"model": "demo", "prompt": "Hello!", "options": {"draft": name}}
+        reply = send_raw(server, "/api/generate", wrong)
+        assert (reply.status, why in reply.json["error"]) == (400, True), reply.body
+        reply = send_raw(server, "/v1/completions", {**wrong, "max_tokens": 1})
+        assert (reply.status, reply.json["error"]["param"]) == (400, "draft")
+    kept = send_raw(server, "/api/create", {"model": "bold", "from": "demo", "parameters": {"draft": "small"}})
+    assert kept.status == 200
+    shown = send_raw(server, "/api/show", {"model": "bold", "memory": True}).json
+    assert shown["draft"]["family"]
+    assert shown["memory"]["draft"] > 0

@@ -91,9 +91,8 @@ def memory_section(plan: dict[str, Any]) -> str:
 
 
 def sections(shown: ShownModel, *, verbose: bool = False) -> str:
-    """Return the sections Model, Capabilities, Parameters, Metadata and Tensors (if `verbose`), System and License.
-
-    Those without content are left out.
+    """Return the sections Model, Draft model, Capabilities, Parameters, Metadata and Tensors (if `verbose`), System,
+    License. Those without content are left out.
     """
     from arriero.cli.tables import table
 
@@ -108,6 +107,7 @@ def sections(shown: ShownModel, *, verbose: bool = False) -> str:
     }
     told: list[tuple[str, list[tuple[str, ...]]]] = [
         ("Model", [(name, str(value)) for name, value in model.items() if value]),
+        ("Draft model", [(name, value) for name, value in _drafting(shown).items() if value]),
         ("Capabilities", [(name,) for name in shown.capabilities]),
         ("Parameters", [_parameter(line) for line in shown.parameters.splitlines() if line.strip()]),
         ("Metadata", [(name, _value(value)) for name, value in sorted(info.items())] if verbose else []),
@@ -116,6 +116,17 @@ def sections(shown: ShownModel, *, verbose: bool = False) -> str:
         ("License", _lines(shown.license)),
     ]
     return "\n".join(f"  {title}\n{table(rows, indent=4)}" for title, rows in told if rows) + "\n"
+
+
+def _drafting(shown: ShownModel) -> dict[str, str]:
+    draft = shown.draft
+    if draft is None:
+        return {}
+    return {
+        "architecture": draft.family,
+        "parameters": draft.parameter_size,
+        "quantization": draft.quantization_level,
+    }
 
 
 def _parameter(line: str) -> tuple[str, ...]:

@@ -85,7 +85,7 @@ class RunningInfo(msgspec.Struct, frozen=True, kw_only=True):
 class ShownModel(msgspec.Struct, frozen=True, kw_only=True):
     """All that the server tells of a model. `parameters` has a line each, `model_info` are the GGUF's own keys.
 
-    `messages` are said before every conversation.
+    `messages` are said before every conversation. `draft` is the model that guesses for this one, where it has one.
     """
 
     modelfile: str = ""
@@ -95,6 +95,7 @@ class ShownModel(msgspec.Struct, frozen=True, kw_only=True):
     license: str = ""
     messages: tuple[Message, ...] = ()
     details: Details = Details()
+    draft: Details | None = None
     model_info: dict[str, Any] = {}
     tensors: tuple[dict[str, Any], ...] = ()
     capabilities: tuple[str, ...] = ()

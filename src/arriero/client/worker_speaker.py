@@ -91,6 +91,7 @@ class WorkerSpeaker:
             system=spec.system or "",
             license=spec.license,
             details=_details(spec.details),
+            draft=None if shown.draft is None else _details(shown.draft),
             model_info=shown.model_info,
             tensors=shown.tensors,
             capabilities=spec.capabilities,

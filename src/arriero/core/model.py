@@ -105,13 +105,14 @@ class MemoryPlan(msgspec.Struct, frozen=True, kw_only=True):
 class ShownModel(msgspec.Struct, frozen=True, kw_only=True):
     """What `show` tells: the spec, the GGUF's own keys and values, and its tensors (name, type, shape).
 
-    `memory` is there where the plan was asked for.
+    `memory` is there where the plan was asked for, `draft` where the model has a draft model.
     """
 
     spec: ModelSpec
     model_info: dict[str, Any] = {}
     tensors: tuple[dict[str, Any], ...] = ()
     memory: MemoryPlan | None = None
+    draft: ModelDetails | None = None
 
 
 class RunningModel(msgspec.Struct, frozen=True, kw_only=True):

@@ -79,7 +79,8 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
 class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Options that reach the model's context; a change reloads. None = chosen by arriero.
 
-    `least_ctx`: a context that is chosen has so many tokens at least.
+    `least_ctx`: a context that is chosen has so many tokens at least. `draft` names the draft model, "" none; the
+    service makes it the path of its file.
     """
 
     num_ctx: int | None = None
@@ -89,6 +90,7 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
     num_thread: int | None = None
     use_mmap: bool | None = None
     kv_cache_type: str | None = None
+    draft: str | None = None
     least_ctx: int | None = None
 
 

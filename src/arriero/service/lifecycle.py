@@ -12,7 +12,7 @@ import contextlib
 import logging
 import time
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -72,6 +72,8 @@ def needs_reload(loaded: Loaded, spec: ModelSpec, load: LoadOptions) -> bool:
     """Whether a request with `load` cannot use `loaded`: another file, or an option that differs from what it has."""
     if loaded.spec.digest != spec.digest or loaded.spec.path != spec.path:
         return True
+    if load.draft is not None and load.draft != loaded.spec.draft:
+        return True
     return not agrees(loaded.load, loaded.backend.info, load, shorter="completion" in spec.capabilities)
 
 
@@ -88,14 +90,17 @@ class Lifecycle:
         check: Callable[[ModelSpec, LoadOptions], None] = lambda spec, load: None,
         shares: Callable[[ModelSpec, LoadOptions], bool] = lambda spec, load: False,
         sized: Callable[[ModelSpec, LoadOptions], LoadOptions] = lambda spec, load: load,
+        drafts: Callable[[ModelSpec, LoadOptions], Awaitable[tuple[ModelSpec, LoadOptions]]] | None = None,
     ) -> None:
         """`fits` says, from the file's header, whether a model has enough memory now; it may block.
 
         `check` raises where a model cannot be loaded so, before another one has to go. `shares` says that its weights
-        are in memory already: nobody has to go then. `sized` says what a model is loaded with for a request.
+        are in memory already: nobody has to go then. `sized` says what a model is loaded with for a request, `drafts`
+        finds the draft model that it names.
         """
         self._make_backend, self._keep_alive, self._max_loaded = make_backend, keep_alive, max_loaded
         self._fits, self._check, self._shares, self._sized = fits, check, shares, sized
+        self._drafts = drafts
         self._loaded: dict[str, Loaded] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._loading = asyncio.Lock()
@@ -112,7 +117,9 @@ class Lifecycle:
     async def lease(
         self, spec: ModelSpec, load: LoadOptions, keep_alive: float | None
     ) -> AsyncGenerator[LoadableBackend, None]:
-        """Hold the model in memory, loading it first where needed; raises ModelLoadError."""
+        """Hold the model in memory, loading it first where needed; raises ModelLoadError, InvalidRequest."""
+        if self._drafts is not None:
+            spec, load = await self._drafts(spec, load)
         loaded = await self._acquire(spec, load)
         if keep_alive is not None:
             loaded.keep_alive = keep_alive

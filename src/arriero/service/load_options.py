@@ -27,11 +27,11 @@ def agrees(has: LoadOptions, info: Ready | None, wanted: LoadOptions, *, shorter
     """Whether a model loaded with `has`, of which `info` is known, is what `wanted` asks for.
 
     An option that is left open agrees with everything; num_gpu −1 means the same. With `shorter`, so does a context
-    that is longer than what was asked for.
+    that is longer than what was asked for. Whether the draft model is the one, the caller knows from the spec.
     """
     for name in LoadOptions.__struct_fields__:
         want, have = getattr(wanted, name), getattr(has, name)
-        if want is None or want == have or (name == "num_gpu" and want == -1):
+        if name == "draft" or want is None or want == have or (name == "num_gpu" and want == -1):
             continue
         if name in ("num_ctx", "least_ctx"):
             length = info.context_length if info is not None else has.num_ctx or has.least_ctx or 0

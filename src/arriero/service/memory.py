@@ -125,8 +125,9 @@ def check_options(spec: ModelSpec, load: LoadOptions, settings: Mapping[str, Any
 
 def _options(spec: ModelSpec, load: LoadOptions, settings: Mapping[str, Any]) -> LlamaCppOptions:
     known = {field.name for field in fields(LlamaCppOptions)} - {"path", "adapters"}
-    own = {name: spec.options[name] for name in LoadOptions.__struct_fields__ if name in spec.options}
-    asked = {name: getattr(load, name) for name in LoadOptions.__struct_fields__ if getattr(load, name) is not None}
+    names = [name for name in LoadOptions.__struct_fields__ if name != "draft"]  # the spec has its path
+    own = {name: spec.options[name] for name in names if name in spec.options}
+    asked = {name: getattr(load, name) for name in names if getattr(load, name) is not None}
     given = {name: value for name, value in settings.items() if name in known}
     return LlamaCppOptions(path=spec.path, **{**given, **own, **asked})
 

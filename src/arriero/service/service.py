@@ -23,6 +23,7 @@ from arriero.service.admission import Admission
 from arriero.service.batches import Batches
 from arriero.service.choices import run_choices
 from arriero.service.conversations import Conversations
+from arriero.service.drafts import Drafts
 from arriero.service.embed import Embeddings
 from arriero.service.generate import Generator
 from arriero.service.library import Library
@@ -55,6 +56,7 @@ class Service:
         self._admission = Admission(options.max_queue, options.tenant_queue)
         self._workers: weakref.WeakSet[LocalBackend] = weakref.WeakSet()
         workers = SharedWorkers(self._start_worker)
+        self._drafts = Drafts(catalog.find, options.worker)
         self._lifecycle = Lifecycle(
             workers.backend,
             keep_alive=options.keep_alive,
@@ -63,6 +65,7 @@ class Service:
             check=lambda spec, load: check_options(spec, load, options.worker),
             shares=workers.shares,
             sized=lambda spec, load: sized(spec, load, options.context_length),
+            drafts=self._drafts.chosen,
         )
         self._generator = Generator(
             catalog,
@@ -146,10 +149,11 @@ class Service:
             spec = self._catalog.find(name)
         except ModelNotFound:
             raise ModelNotFound(f"model '{parse_name(name)}' not found", model=name) from None
-        found = shown(spec, verbose=verbose)
+        found = msgspec.structs.replace(shown(spec, verbose=verbose), draft=await self._drafts.details(spec))
         if not memory:
             return found
-        load = with_defaults(LoadOptions(), self._options.context_length)
+        load = with_defaults(LoadOptions(draft=spec.options.get("draft")), self._options.context_length)
+        spec, load = await self._drafts.chosen(spec, load)
         return msgspec.structs.replace(found, memory=plan_memory(spec, load, self._worker_options()))
 
     def create(self, request: CreateRequest) -> AsyncGenerator[Progress, None]:

@@ -101,6 +101,7 @@ def encode_show(shown: ShownModel, verbose: bool) -> bytes:
         "capabilities": spec.capabilities,
         "modified_at": _time(spec.modified_at),
         "requires": spec.requires,
+        "draft": None if shown.draft is None else _details(shown.draft),
         "memory": None
         if shown.memory is None
         else {**msgspec.structs.asdict(shown.memory), "total": shown.memory.total},

@@ -17,7 +17,7 @@ _INT32, _INT64, _FLOAT32 = 2**31 - 1, 2**63 - 1, 3.4028234663852886e38
 
 
 class Option(NamedTuple):
-    """One option: its JSON type, its inclusive range (`above` excludes `low`) or `words`, and the core field."""
+    """One option: its JSON type, its inclusive range (`above` excludes `low`) or its `words`, and the core field."""
 
     kind: Kind
     field: str
@@ -46,6 +46,7 @@ OPTIONS: dict[str, Option] = {
     "num_thread": Option("integer", "num_thread", 0, 4096, load=True),
     "use_mmap": Option("boolean", "use_mmap", load=True),
     "kv_cache_type": Option("string", "kv_cache_type", load=True, words=("f16", "bf16", "q8_0", "q4_0")),
+    "draft": Option("string", "draft", load=True),
     "temperature": Option("float32", "temperature", 0),
     "top_k": Option("integer", "top_k", -_INT32, _INT32),
     "top_p": Option("float32", "top_p", 0, 1),
@@ -111,6 +112,8 @@ def check_option(name: str, value: Any) -> Any:
     if option.kind == "string":
         if not isinstance(value, str):
             raise InvalidOption(f'option "{name}" must be of type string', param=name)
+        if not option.words:
+            return value
         if value.lower() not in option.words:
             raise InvalidRequest(f'option "{name}" must be one of {", ".join(option.words)}', param=name)
         return value.lower()

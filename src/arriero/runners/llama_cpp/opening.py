@@ -38,6 +38,7 @@ def open_model(
     known = {field.name for field in fields(LlamaCppOptions)} - {"path", "adapters", "digest"}
     settings = {name: value for name, value in options.items() if name in known}
     asked = {name: value for name, value in msgspec.structs.asdict(load).items() if value is not None}
+    asked.pop("draft", None)  # the spec has its path
     try:
         chosen = LlamaCppOptions(path=spec.path, adapters=spec.adapters, digest=spec.weights, **{**settings, **asked})
     except ValueError as error:

@@ -26,6 +26,11 @@ def test_nothing_given_is_core_defaults() -> None:
     assert read_options({}) == (SamplingParams(), LoadOptions(), ())
 
 
+def test_a_draft_model_is_named_as_it_is() -> None:
+    assert read_options({"draft": "Small:q8_0"}).load == LoadOptions(draft="Small:q8_0")
+    assert read_options({"draft": ""}, {"draft": "small"}).load.draft == ""
+
+
 @pytest.mark.parametrize(
     ("name", "value", "kind"),
     [
