@@ -17,7 +17,6 @@ class Permit(msgspec.Struct, frozen=True):
     """Proof that admission let a request in; handing one to a backend cannot be forgotten."""
 
     number: int
-    estimate: int  # tokens, corrected by Accepted
 
 
 class Restarted(msgspec.Struct, frozen=True):
@@ -25,18 +24,25 @@ class Restarted(msgspec.Struct, frozen=True):
 
 
 class Backend(Protocol):
-    """Answers requests for one model. Closing the iterator, at any point, frees the work."""
+    """Answers requests for one model. All but `generate` raise ArrieroError; cancelling one frees its work."""
 
-    def generate(self, request: GenerateRequest, permit: Permit) -> AsyncGenerator[Event | Restarted, None]: ...
+    def generate(self, request: GenerateRequest, permit: Permit) -> AsyncGenerator[Event | Restarted, None]:
+        """Accepted, deltas, then one Finished or Failed. Closing it, at any point, frees the work."""
 
-    async def embed(self, request: EmbedRequest, permit: Permit) -> Embedded: ...
+    async def embed(self, request: EmbedRequest, permit: Permit) -> Embedded:
+        """A vector for each input, from an embedding model."""
 
-    async def rank(self, request: RankRequest, permit: Permit) -> Ranked: ...
+    async def rank(self, request: RankRequest, permit: Permit) -> Ranked:
+        """A score for each pair, from a reranker."""
 
-    async def render(self, request: GenerateRequest) -> str: ...
+    async def render(self, request: GenerateRequest) -> str:
+        """The prompt that the request makes; nothing is generated."""
 
-    async def prompt_tokens(self, request: GenerateRequest) -> list[int]: ...
+    async def prompt_tokens(self, request: GenerateRequest) -> list[int]:
+        """The token ids of that prompt, however many."""
 
-    async def tokenize(self, text: str) -> list[int]: ...
+    async def tokenize(self, text: str) -> list[int]:
+        """The token ids of a text, special tokens in it recognised."""
 
-    async def detokenize(self, tokens: list[int]) -> str: ...
+    async def detokenize(self, tokens: list[int]) -> str:
+        """The text of token ids."""

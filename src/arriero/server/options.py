@@ -1,4 +1,4 @@
-"""How the HTTP server behaves; field docs become flag help and environment names."""
+"""How the HTTP server behaves. config/ makes one of flags, environment and file; the variables are named here."""
 
 from __future__ import annotations
 

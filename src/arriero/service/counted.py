@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from arriero.core.backend import Permit
 from arriero.core.errors import ArrieroError
 from arriero.observe.metrics import Metrics
-from arriero.service.admission import Admission, Admitted
+from arriero.service.admission import Admission
 
 
 @dataclass(slots=True)
@@ -21,9 +21,9 @@ class Counted:
 
 
 @contextmanager
-def counted(admission: Admission, metrics: Metrics, model: str, request: Admitted) -> Iterator[Counted]:
+def counted(admission: Admission, metrics: Metrics, model: str) -> Iterator[Counted]:
     """Hold a permit for the block; Overloaded before it. An error is counted by its code."""
-    one = Counted(admission.enter(request))
+    one = Counted(admission.enter())
     metrics.request_started(model)
     try:
         yield one

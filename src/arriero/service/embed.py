@@ -77,7 +77,7 @@ class Embeddings:
         self, spec: ModelSpec, request: EmbedRequest | RankRequest
     ) -> AsyncGenerator[tuple[Backend, Permit], None]:
         """Hold permit and model; however the block ends, both come back and the request is counted once."""
-        with counted(self._admission, self._metrics, spec.name, request) as one:
+        with counted(self._admission, self._metrics, spec.name) as one:
             load = with_defaults(request.load, self._context_length)
             async with self._lifecycle.lease(spec, load, request.keep_alive) as backend:
                 yield backend, one.permit

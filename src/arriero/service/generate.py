@@ -86,7 +86,7 @@ class Generator:
         request = with_model_turns(spec, request)
         started = time.monotonic()
         last_text: float | None = None
-        with counted(self._admission, self._metrics, spec.name, request) as one:
+        with counted(self._admission, self._metrics, spec.name) as one:
             load = with_defaults(request.load, self._context_length)
             until = None if request.deadline is None else started + request.deadline
             async with contextlib.AsyncExitStack() as leased:

@@ -1,4 +1,4 @@
-"""How the service behaves; field docs become flag help and environment names."""
+"""How the service behaves. config/ makes one of flags, environment and file; the variables are named here."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class ServiceOptions:
     max_queue: requests that may wait at once beside the running ones; more are refused (OLLAMA_MAX_QUEUE).
     max_loaded_models: models in memory at once (OLLAMA_MAX_LOADED_MODELS).
     context_length: the context where a request names none; None lets the runner choose (OLLAMA_CONTEXT_LENGTH).
-    tenant_queue: requests of one tenant that may wait or run at once; None for no such limit.
     worker: the runner's and engine's own settings, passed to every worker.
     worker_environment: variables set for every worker.
+    spare_worker: whether a worker without a model is kept ready for the next one (ARRIERO_SPARE_WORKER).
     go_template: whether models with a TEMPLATE of their own use it; None chooses as Ollama does (OLLAMA_GO_TEMPLATE).
     registry: how models are pulled and pushed.
     tool_repair: what is done with broken tool calls: off, warn, retry or reject.
@@ -43,9 +43,9 @@ class ServiceOptions:
     max_queue: int = 512
     max_loaded_models: int = 3
     context_length: int | None = None
-    tenant_queue: int | None = None
     worker: Mapping[str, Any] = field(default_factory=dict)
     worker_environment: Mapping[str, str] = field(default_factory=dict)
+    spare_worker: bool = False
     go_template: bool | None = None
     registry: RegistryOptions = field(default_factory=RegistryOptions)
     tool_repair: str = "warn"

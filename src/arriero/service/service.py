@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from arriero.backends.local import LocalBackend
+from arriero.backends.spare import SpareWorker
 from arriero.core.embedding import Embedded, EmbedRequest
 from arriero.core.errors import ModelNotFound
 from arriero.core.events import Event
@@ -29,11 +30,12 @@ from arriero.service.generate import Generator
 from arriero.service.library import Library
 from arriero.service.lifecycle import Lifecycle, with_defaults
 from arriero.service.load_options import sized
-from arriero.service.memory import check_options, fits, plan_memory, promised
+from arriero.service.memory import check_options, fits, free_memory, plan_memory, promised
 from arriero.service.message_batches import MessageBatches
 from arriero.service.options import ServiceOptions
 from arriero.service.responses import Responses
 from arriero.service.shared_workers import SharedWorkers
+from arriero.service.spares import SpareKeeper
 from arriero.service.templates import check_template
 from arriero.service.tokens import Tokens
 from arriero.store.batches import BatchStore
@@ -53,8 +55,10 @@ class Service:
         self, catalog: Catalog, options: ServiceOptions, metrics: Metrics, stores: Stores | None = None
     ) -> None:
         self._catalog, self._options, self._metrics = catalog, options, metrics
-        self._admission = Admission(options.max_queue, options.tenant_queue)
+        self._admission = Admission(options.max_queue)
         self._workers: weakref.WeakSet[LocalBackend] = weakref.WeakSet()
+        self._spare = SpareWorker("llama_cpp", options.worker_environment, self._worker_started)
+        self._spares = SpareKeeper(self._spare, self._is_idle, lambda: free_memory(tuple(self._workers)))
         workers = SharedWorkers(self._start_worker)
         self._drafts = Drafts(catalog.find, options.worker)
         self._lifecycle = Lifecycle(
@@ -215,6 +219,7 @@ class Service:
     def metrics(self) -> bytes:
         """Prometheus text."""
         self._metrics.queue(self._admission.pending, self._admission.inside)
+        self._metrics.spare_workers(int(self._spare.is_ready))
         return self._metrics.render()
 
     async def sweep(self) -> None:
@@ -227,6 +232,7 @@ class Service:
         await self.batches.close()
         if self._transfers is not None:
             await self._transfers.close()
+        await self._spares.close()
         await self._lifecycle.close()
         await self._responses.close()
 
@@ -252,8 +258,17 @@ class Service:
             options=self._worker_options(),
             environment=self._options.worker_environment,
             load_timeout=self._options.load_timeout,
+            spare=self._spare,
             on_stats=lambda worker, stats: self._metrics.engine_stats(spec.name, worker, stats),
             on_end=lambda worker: self._metrics.worker_ended(spec.name, worker),
         )
         self._workers.add(worker)
         return worker
+
+    def _worker_started(self, spare: bool) -> None:
+        self._metrics.worker_started(spare)
+        if self._options.spare_worker:
+            self._spares.worker_started()
+
+    def _is_idle(self) -> bool:
+        return not self._admission.inside and not any(worker.is_starting for worker in self._workers)

@@ -23,6 +23,11 @@ ROOT = Path(__file__).parents[3]
 SPEC = ModelSpec(name="scripted:latest", path="/none", digest="0" * 64, size=1, modified_at=0.0)
 
 
+def scripted_environment(notes: Path) -> dict[str, str]:
+    """The variables of a scripted worker that writes to `notes`."""
+    return {"SCRIPTED_NOTES": str(notes), "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
+
+
 class Scripted:
     """A backend and what its workers noted."""
 
@@ -42,7 +47,7 @@ class Scripted:
     async def ask(self, prompt: str, *, whole: bool = False) -> list[Event | Restarted]:
         """All events of one request."""
         request = GenerateRequest(model="scripted", prompt=prompt, whole=whole)
-        return [event async for event in self.backend.generate(request, Permit(number=1, estimate=1))]
+        return [event async for event in self.backend.generate(request, Permit(1))]
 
 
 @pytest.fixture
@@ -57,9 +62,9 @@ async def scripted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
     notes = tmp_path / "notes"
     notes.touch()
     made: list[LocalBackend] = []
+    environment = scripted_environment(notes)
 
     def make(mode: str = "", **settings: Any) -> Scripted:
-        environment = {"SCRIPTED_NOTES": str(notes), "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
         made.append(LocalBackend(SPEC, options={"mode": mode}, environment=environment, **settings))
         return Scripted(made[-1], notes)
 

@@ -18,7 +18,7 @@ from arriero.service.shared_workers import SharedWorkers
 from tests.unit.backends.conftest import SPEC, Scripted
 
 Make = Callable[..., Scripted]
-PERMIT = Permit(number=1, estimate=1)
+PERMIT = Permit(1)
 BASE = msgspec.structs.replace(SPEC, name="base:latest")
 
 

@@ -29,7 +29,7 @@ SPEC = ModelSpec(
     runner="fake",
     capabilities=("embedding",),
 )
-PERMIT = Permit(number=1, estimate=0)
+PERMIT = Permit(1)
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ async def ask(backend: LocalBackend, prompt: str, **sampling: object) -> tuple[s
         raw=True,
         sampling=SamplingParams(**sampling),  # type: ignore[arg-type]
     )
-    events = [event async for event in backend.generate(request, Permit(number=1, estimate=0))]
+    events = [event async for event in backend.generate(request, Permit(1))]
     assert isinstance(events[0], Accepted)
     finished = events[-1]
     assert isinstance(finished, Finished)
@@ -64,7 +64,7 @@ async def test_stop_strings_limits_and_words(echo: LocalBackend) -> None:
 
 async def test_too_long_a_prompt_fails_with_both_numbers(echo: LocalBackend) -> None:
     request = GenerateRequest(model="echo", prompt="x" * 3000, raw=True)
-    (failed,) = [event async for event in echo.generate(request, Permit(number=1, estimate=0))]
+    (failed,) = [event async for event in echo.generate(request, Permit(1))]
     assert isinstance(failed, Failed)
     assert failed.error.code == "context_length_exceeded"
     assert failed.error.details == {"prompt_tokens": 3000, "context_length": 2048}

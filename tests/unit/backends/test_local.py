@@ -47,7 +47,7 @@ async def test_the_first_need_starts_one_process_for_all_who_ask(scripted: Make)
 async def test_closing_the_iterator_aborts(scripted: Make) -> None:
     worker = scripted()
     request = GenerateRequest(model="scripted", prompt="mute")
-    events = worker.backend.generate(request, Permit(number=1, estimate=1))
+    events = worker.backend.generate(request, Permit(1))
     async with contextlib.aclosing(events):
         assert isinstance(await anext(events), Accepted)
     await worker.ask("and on")  # frames keep their order: the abort has been read when this is answered

@@ -8,12 +8,9 @@ import re
 import pytest
 
 from arriero.core.errors import InvalidRequest, Overloaded
-from arriero.core.request import GenerateRequest
 from arriero.observe.metrics import Metrics
 from arriero.service.admission import Admission
 from arriero.service.counted import counted
-
-ASK = GenerateRequest(model="m", prompt="x")
 
 
 def ends(metrics: Metrics) -> list[tuple[str, str]]:
@@ -24,7 +21,7 @@ def ends(metrics: Metrics) -> list[tuple[str, str]]:
 
 def fail(admission: Admission, metrics: Metrics, error: BaseException) -> None:
     """Raise `error` inside."""
-    with counted(admission, metrics, "m", ASK):
+    with counted(admission, metrics, "m"):
         assert admission.inside == 1
         raise error
 
@@ -48,7 +45,7 @@ def test_what_ends_it_is_raised_and_counted(error: BaseException, code: str) -> 
 
 def test_a_good_end_has_its_reason() -> None:
     admission, metrics = Admission(1), Metrics()
-    with counted(admission, metrics, "m", ASK) as one:
+    with counted(admission, metrics, "m") as one:
         one.outcome = "stop"
     assert admission.inside == 0
     assert ends(metrics) == [("stop", "1.0")]
@@ -56,6 +53,6 @@ def test_a_good_end_has_its_reason() -> None:
 
 def test_who_is_not_let_in_is_not_counted() -> None:
     metrics = Metrics()
-    with pytest.raises(Overloaded), counted(Admission(0), metrics, "m", ASK):
+    with pytest.raises(Overloaded), counted(Admission(0), metrics, "m"):
         pass
     assert ends(metrics) == []
