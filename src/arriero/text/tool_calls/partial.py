@@ -233,7 +233,7 @@ class PartialArguments:
         except Unreadable:
             return self._silence()
         own = self._properties.get(self._key, {})
-        if rules.problems(value, own, self._root):
+        if not rules.fits_plainly(value, own) and rules.problems(value, own, self._root):
             return self._silence()  # it will be coerced
         self._pending, self._state = opening + json_text(value), "after"
         return True

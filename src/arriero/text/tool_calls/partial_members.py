@@ -6,9 +6,8 @@ begins. From the first sign of anything that could be read in two ways it is sil
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 
 from arriero.core.request import ToolCall
 from arriero.text.tool_calls.base import CallPart, Item
@@ -24,9 +23,6 @@ class PartialMembers:
 
     def __init__(self, members: Members, repairer: Repairer) -> None:
         self._members, self._repairer = members, repairer
-        self._head = re.compile(members.head, re.DOTALL)
-        self._key = re.compile(rf"\s*{members.key_opens}(?P<key>[^<>\n]{{1,256}}?){members.key_closes}")
-        self._next = re.compile(rf"\s*{members.key_opens}")
         self._opening = _literal_start(members.key_opens)
         self._state = "head" if repairer.streams else "silent"  # head, key, value, after, silent
         self._held = ""
@@ -67,8 +63,8 @@ class PartialMembers:
         return False
 
     def _read_head(self) -> bool:
-        found = self._head.match(self._held)
-        if found is None or self._next.match(self._held, found.end()) is None:
+        found = self._members.head_pattern.match(self._held)
+        if found is None or self._members.next_pattern.match(self._held, found.end()) is None:
             return self._silence() if len(self._held) > MAX_HEAD else False
         self._name = found["name"]
         if not self._repairer.is_new(self._name):
@@ -79,7 +75,7 @@ class PartialMembers:
 
     def _read_key(self, out: list[str]) -> bool:
         assert self._arguments is not None
-        found = self._key.match(self._held)
+        found = self._members.key_pattern.match(self._held)
         if found is None:
             return self._silence() if len(self._held) > MAX_KEY_TAG else False
         self._held = self._held[found.end() :]
@@ -132,7 +128,7 @@ class PartialMembers:
     def _read_after(self, out: list[str]) -> bool:
         """A value is final where the next member begins; the call's end brings the last one."""
         assert self._arguments is not None
-        if self._next.match(self._held) is None:
+        if self._members.next_pattern.match(self._held) is None:
             rest = self._held.lstrip()
             may_follow = self._opening.startswith(rest) or rest.startswith(self._opening)
             return False if may_follow and len(self._held) <= MAX_KEY_TAG else self._silence()
@@ -149,6 +145,7 @@ def told(members: Members) -> Callable[[Repairer], PartialMembers]:
     return partial(PartialMembers, members)
 
 
+@lru_cache(maxsize=64)
 def _literal_start(pattern: str) -> str:
     """The plain text that all that matches `pattern` begins with."""
     found, at = "", 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 
 from arriero.core.request import ToolCall
 from arriero.text.tool_calls.repair import Repairer
@@ -50,7 +50,7 @@ def named(head: str) -> Read:
     return read
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Members:
     """Reads a head with the group `name`, then members whose values stand bare between markers.
 
@@ -68,17 +68,16 @@ class Members:
 
     def __call__(self, body: str, repairer: Repairer, cut: bool) -> Found:
         """Implements Read."""
-        exact, loose = _patterns(self)
-        head = re.compile(self.head, re.DOTALL).match(body)
+        head = self.head_pattern.match(body)
         if head is None:
             return repairer.read(body, cut=cut)  # some write the JSON notation between the same markers
         name = head["name"].strip().strip("\"'")
         if body[head.end() :].lstrip()[:1] == "{":  # `<function=f>{"a": 1}</function>`
             return repairer.named(name, body[head.end() :], cut=cut, whole=body)
-        bare, at = self._members(exact, body, head.end())
+        bare, at = self._members(self._exact, body, head.end())
         notes: tuple[str, ...] = ()
         if not self._ends(body, at) or self._swallowed(bare, repairer.properties(name)):
-            bare, at = self._members(loose, body, head.end())
+            bare, at = self._members(self._loose, body, head.end())
             notes = ("missing_closer",)
             if cut or repairer.mode == "off" or not self._ends(body, at):
                 repairer.lose("The call's members could not be read.", body)
@@ -102,23 +101,52 @@ class Members:
 
     def _swallowed(self, bare: Sequence[tuple[str, str]], properties: Mapping[str, object]) -> bool:
         """Whether a value holds the beginning of a member that the tool has and the call does not."""
-        missing = [re.escape(key) for key in properties if all(key != given for given, _ in bare)]
+        missing = properties.keys() - {key for key, _ in bare}
         if not missing:
             return False
-        opening = re.compile(rf"\n\s*{self.key_opens}(?:{'|'.join(missing)}){self.key_closes}")
-        return any(opening.search(value) for _, value in bare)
+        openings = (one for _, value in bare if "\n" in value for one in self._opening_line.finditer(value))
+        return any(one["key"] in missing for one in openings)
 
     def _ends(self, body: str, at: int) -> bool:
-        return re.compile(rf"\s*{self.rest}").match(body, at) is not None
+        return self._end.match(body, at) is not None
 
+    @cached_property
+    def head_pattern(self) -> re.Pattern[str]:
+        """Finds the head."""
+        return re.compile(self.head, re.DOTALL)
 
-@lru_cache(maxsize=64)
-def _patterns(members: Members) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    closes = re.escape(members.value_closes)
-    head = rf"\s*{members.key_opens}(?P<key>[^<>\n]{{1,256}}?){members.key_closes}(?P<value>.*?)"
-    exact = re.compile(rf"{head}{closes}(?=\s*(?:{members.key_opens}|{members.rest}))", re.DOTALL)
-    loose = re.compile(rf"{head}(?:{closes}|(?={members.key_opens}|{members.rest}))", re.DOTALL)
-    return exact, loose
+    @cached_property
+    def key_pattern(self) -> re.Pattern[str]:
+        """Finds what stands before a value; the group `key` is its member's name."""
+        return re.compile(rf"\s*{self._any_key}")
+
+    @cached_property
+    def next_pattern(self) -> re.Pattern[str]:
+        """Finds where a member begins."""
+        return re.compile(rf"\s*{self.key_opens}")
+
+    @property
+    def _any_key(self) -> str:
+        return rf"{self.key_opens}(?P<key>[^<>\n]{{1,256}}?){self.key_closes}"
+
+    @cached_property
+    def _opening_line(self) -> re.Pattern[str]:
+        return re.compile(rf"\n\s*{self._any_key}")
+
+    @cached_property
+    def _end(self) -> re.Pattern[str]:
+        return re.compile(rf"\s*{self.rest}")
+
+    @cached_property
+    def _exact(self) -> re.Pattern[str]:
+        closes = re.escape(self.value_closes)
+        follows = rf"(?=\s*(?:{self.key_opens}|{self.rest}))"
+        return re.compile(rf"\s*{self._any_key}(?P<value>.*?){closes}{follows}", re.DOTALL)
+
+    @cached_property
+    def _loose(self) -> re.Pattern[str]:
+        closes = re.escape(self.value_closes)
+        return re.compile(rf"\s*{self._any_key}(?P<value>.*?)(?:{closes}|(?={self.key_opens}|{self.rest}))", re.DOTALL)
 
 
 _FUNCTION = Members(

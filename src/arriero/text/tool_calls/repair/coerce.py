@@ -27,13 +27,13 @@ class Coercion:
 
     def __init__(self, root: Mapping[str, Any]) -> None:
         self._root = root
-        self._budget = rules.Budget()
+        self._budget: rules.Budget | None = None
         self.repairs: list[str] = []
         self.fitted = False  # the arguments that were given needed nothing
 
     def arguments(self, value: dict[str, Any]) -> dict[str, Any]:
         """The arguments, brought to the schema; the very same object where nothing had to be done."""
-        if not self._wrong(value, self._root):
+        if rules.fits_plainly(value, self._root) or not self._wrong(value, self._root):
             self.fitted = True
             return value
         made = self._value(value, self._root, 0)
@@ -204,6 +204,7 @@ class Coercion:
         return [self._value(item, items, depth + 1) for item in value]
 
     def _wrong(self, value: Any, schema: Any) -> bool:
+        self._budget = self._budget or rules.Budget()
         return bool(rules.problems(value, schema, self._root, self._budget))
 
     def _note(self, what: str) -> None:

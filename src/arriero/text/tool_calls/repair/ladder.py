@@ -35,8 +35,8 @@ class Repairer:
         self.outcomes: Counter[str] = Counter()  # valid, repaired, invalid, lost, repeated
         self.failures: list[str] = []
         self._fitted = False  # the last call's arguments fit their schema as they were
-        self._seen: set[bytes] = set()
-        self._called: set[str] = set()
+        self._called: dict[str, ToolCall] = {}  # the first call of each tool
+        self._seen: dict[str, set[bytes]] = {}  # the keys of all calls of a tool that was called twice
 
     @property
     def streams(self) -> bool:
@@ -99,8 +99,8 @@ class Repairer:
     def accept(self, found: Sequence[str | RawCall], notes: Sequence[str], text: str) -> list[str | ToolCall] | None:
         """Make calls of what was read, all or none; `notes` name what reading mended. Repeats are left out."""
         made: list[str | ToolCall] = []
-        mended: Counter[str] = Counter(notes)
-        invalid = 0
+        mended = list(notes)
+        calls = invalid = 0
         for one in found:
             if isinstance(one, str):
                 made.append(one)
@@ -114,11 +114,12 @@ class Repairer:
                 self.lose(wrong, text)
                 return None
             invalid += bool(wrong)
+            calls += 1
             made.append(call)
-        self.repairs += mended
-        count = sum(isinstance(one, ToolCall) for one in made)
+        if mended:
+            self.repairs.update(mended)
         self.outcomes["invalid"] += invalid
-        self.outcomes["repaired" if mended else "valid"] += count - invalid
+        self.outcomes["repaired" if mended else "valid"] += calls - invalid
         return [one for one in made if isinstance(one, str) or not self._repeated(one)]
 
     def settle(self) -> None:
@@ -134,9 +135,9 @@ class Repairer:
     def _values(self, text: str, cut: bool) -> Sequence[reading.Found]:
         if self.mode == "off":
             return [reading.Found(reading.strict(text.strip()))]
-        return list(reading.values(text, cut=cut))
+        return reading.values(text, cut=cut)
 
-    def _call(self, raw: RawCall, mended: Counter[str]) -> ToolCall | str:
+    def _call(self, raw: RawCall, mended: list[str]) -> ToolCall | str:
         """The call, or why it is none."""
         name: str | None = raw.name
         if self.mode != "off":
@@ -144,7 +145,7 @@ class Repairer:
             if name is None:
                 return f"There is no tool named {raw.name[:100]!r}; there are: {', '.join(self.tools)}."
             if name != raw.name:
-                mended["tool_name"] += 1
+                mended.append("tool_name")
         if not name:
             return "The call names no tool."
         parameters = self._parameters(name)
@@ -159,7 +160,7 @@ class Repairer:
         if self.mode != "off":
             coercion = Coercion(parameters)
             arguments = coercion.arguments(arguments)
-            mended.update(coercion.repairs)
+            mended += coercion.repairs
             self._fitted = coercion.fitted
         return ToolCall(name=name, arguments=arguments)
 
@@ -176,7 +177,7 @@ class Repairer:
         tool = self.tools.get(name)
         return tool.parameters if tool is not None and isinstance(tool.parameters, dict) else {}
 
-    def _object(self, arguments: Any, mended: Counter[str]) -> dict[str, Any] | None:
+    def _object(self, arguments: Any, mended: list[str]) -> dict[str, Any] | None:
         """Arguments that are an object, or a text that is one (twice encoded, as some templates have it)."""
         for _ in range(3):
             if isinstance(arguments, dict):
@@ -186,14 +187,14 @@ class Repairer:
             if isinstance(arguments, list) and len(arguments) == 1 and isinstance(arguments[0], dict):
                 if self.mode == "off":
                     return None
-                mended["list_to_scalar"] += 1
+                mended.append("list_to_scalar")
                 return dict(arguments[0])
             if not isinstance(arguments, str):
                 return None
             arguments = self._from_text(arguments, mended)
         return arguments if isinstance(arguments, dict) else None
 
-    def _from_text(self, text: str, mended: Counter[str]) -> Any:
+    def _from_text(self, text: str, mended: list[str]) -> Any:
         if not text.strip():
             return None
         try:
@@ -206,7 +207,7 @@ class Repairer:
             value = reader.read()
         except Unreadable:
             return False
-        mended.update(reader.repairs)
+        mended += reader.repairs
         return value if isinstance(value, dict) and not text[reader.end :].strip(" \t\r\n}];,`") else False
 
     def _wrong(self, call: ToolCall) -> str:
@@ -221,10 +222,18 @@ class Repairer:
         """Whether the same call was made before in this answer; the first one is kept."""
         if not self.dedupe:
             return False
-        key = call.name.encode() + b"\0" + msgspec.json.encode(call.arguments, order="sorted")
-        if key in self._seen:
+        first = self._called.setdefault(call.name, call)
+        if first is call:  # most answers have no second one: only that makes keys needed
+            return False
+        seen = self._seen.setdefault(call.name, {_key(first)})
+        key = _key(call)
+        if key in seen:
             self.outcomes["repeated"] += 1
             return True
-        self._seen.add(key)
-        self._called.add(call.name)
+        seen.add(key)
         return False
+
+
+def _key(call: ToolCall) -> bytes:
+    """What two calls of a tool are the same by."""
+    return msgspec.json.encode(call.arguments, order="sorted")

@@ -7,7 +7,7 @@ tool as near. Opposites (lock and unlock, get and set) are more than that apart.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 
 _SPACES = ("functions.", "function.", "functions::", "tools.", "tool.", "default_api.", "api.", "functions/")
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\da-zA-Z_]+")
@@ -15,11 +15,11 @@ _SHORTEST = 4  # letters of a word that may have a slip
 MAX_NAME = 128  # characters; nobody means a tool by more
 
 
-def nearest(name: str, offered: Iterable[str]) -> str | None:
+def nearest(name: str, offered: Collection[str]) -> str | None:
     """The offered name that `name` means; None where it means none or could mean two."""
-    names = list(offered)
-    if name in names:
+    if name in offered:
         return name
+    names = list(offered)
     name = name.strip().strip("\"'`“”‘’ ")
     if not name or len(name) > MAX_NAME:
         return None

@@ -55,13 +55,15 @@ class Found(NamedTuple):
     repairs: tuple[str, ...] = ()
 
 
-def values(text: str, *, cut: bool = False) -> Iterator[Found]:
+def values(text: str, *, cut: bool = False) -> list[Found]:
     """The JSON values in `text` and the words around them; Unreadable where a value cannot be read or none is there."""
     try:
-        yield Found(strict(text.strip()))
-        return
+        return [Found(strict(text.strip()))]
     except Unreadable:
-        pass
+        return list(_mended(text, cut))
+
+
+def _mended(text: str, cut: bool) -> Iterator[Found]:
     text = _LAST_FENCE.sub("", text)
     at, count = 0, 0
     while True:

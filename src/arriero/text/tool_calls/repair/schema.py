@@ -28,6 +28,10 @@ _PLAIN: dict[str, tuple[type, ...]] = {
     "number": (int, float),
 }
 _SAYS_NOTHING = frozenset({"type", "description", "title", "default", "examples"})
+_ENUM_KEYS = _SAYS_NOTHING | {"enum"}
+_BOUND_KEYS = _SAYS_NOTHING | {"minimum", "maximum"}
+_OBJECT_KEYS = _SAYS_NOTHING | {"properties", "required", "additionalProperties", "$schema", "$defs"}
+_ARRAY_KEYS = _SAYS_NOTHING | {"items"}
 
 
 class Budget:
@@ -86,12 +90,47 @@ def resolve(schema: Any, root: Mapping[str, Any]) -> dict[str, Any]:
 
 def problems(value: Any, schema: Any, root: Mapping[str, Any], budget: Budget | None = None) -> list[str]:
     """What is wrong with `value`, each with its place ("$.city: …"); empty if nothing is."""
-    if _plainly_fits(value, schema):
+    if _fits_type(value, schema):
         return []
     return list(islice(_problems(value, schema, _Check(root, budget or Budget()), "$", 0), MAX_PROBLEMS))
 
 
-def _plainly_fits(value: Any, schema: Any) -> bool:
+def fits_plainly(value: Any, schema: Any, depth: int = 0) -> bool:
+    """Whether `value` is seen at a glance to have nothing wrong, as most arguments are: False says nothing. Linear."""
+    if _fits_type(value, schema):
+        return True
+    if depth >= MAX_DEPTH or not isinstance(schema, dict):
+        return False
+    kind = schema.get("type")
+    if kind == "object":
+        return isinstance(value, dict) and schema.keys() <= _OBJECT_KEYS and _members_fit(value, schema, depth)
+    if kind == "array":
+        items = schema.get("items")
+        known = isinstance(value, list) and schema.keys() <= _ARRAY_KEYS
+        return known and all(fits_plainly(item, items, depth + 1) for item in value)
+    if kind == "string":
+        enum = schema.get("enum")
+        return isinstance(value, str) and schema.keys() <= _ENUM_KEYS and isinstance(enum, list) and value in enum
+    if not _number(value) or type(value) not in _PLAIN.get(str(kind), ()) or not schema.keys() <= _BOUND_KEYS:
+        return False
+    low, high = schema.get("minimum", value), schema.get("maximum", value)
+    return _number(low) and _number(high) and bool(low <= value <= high)
+
+
+def _members_fit(value: dict[str, Any], schema: Mapping[str, Any], depth: int) -> bool:
+    properties, required = schema.get("properties"), schema.get("required", [])
+    if not isinstance(properties, dict) or not isinstance(required, list):
+        return False
+    for name in required:
+        if not isinstance(name, str) or name not in value:
+            return False
+    for name, member in value.items():
+        if name not in properties or not fits_plainly(member, properties[name], depth + 1):
+            return False
+    return True
+
+
+def _fits_type(value: Any, schema: Any) -> bool:
     """Whether a schema says no more of a value than its type, and it has that: what most members are, in a moment."""
     if not isinstance(schema, dict):
         return False
@@ -161,7 +200,7 @@ def _members(value: dict[str, Any], schema: Mapping[str, Any], check: _Check, pl
     patterned = schema.get("patternProperties")
     for name, member in value.items():
         if name in properties:
-            if _plainly_fits(member, properties[name]):
+            if _fits_type(member, properties[name]):
                 continue
             yield from _problems(member, properties[name], check, f"{place}.{name}", depth + 1)
         elif others is False and not patterned:
@@ -177,7 +216,7 @@ def _items(value: list[Any], schema: Mapping[str, Any], check: _Check, place: st
     first = first if isinstance(first, list) else []
     for index, item in enumerate(value):
         one = first[index] if index < len(first) else items
-        if isinstance(one, (dict, bool)) and not _plainly_fits(item, one):
+        if isinstance(one, (dict, bool)) and not _fits_type(item, one):
             yield from _problems(item, one, check, f"{place}[{index}]", depth + 1)
 
 

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from arriero.text.tool_calls.repair.quiet import KEY, read_quiet
+
 MAX_DEPTH = 64
 MAX_TEXT = 1024 * 1024  # characters
 
@@ -37,10 +39,8 @@ _WORDS: dict[str, tuple[Any, str]] = {
 }
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", '"': '"', "\\": "\\", "/": "/"}
 _HEX = re.compile(r"[0-9a-fA-F]{4}")
-_KEY = r"""(?:"[^"\\\n]{1,64}"|'[^'\\\n]{1,64}'|“[^”\n]{1,64}”|[A-Za-z_$][\w$\-]{0,63})"""
-_KEY_FOLLOWS = re.compile(rf"[\s\ufeff]*(?://[^\n]{{0,200}}\n\s{{0,200}})?{_KEY}\s*:")
+_KEY_FOLLOWS = re.compile(rf"[\s\ufeff]*(?://[^\n]{{0,200}}\n\s{{0,200}})?{KEY}\s*:")
 _QUOTED_KEY_FOLLOWS = re.compile(r'"[\w$\-]{1,64}"\s*:')
-_CLOSERS = re.compile(r"[\s}\]]*")
 
 
 class Unreadable(ValueError):
@@ -55,7 +55,7 @@ class TolerantReader:
 
     def __init__(self, text: str, start: int = 0, *, cut: bool = False) -> None:
         self.text, self.at, self.cut = text, start, cut
-        self.repairs: list[str] = []
+        self.repairs: set[str] = set()
 
     @property
     def end(self) -> int:
@@ -93,6 +93,7 @@ class TolerantReader:
         stack = (*stack, "}")
         found: dict[str, Any] = {}
         while True:
+            self.at = read_quiet(self.text, self.at, found, self.repairs)
             self._between(first=not found)
             if self._closes("}", stack):
                 return found
@@ -372,8 +373,8 @@ class TolerantReader:
         return self.text[self.at : self.at + 1]
 
     def _note(self, what: str) -> None:
-        if what and what not in self.repairs:
-            self.repairs.append(what)
+        if what:
+            self.repairs.add(what)
 
     def _stopped(self, why: str) -> Unreadable:
         return Unreadable(f"{why} at character {self.at}")
