@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
-from typing import Literal
+from typing import Any, Literal
 
 from arriero.core.errors import InvalidRequest
 from arriero.protocols.nearest import did_you_mean
 
 Unknown = Literal["refuse", "warn"]
 """What happens to a field that nobody knows: a 400, or a name in the header of ignored ones."""
+_PLACE = re.compile(r"\[\d+\]|\.\d+(?=\.|\Z)")
 
 
 def unknown_fields(names: Iterable[str], known: Collection[str], unknown: Unknown = "refuse") -> tuple[str, ...]:
@@ -19,3 +21,17 @@ def unknown_fields(names: Iterable[str], known: Collection[str], unknown: Unknow
         name = strange[0][:64]
         raise InvalidRequest(f"unknown field '{name}'{did_you_mean(name, known)}", param=name)
     return strange
+
+
+def unknown_inside(value: Any, at: str, known: Collection[str], unknown: Unknown = "refuse") -> tuple[str, ...]:
+    """As `unknown_fields` for the object at the path `at`, whose fields that are null are absent.
+
+    What is no object is for its reader to refuse. Names to warn of have no places in lists.
+    """
+    if not isinstance(value, dict):
+        return ()
+    strange = [name[:64] for name, given in value.items() if given is not None and name not in known]
+    if strange and unknown == "refuse":
+        name = f"{at}.{strange[0]}"
+        raise InvalidRequest(f"unknown field '{name}'{did_you_mean(strange[0], known)}", param=name)
+    return tuple(f"{_PLACE.sub('', at)}.{name}" for name in strange)

@@ -64,6 +64,36 @@ class MessageReader:
                 _append(messages, message)
         return tuple(messages)
 
+    def system(self, wire: Any, *, strip_headers: bool) -> str | None:
+        """Return the system prompt, a string or text blocks; with `strip_headers` without clients' header lines."""
+        if wire is None:
+            return None
+        texts = [wire] if isinstance(wire, str) else self._texts(wire, "system")
+        if strip_headers:
+            stripped = [without_headers(text) for text in texts]
+            texts = [after for after, before in zip(stripped, texts, strict=True) if after or not before]
+        return "\n".join(texts) or None
+
+    def _texts(self, wire: Any, at: str) -> list[str]:
+        """Return the texts of a list of text blocks; errors for any other."""
+        if not isinstance(wire, list):
+            raise bad(at, "must be a string or a list of blocks")
+        texts: list[str] = []
+        for index, block in enumerate(wire):
+            where = f"{at}.{index}"
+            kind = block_type(block, where)
+            if kind != "text":
+                refuse_block(kind, where)
+            texts.append(text_field(block, "text", where))
+            self._note_strange(block, "text", at)
+        return texts
+
+    def _note_strange(self, block: dict[str, Any], kind: str, at: str) -> None:
+        """Remember what nobody knows in a block: it may be another server's, sent back."""
+        place = "system" if at == "system" else "messages.content"
+        known = {*_BLOCK_FIELDS[kind], "type", "cache_control"}
+        self.ignored.update((f"{place}.{name}", None) for name in block if name not in known)
+
     def _content(self, turn: _Turn, content: Any, at: str) -> None:
         if isinstance(content, str):
             turn.texts.append(content)
@@ -93,8 +123,7 @@ class MessageReader:
             raise bad(f"{at}.type", f"'{kind}' blocks are not for the role {turn.role}")
         else:
             refuse_block(kind, at)
-        for name in block.keys() - {*_BLOCK_FIELDS[kind], "type", "cache_control"}:
-            self.ignored[f"messages.content.{name}"] = None
+        self._note_strange(block, kind, at)
 
     def _call(self, block: dict[str, Any], at: str) -> ToolCall:
         arguments = block.get("input", {})
@@ -109,7 +138,7 @@ class MessageReader:
         if call_id not in self._names:
             raise bad(f"{at}.tool_use_id", f"no earlier tool_use block has the id '{call_id[:64]}'")
         content = block.get("content", "")
-        text = content if isinstance(content, str) else join_texts(content, f"{at}.content")
+        text = content if isinstance(content, str) else "\n".join(self._texts(content, f"{at}.content"))
         is_error = block.get("is_error", False)
         if not isinstance(is_error, bool):
             raise bad(f"{at}.is_error", "must be a boolean")
@@ -141,36 +170,6 @@ def _append(messages: list[Message], message: Message) -> None:
         thinking="\n".join(filter(None, (before.thinking, message.thinking))) or None,
         tool_calls=before.tool_calls + message.tool_calls,
     )
-
-
-def read_system(wire: Any, *, strip_headers: bool) -> str | None:
-    """Return the system prompt, a string or text blocks; with `strip_headers` without clients' header lines."""
-    if wire is None:
-        return None
-    texts = [wire] if isinstance(wire, str) else texts_of(wire, "system")
-    if strip_headers:
-        stripped = [without_headers(text) for text in texts]
-        texts = [after for after, before in zip(stripped, texts, strict=True) if after or not before]
-    return "\n".join(texts) or None
-
-
-def texts_of(wire: Any, at: str) -> list[str]:
-    """Return the texts of a list of text blocks; errors for any other."""
-    if not isinstance(wire, list):
-        raise bad(at, "must be a string or a list of blocks")
-    texts: list[str] = []
-    for index, block in enumerate(wire):
-        where = f"{at}.{index}"
-        kind = block_type(block, where)
-        if kind != "text":
-            refuse_block(kind, where)
-        texts.append(text_field(block, "text", where))
-    return texts
-
-
-def join_texts(wire: Any, at: str) -> str:
-    """Return the text of a list of text blocks."""
-    return "\n".join(texts_of(wire, at))
 
 
 def block_type(block: Any, at: str) -> str:

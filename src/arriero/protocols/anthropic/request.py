@@ -14,7 +14,7 @@ from arriero.core.errors import InvalidRequest, UnsupportedFeature
 from arriero.core.model import ModelSpec
 from arriero.core.request import GenerateRequest, Message
 from arriero.protocols.anthropic.fields import bad, check_fields, read_sampling, text_field, unsupported
-from arriero.protocols.anthropic.messages import MessageReader, read_system
+from arriero.protocols.anthropic.messages import MessageReader
 from arriero.protocols.anthropic.tools import read_tools
 from arriero.protocols.body import read_fields
 from arriero.protocols.call import Call, Find
@@ -59,7 +59,7 @@ def decode_messages(body: bytes, find: Find, *, strip_headers: bool = True, unkn
     thinking = _thinking(fields, spec)
     if thinking.budget is not None and thinking.budget >= read.sampling.max_tokens:
         raise bad("max_tokens", "must be greater than thinking.budget_tokens")
-    request, ignored = _prompt(fields, spec, thinking, strip_headers)
+    request, ignored = _prompt(fields, spec, thinking, strip_headers, unknown)
     request = msgspec.structs.replace(request, sampling=read.sampling, load=read.load, keep_alive=_keep_alive(fields))
     return Call(
         request=request,
@@ -82,7 +82,7 @@ def decode_count(
     fields = _fields(body)
     strange = check_fields(fields, HONOURED, unknown)
     spec = find(_model(fields))
-    request, ignored = _prompt(fields, spec, _thinking(fields, spec), strip_headers)
+    request, ignored = _prompt(fields, spec, _thinking(fields, spec), strip_headers, unknown)
     return request, (*strange, *ignored)
 
 
@@ -106,15 +106,15 @@ def _keep_alive(fields: dict[str, Any]) -> float | None:
 
 
 def _prompt(
-    fields: dict[str, Any], spec: ModelSpec, thinking: _Thinking, strip_headers: bool
+    fields: dict[str, Any], spec: ModelSpec, thinking: _Thinking, strip_headers: bool, unknown: Unknown
 ) -> tuple[GenerateRequest, tuple[str, ...]]:
     """The part of a request that makes its prompt, and what in it was not honoured."""
     reader = MessageReader()
     messages = reader.read(fields.get("messages"))
-    system = read_system(fields.get("system"), strip_headers=strip_headers)
+    system = reader.system(fields.get("system"), strip_headers=strip_headers)
     if system is not None:
         messages = (Message(role="system", content=system), *messages)
-    tools = read_tools(fields.get("tools", []), fields.get("tool_choice"), spec, fields["model"])
+    tools = read_tools(fields.get("tools", []), fields.get("tool_choice"), spec, fields["model"], unknown)
     continues = messages[-1].role == "assistant"
     if continues and messages[-1].tool_calls:
         raise bad("messages", "the last tool_use block has no tool_result")
@@ -139,16 +139,20 @@ def _prompt(
 def _thinking(fields: dict[str, Any], spec: ModelSpec) -> _Thinking:
     """Read `thinking` and `output_config`. Off unless asked for, as Anthropic has it."""
     able = "thinking" in spec.capabilities
-    effort, ignored = _effort(fields)
+    effort = _effort(fields)
     given = fields.get("thinking", {"type": "disabled"})
     if not isinstance(given, dict):
         raise bad("thinking", "must be an object")
+    # What is to become of blocks whose signature is wrong: none is checked.
+    ignored = ("thinking.block_binding",) if given.get("block_binding") else ()
     kind = text_field(given, "type", "thinking")
     if kind not in _THINKING:
         raise unsupported("thinking.type", f"must be one of {', '.join(_THINKING)}")
     display = given.get("display", "summarized")
     if display not in (None, "summarized", "omitted"):
         raise bad("thinking.display", "must be summarized or omitted")
+    if kind != "enabled" and given.get("budget_tokens") is not None:
+        raise bad("thinking.budget_tokens", "only goes with the type enabled")
     budget = _budget(given) if kind == "enabled" else None
     if kind == "enabled" and not able:
         raise UnsupportedFeature(f'thinking: "{fields["model"]}" does not support thinking', param="thinking")
@@ -171,6 +175,8 @@ def _format(fields: dict[str, Any]) -> Constraint | None:
     config = fields.get("output_config")
     given = {"output_config.format": config.get("format") if isinstance(config, dict) else None}
     given["output_format"] = fields.get("output_format")
+    if None not in given.values() and given["output_format"] != given["output_config.format"]:
+        raise bad("output_format", "is the older name of output_config.format: send one of them")
     for param, value in given.items():
         if value is None or value == {"type": "text"}:
             continue
@@ -178,11 +184,13 @@ def _format(fields: dict[str, Any]) -> Constraint | None:
             raise bad(param, "must be an object of the type json_schema")
         if not isinstance(value.get("schema"), dict):
             raise bad(f"{param}.schema", "must be a JSON schema")
+        for name in value.keys() - {"type", "schema"}:
+            raise bad(f"{param}.{name[:64]}", "unknown field")
         return Constraint(kind="json_schema", schema=value["schema"], param=param)
     return None
 
 
-def _effort(fields: dict[str, Any]) -> tuple[str | None, tuple[str, ...]]:
+def _effort(fields: dict[str, Any]) -> str | None:
     """Return core's level of thinking for `output_config`."""
     config = fields.get("output_config", {})
     if not isinstance(config, dict):
@@ -190,5 +198,6 @@ def _effort(fields: dict[str, Any]) -> tuple[str | None, tuple[str, ...]]:
     effort = config.get("effort")
     if effort is not None and (not isinstance(effort, str) or effort not in _EFFORTS):
         raise bad("output_config.effort", f"must be one of {', '.join(_EFFORTS)}")
-    unknown = tuple(f"output_config.{name}" for name in config if name not in ("effort", "format"))
-    return (None if effort is None else _EFFORTS[effort]), unknown
+    if config.get("task_budget") is not None:
+        raise unsupported("output_config.task_budget", "no model here is told of a budget: use max_tokens")
+    return None if effort is None else _EFFORTS[effort]

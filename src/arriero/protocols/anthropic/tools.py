@@ -8,7 +8,8 @@ import msgspec
 
 from arriero.core.model import ModelSpec
 from arriero.core.request import ToolSpec
-from arriero.protocols.anthropic.fields import bad, text_field, unsupported
+from arriero.protocols.anthropic.fields import bad, check_inside, text_field, unsupported
+from arriero.protocols.unknown import Unknown
 
 FIELDS = (
     *("name", "type", "description", "input_schema", "input_examples", "strict"),
@@ -31,14 +32,15 @@ class Tools(NamedTuple):
     ignored: tuple[str, ...] = ()
 
 
-def read_tools(wire: Any, choice: Any, spec: ModelSpec, model: str) -> Tools:
+def read_tools(wire: Any, choice: Any, spec: ModelSpec, model: str, unknown: Unknown = "refuse") -> Tools:
     """Return the tools of a request; `model` is its name as the client wrote it. Errors carry `param`."""
     if not isinstance(wire, list):
         raise bad("tools", "must be a list")
     tools = tuple(_tool(item, f"tools.{index}") for index, item in enumerate(wire))
     if len({tool.name for tool in tools}) < len(tools):
         raise bad("tools", "tool names must be unique")
-    ignored = tuple(dict.fromkeys(f"tools.{name}" for item in wire for name in item if name not in FIELDS))
+    strange = [name for at, item in enumerate(wire) for name in check_inside(item, f"tools.{at}", FIELDS, unknown)]
+    ignored = tuple(dict.fromkeys(strange))
     kind, parallel = _choice(choice, tools)
     if kind == "none":
         return Tools(ignored=ignored)

@@ -38,12 +38,19 @@ def _response_format(value: Any, param: str) -> Constraint | None:
     kind = value.get("type")
     if kind == "text":
         return None
+    if kind == "json_object" and value.get("schema") is not None:  # as llama-server and others have it
+        if not isinstance(value["schema"], (dict, bool)):
+            raise InvalidRequest(f"'{param}.schema' must be a JSON schema", param=f"{param}.schema")
+        return Constraint(kind="json_schema", schema=value["schema"], param=param)
     if kind == "json_object":
         return Constraint(kind="json_object", param=param)
     if kind == "json_schema":
         wrapper = value.get("json_schema")
         if not isinstance(wrapper, dict) or not isinstance(wrapper.get("schema"), (dict, bool)):
             raise InvalidRequest(f"'{param}.json_schema.schema' must be a JSON schema", param=f"{param}.json_schema")
+        if not isinstance(wrapper.get("strict"), bool | None):  # an answer is held to its schema either way
+            text = f"'{param}.json_schema.strict' must be true or false"
+            raise InvalidRequest(text, param=f"{param}.json_schema.strict")
         return Constraint(kind="json_schema", schema=wrapper["schema"], param=param)
     shown = kind[:64] if isinstance(kind, str) else kind
     raise UnsupportedFeature(f"'{param}.type' must be text, json_object or json_schema, not {shown!r}", param=param)

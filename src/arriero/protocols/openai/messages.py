@@ -8,6 +8,7 @@ from arriero.core.errors import InvalidRequest, UnsupportedFeature
 from arriero.core.request import Message, ToolCall
 from arriero.protocols.call_arguments import replayed_call
 from arriero.protocols.refused_parts import refused_part
+from arriero.protocols.unknown import unknown_inside
 
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
 _KNOWN = frozenset(
@@ -16,6 +17,8 @@ _KNOWN = frozenset(
         *("refusal", "annotations", "audio", "function_call"),  # replies carry them, clients send replies back
     ]
 )
+_PART = frozenset(["type", "text", "refusal", "cache_control", "prompt_cache_breakpoint"])
+_CALL, _FUNCTION = frozenset(["id", "type", "index", "function"]), frozenset(["name", "arguments"])
 
 
 def read_messages(wire: list[dict[str, Any]]) -> tuple[tuple[Message, ...], tuple[str, ...]]:
@@ -50,7 +53,20 @@ def read_messages(wire: list[dict[str, Any]]) -> tuple[tuple[Message, ...], tupl
         )
         if role != "tool" and "name" in fields:
             ignored["messages.name"] = None
+        ignored.update((name, None) for name in _strange_inside(fields))
     return tuple(messages), tuple(ignored)
+
+
+def _strange_inside(message: dict[str, Any]) -> list[str]:
+    """The names of fields that nobody knows in the parts and calls of a message; both have been read."""
+    strange: list[str] = []
+    content = message.get("content")
+    for part in content if isinstance(content, list) else ():
+        strange += unknown_inside(part, "messages.content", _PART, "warn")
+    for call in message.get("tool_calls", []):
+        strange += unknown_inside(call, "messages.tool_calls", _CALL, "warn")
+        strange += unknown_inside(call["function"], "messages.tool_calls.function", _FUNCTION, "warn")
+    return strange
 
 
 def _text(fields: dict[str, Any], name: str, at: str) -> str | None:

@@ -22,6 +22,7 @@ from arriero.protocols.openai.beams import read_beams
 from arriero.protocols.openai.body import convert
 from arriero.protocols.openai.constraint import read_constraint, read_tool_choice
 from arriero.protocols.openai.fields import check_fields, read_bias, read_sampling, read_tier, read_token_ids
+from arriero.protocols.openai.inside import check_inside, check_one_value
 from arriero.protocols.openai.lora import read_lora
 from arriero.protocols.openai.messages import read_messages
 from arriero.protocols.openai.prediction import read_prediction
@@ -230,6 +231,9 @@ def _read(
     """Decode and check what both routes share; null fields are absent. Last come unknown fields that are ignored."""
     fields = read_fields(body)
     strange = check_fields(fields, kind.__struct_encode_fields__, unknown)
+    strange += check_inside(fields, unknown)
+    check_one_value(fields, "max_completion_tokens", "max_tokens")
+    check_one_value(fields, "repeat_penalty", "repetition_penalty")
     wire, spec = _known(fields, kind, find)
     return fields, wire, spec, strange
 
@@ -311,6 +315,8 @@ def _tools(wire: _Chat, spec: ModelSpec) -> tuple[ToolSpec, ...]:
                 strict=bool(function.strict),
             )
         )
+    if len({tool.name for tool in tools}) < len({msgspec.json.encode(tool) for tool in tools}):
+        raise InvalidRequest("two tools have the same name and differ", param="tools")
     if tools and wire.tool_choice != "none" and "tools" not in spec.capabilities:
         raise UnsupportedFeature(f'"{wire.model}" does not support tools', param="tools")
     return tuple(tools)
@@ -318,6 +324,9 @@ def _tools(wire: _Chat, spec: ModelSpec) -> tuple[ToolSpec, ...]:
 
 def _think(wire: _Chat, spec: ModelSpec) -> bool | str | None:
     effort = wire.reasoning_effort or wire.reasoning.effort
+    if wire.reasoning.effort not in (None, effort):
+        text = "'reasoning_effort' and 'reasoning.effort' mean the same and differ: send one of them"
+        raise InvalidRequest(text, param="reasoning.effort")
     think = _EFFORTS.get(effort, effort) if effort else None
     if think not in _LEVELS:
         known = ", ".join(name for name in [*_EFFORTS, *_LEVELS] if isinstance(name, str))

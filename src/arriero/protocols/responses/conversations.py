@@ -15,6 +15,7 @@ from arriero.core.errors import InvalidRequest
 from arriero.core.responses import SavedConversation, SavedItem
 from arriero.protocols.body import read_fields
 from arriero.protocols.responses.items import read_items
+from arriero.protocols.responses.metadata import read_metadata
 from arriero.protocols.unknown import unknown_fields
 
 _encode = msgspec.json.Encoder().encode
@@ -25,7 +26,7 @@ _PREFIX = {
     "reasoning": "rs",
     "compaction": "cmp",
 }
-_MOST_PAIRS, _LONGEST_KEY, _LONGEST_VALUE, _LONGEST_ID = 16, 64, 512, 128
+_LONGEST_ID = 128
 CREATE_FIELDS, UPDATE_FIELDS, ADD_FIELDS = (
     frozenset(["items", "metadata"]),
     frozenset(["metadata"]),
@@ -37,14 +38,14 @@ def decode_create(body: bytes) -> tuple[dict[str, str], tuple[SavedItem, ...]]:
     """Decode POST /v1/conversations, whose body may be empty: metadata and items. InvalidRequest and its kin."""
     fields = read_fields(body) if body.strip() else {}
     unknown_fields(fields, CREATE_FIELDS)
-    return _metadata(fields.get("metadata", {})), _items(fields.get("items", []))
+    return read_metadata(fields.get("metadata", {})), _items(fields.get("items", []))
 
 
 def decode_update(body: bytes) -> dict[str, str]:
     """Decode POST /v1/conversations/{id}: its new metadata."""
     fields = read_fields(body)
     unknown_fields(fields, UPDATE_FIELDS)
-    return _metadata(fields.get("metadata", {}))
+    return read_metadata(fields.get("metadata", {}))
 
 
 def decode_add(body: bytes, taken: Iterable[str]) -> tuple[SavedItem, ...]:
@@ -102,15 +103,3 @@ def _items(value: Any, taken: Iterable[str] = ()) -> tuple[SavedItem, ...]:
         raise InvalidRequest("'items' must be a list of items", param="items")
     read_items(value, field="items")
     return keep_items(value, taken)
-
-
-def _metadata(value: Any) -> dict[str, str]:
-    if not isinstance(value, dict):
-        raise InvalidRequest("'metadata' must be an object", param="metadata")
-    if len(value) > _MOST_PAIRS:
-        raise InvalidRequest(f"'metadata' may have {_MOST_PAIRS} pairs, not {len(value)}", param="metadata")
-    for name, text in value.items():
-        if not isinstance(text, str) or len(text) > _LONGEST_VALUE or len(name) > _LONGEST_KEY:
-            long = f"keys of {_LONGEST_KEY} characters at most and texts of {_LONGEST_VALUE}"
-            raise InvalidRequest(f"'metadata' has {long}", param=f"metadata.{name[:_LONGEST_KEY]}")
-    return value

@@ -15,8 +15,11 @@ from arriero.core.request import Message
 from arriero.protocols.body import read_fields
 from arriero.protocols.call import Call, Find
 from arriero.protocols.openai.fields import HARMLESS, OPTION_NAMES
+from arriero.protocols.openai.inside import check_function
 from arriero.protocols.openai.request import EXTENSIONS, chat_call
+from arriero.protocols.responses.inside import check_inside, strange_in_items
 from arriero.protocols.responses.items import read_items
+from arriero.protocols.responses.metadata import read_metadata
 from arriero.protocols.unknown import Unknown, unknown_fields
 
 # Fields that are the chat's, under its name for them.
@@ -28,6 +31,7 @@ _CHAT = {
 }
 _OWN_NAMES = {
     "max_completion_tokens": "max_output_tokens",
+    "response_format.json_schema": "text.format",
     "response_format": "text.format",
     "reasoning_effort": "reasoning.effort",
 }
@@ -55,7 +59,15 @@ REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "personality": ((), "no model here has such presets; say it in 'instructions'"),
     "prompt": ((), "there are no stored prompts"),
 }
-_INCLUDED = frozenset(["message.output_text.logprobs", "reasoning.encrypted_content"])
+_LOGPROBS = "message.output_text.logprobs"
+# What else may be included; of tools that are not here there is never anything to tell.
+_INCLUDED = frozenset(
+    [
+        *(_LOGPROBS, "reasoning.encrypted_content", "code_interpreter_call.outputs", "file_search_call.results"),
+        *("computer_call_output.output.image_url", "message.input_image.image_url"),
+        *("web_search_call.results", "web_search_call.action.sources"),
+    ]
+)
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,7 +114,7 @@ def decode_response(body: bytes, unknown: Unknown = "refuse") -> Draft:
     chat = {_CHAT[name]: value for name, value in fields.items() if name in _CHAT}
     if "reasoning" in fields:
         chat["reasoning"] = {"effort": _object(fields, "reasoning").get("effort")}
-    if "format" in text:
+    if text.get("format") is not None:
         chat["response_format"] = _format(text["format"])
     chat["tools"] = [_tool(tool, index) for index, tool in enumerate(_list(fields, "tools"))]
     chat["tool_choice"] = fields.get("tool_choice", "auto")
@@ -120,21 +132,22 @@ def decode_response(body: bytes, unknown: Unknown = "refuse") -> Draft:
     store = fields.get("store", True)
     if not isinstance(store, bool):
         raise InvalidRequest("'store' must be true or false", param="store")
+    items = _input(fields.get("input", []))
     return Draft(
         chat=chat,
-        input=_input(fields.get("input", [])),
+        input=items,
         instructions=_instructions(fields.get("instructions", "")),
         echo=_echo(fields, text),
         previous=previous,
         conversation=conversation,
         store=store,
         truncate=truncation == "auto",
-        ignored=strange,
+        ignored=(*strange, *strange_in_items(items)),
     )
 
 
 def _check(fields: Mapping[str, Any], unknown: Unknown) -> tuple[str, ...]:
-    strange = unknown_fields(fields, {*FIELDS, *ACCEPTED, *REFUSED}, unknown)
+    strange = unknown_fields(fields, {*FIELDS, *ACCEPTED, *REFUSED}, unknown) + check_inside(fields, unknown)
     for name, value in fields.items():
         if name in REFUSED:
             neutral, why = REFUSED[name]
@@ -176,6 +189,12 @@ def _conversation(value: Any) -> str | None:
     return named
 
 
+def _max_tool_calls(value: Any) -> int | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise InvalidRequest("'max_tool_calls' must be a number of at least 1", param="max_tool_calls")
+    return value
+
+
 def _instructions(value: Any) -> str:
     if not isinstance(value, str):
         raise UnsupportedFeature("'instructions' must be a text", param="instructions")
@@ -188,7 +207,7 @@ def _tool(tool: Any, index: int) -> dict[str, Any]:
         raise InvalidRequest("a tool must be an object with a type", param=f"tools[{index}]")
     if kind != "function":
         raise UnsupportedFeature(f"tools of type '{kind[:64]}' are not supported", param=f"tools[{index}].type")
-    return {"type": "function", "function": {name: value for name, value in tool.items() if name != "type"}}
+    return {"type": "function", "function": check_function(tool, f"tools[{index}]")}
 
 
 def _format(value: Any) -> Any:
@@ -204,9 +223,11 @@ def _logprobs(fields: Mapping[str, Any]) -> dict[str, Any]:
     for one in included:
         if not isinstance(one, str) or one not in _INCLUDED:
             raise UnsupportedFeature(f"'include' knows only {' and '.join(sorted(_INCLUDED))}", param="include")
-    if "message.output_text.logprobs" not in included:
-        return {}
-    return {"logprobs": True, "top_logprobs": fields.get("top_logprobs", 0)}
+    if _LOGPROBS in included:
+        return {"logprobs": True, "top_logprobs": fields.get("top_logprobs", 0)}
+    if fields.get("top_logprobs", 0) != 0:
+        raise InvalidRequest(f"'top_logprobs' needs '{_LOGPROBS}' in 'include'", param="top_logprobs")
+    return {}
 
 
 def _own_name(error: InvalidRequest) -> Any:
@@ -233,8 +254,8 @@ def _echo(fields: Mapping[str, Any], text: Mapping[str, Any]) -> dict[str, Any]:
         **({} if conversation is None else {"conversation": {"id": conversation}}),
         "instructions": fields.get("instructions"),
         "max_output_tokens": fields.get("max_output_tokens"),
-        "max_tool_calls": fields.get("max_tool_calls"),
-        "metadata": _object(fields, "metadata"),
+        "max_tool_calls": _max_tool_calls(fields.get("max_tool_calls")),
+        "metadata": read_metadata(fields.get("metadata", {})),
         "parallel_tool_calls": fields.get("parallel_tool_calls", True),
         "previous_response_id": fields.get("previous_response_id"),
         "reasoning": {"effort": reasoning.get("effort"), "summary": reasoning.get("summary")},

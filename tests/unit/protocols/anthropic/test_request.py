@@ -76,6 +76,7 @@ def test_the_models_own_stop_strings_stay_and_are_not_the_clients() -> None:
         {"thread": None},
         {"output_config": {}},
         {"context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]}},
+        {"context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": {"type": "all"}}]}},
         {"tools": [TOOL | {"cache_control": {"type": "ephemeral"}, "eager_input_streaming": True}]},
     ],
 )
@@ -207,5 +208,45 @@ def test_what_is_counted_is_the_prompt_of_the_message() -> None:
 
 def test_strange_fields_inside_are_named() -> None:
     block = {"type": "text", "text": "x", "mood": "good", "cache_control": None, "citations": None}
-    call = decode(messages=[{"role": "user", "content": [block], "name": "ann"}], tools=[TOOL | {"price": 3}])
-    assert sorted(call.ignored) == ["messages.content.mood", "messages.name", "tools.price"]
+    result = {"type": "tool_result", "tool_use_id": "t", "content": [block]}
+    messages = [
+        {"role": "user", "content": [block], "name": "ann"},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "f", "input": {}}]},
+        {"role": "user", "content": [result | {"tone": "low"}]},
+    ]
+    wire = body(
+        messages=messages, system=[block], tools=[TOOL | {"price": 3}], thinking=THINK | {"block_binding": {"a": 1}}
+    )
+    call = decode_messages(wire, find, unknown="warn")
+    known = ["messages.content.mood", "messages.content.tone", "messages.name", "system.mood"]
+    assert sorted(call.ignored) == [*known, "thinking.block_binding", "tools.price"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"tools": [TOOL | {"descripton": "x"}]}, "tools.0.descripton: unknown field: did you mean 'description'?"),
+        ({"tool_choice": {"type": "auto", "force": True}}, "tool_choice.force: unknown field"),
+        ({"thinking": THINK | {"budget": 3}}, "thinking.budget: unknown field: did you mean 'budget_tokens'?"),
+        ({"thinking": {"type": "adaptive", "budget_tokens": 5}}, "thinking.budget_tokens: only goes with"),
+        ({"output_config": {"efort": "low"}}, "output_config.efort: unknown field: did you mean 'effort'?"),
+        ({"output_config": {"task_budget": {"type": "tokens", "total": 9}}}, "output_config.task_budget: no model"),
+        (
+            {"output_config": {"format": {"type": "json_schema", "schema": {}, "strict": True}}},
+            "output_config.format.s",
+        ),
+        ({"context_management": {"edit": []}}, "context_management.edit: unknown field: did you mean 'edits'?"),
+    ],
+)
+def test_what_says_how_to_answer_has_no_strange_fields(fields: dict[str, Any], text: str) -> None:
+    with pytest.raises(ArrieroError) as raised:
+        decode(**fields)
+    assert raised.value.message.startswith(text)
+    assert raised.value.details["param"] == text.partition(":")[0] or text.endswith(".s")
+
+
+def test_one_format_has_one_value() -> None:
+    form: dict[str, Any] = {"type": "json_schema", "schema": {"type": "object"}}
+    assert decode(output_config={"format": form}, output_format=form) == decode(output_config={"format": form})
+    with pytest.raises(InvalidRequest, match="output_format: is the older name"):
+        decode(output_config={"format": form}, output_format=form | {"schema": {"type": "array"}})

