@@ -39,7 +39,7 @@ def test_off_loopback_needs_a_key_or_a_word(tmp_path: Path) -> None:
     environ = {"HOME": str(tmp_path), "OLLAMA_HOST": "0.0.0.0"}
     with pytest.raises(ConfigError, match=r"ARRIERO_API_KEY.*--no-auth"):
         load_config(environ)
-    assert load_config({**environ, "ARRIERO_API_KEY": "k1,k2"}).server.api_keys == ("k1", "k2")
+    assert load_config({**environ, "ARRIERO_API_KEY": " k1, k2,"}).server.api_keys == ("k1", "k2")
     assert load_config(environ, no_auth=True).server.host == "0.0.0.0"
     assert load_config(environ, host="127.0.0.1").server.host == "127.0.0.1"
     assert load_config({"HOME": str(tmp_path), "OLLAMA_HOST": "localhost:1"}).server.port == 1

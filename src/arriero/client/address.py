@@ -34,5 +34,5 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Address:
 def key_from_environment(environ: Mapping[str, str] | None = None) -> str | None:
     """Return the (first) key in ARRIERO_API_KEY, else the one in OLLAMA_API_KEY, else None."""
     source = os.environ if environ is None else environ
-    own = source.get("ARRIERO_API_KEY", "").split(",")[0]  # a server may take several
+    own = source.get("ARRIERO_API_KEY", "").split(",")[0].strip()  # a server may take several
     return own or source.get("OLLAMA_API_KEY") or None

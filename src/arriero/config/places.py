@@ -40,6 +40,7 @@ def registry(environ: Mapping[str, str]) -> RegistryOptions:
 
 
 def named_models(given: Sequence[str], configured: Mapping[str, Any], base: Path) -> dict[str, Path]:
+    """Files by model: `configured` ones below `base`, then `given` NAME=PATHs. ConfigError where there is none."""
     models = {}
     for name, path in configured.items():
         if not isinstance(path, str):
@@ -57,6 +58,7 @@ def named_models(given: Sequence[str], configured: Mapping[str, Any], base: Path
 
 
 def other_programs(named: Sequence[Any], path: Path) -> Sequence[Any]:
+    """What `in_place` of the config file at `path` names; ConfigError for a program that is not known."""
     for one in named:
         if one not in IN_PLACE:
             raise ConfigError(f"{path}: in_place knows {' and '.join(IN_PLACE)}, not {one!r}")

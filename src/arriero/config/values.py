@@ -44,12 +44,10 @@ class Asked(Mapping[str, str]):
         return tuple(f"{name}: arriero has no such variable{did_you_mean(name, known)}" for name in names)
 
 
-def truthy(environ: Mapping[str, str], name: str, default: bool = False) -> bool:
-    """A switch as Ollama reads it: what cannot be parsed counts as on."""
+def truthy(environ: Mapping[str, str], name: str) -> bool:
+    """A switch as Ollama reads it: off where nothing is set; what cannot be parsed counts as on."""
     text = environ.get(name, "").strip().strip("\"'").lower()
-    if not text:
-        return default
-    return text not in OFF
+    return bool(text) and text not in OFF
 
 
 def switch(environ: Mapping[str, str], name: str, default: bool = False) -> bool:
@@ -68,6 +66,7 @@ def choice_or_auto(environ: Mapping[str, str], name: str) -> bool | None:
 
 
 def number(environ: Mapping[str, str], name: str, default: int, least: int = 0) -> int:
+    """An integer, `default` where nothing is set; ConfigError for one below `least`."""
     text = environ.get(name, "").strip().strip("\"'")
     if not text:
         return default
@@ -88,6 +87,7 @@ def size(environ: Mapping[str, str], name: str) -> int | None:
 
 
 def duration(environ: Mapping[str, str], name: str, default: float) -> float:
+    """Seconds: a number, or one as Go writes durations (`5m`); `default` where nothing is set."""
     text = environ.get(name, "").strip().strip("\"'")
     if not text:
         return default

@@ -22,8 +22,7 @@ def worker_settings(environ: Mapping[str, str]) -> dict[str, Any]:
     options: dict[str, Any] = {}
     if switch(environ, "ARRIERO_DETERMINISTIC"):
         options["deterministic"] = True
-    for option in ("hold_calls", "prefix_cache", "speculation"):
-        name = SWITCHES[option]
+    for option, name in SWITCHES.items():
         if environ.get(name):
             options[option] = switch(environ, name, True)
     for option, name in (("memory_bytes", "ARRIERO_MEMORY"), ("parked_bytes", "ARRIERO_PREFIX_CACHE_SIZE")):
@@ -77,7 +76,8 @@ def _kv_cache_type(text: str, name: str, options: Mapping[str, Any]) -> str:
 
 
 def api_keys(environ: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(key for key in environ.get("ARRIERO_API_KEY", "").split(",") if key)
+    """The keys of ARRIERO_API_KEY, without the blanks around them: a header could not bring those."""
+    return tuple(key.strip() for key in environ.get("ARRIERO_API_KEY", "").split(",") if key.strip())
 
 
 def _key_weights(environ: Mapping[str, str]) -> dict[str, float]:

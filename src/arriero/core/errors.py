@@ -10,8 +10,8 @@ ArrieroError                internal           a bug, or nothing better is known
 │  └─ PreviousResponseNotFound previous_response_not_found  the response to go on from is not kept (any more)
 ├─ NotImplementedYet        not_implemented    a known field or route that arriero does not have yet
 ├─ ModelNotFound            model_not_found
-├─ StoredNotFound     stored_not_found   no uploaded file or batch of that id is here
-├─ ResponseNotFound   response_not_found no response of that id is kept
+├─ StoredNotFound           stored_not_found   no uploaded file, batch, conversation or item of that id is here
+├─ ResponseNotFound         response_not_found no response of that id is kept
 ├─ BlobNotFound             blob_not_found     no blob of that digest is in the store
 ├─ StoreError               store_failed       the store cannot be read or written: full disk, no rights, wrong bytes
 ├─ RegistryError            registry_failed    a registry or download server refuses, breaks off or cannot be reached
@@ -109,7 +109,7 @@ class ModelNotFound(ArrieroError):
 
 
 class StoredNotFound(ArrieroError):
-    """No uploaded file or batch of that id is here."""
+    """No uploaded file, batch, conversation or item of that id is here."""
 
     code = "stored_not_found"
 

@@ -81,13 +81,13 @@ class ModelFolder:
         self.release(layer.digest for layer in stored.manifest.blobs)
         return True
 
-    def release(self, digests: Iterable[str], now: float | None = None) -> list[str]:
+    def release(self, digests: Iterable[str]) -> list[str]:
         """Delete those blobs that a fresh reading finds named by no manifest and that are over an hour old.
 
         Return what was deleted. While any manifest does not parse nothing is: it may name them. What stays is left to
         `prune`, or to Ollama's own at its next start.
         """
-        now = time.time() if now is None else now
+        now = time.time()
         wanted = {parse_digest(digest) for digest in digests}
         with locked(self.root):
             self.recover()

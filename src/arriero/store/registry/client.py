@@ -61,12 +61,12 @@ class Registry:
 
         return await self.again(once)
 
-    async def put_manifest(self, raw: bytes, media_type: str = MANIFEST_TYPE) -> None:
+    async def put_manifest(self, raw: bytes) -> None:
         """PUT a manifest under the tag."""
 
         async def once() -> None:
             url = self._base / "manifests" / self.repository.tag
-            async with self.request("PUT", url, headers={"Content-Type": media_type}, data=raw) as response:
+            async with self.request("PUT", url, headers={"Content-Type": MANIFEST_TYPE}, data=raw) as response:
                 await check(response)
 
         await self.again(once)
