@@ -191,7 +191,7 @@ def test_what_cannot_be_honoured_is_refused_by_name(client: openai.OpenAI) -> No
 def test_too_long_a_prompt_says_both_numbers(client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
         client.completions.create(model="demo", prompt=[40] * 3000)
-    assert caught.value.code == "context_length_exceeded"
+    assert (caught.value.code, caught.value.param) == ("context_length_exceeded", "prompt")
     assert "2048" in caught.value.message
     assert "3000" in caught.value.message
 

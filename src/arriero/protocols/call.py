@@ -19,10 +19,11 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
     `model` is the name as the client wrote it, which replies echo. With `choices` several answers are asked for, the
     first of them to `request`; `show_logprobs` False: they are for choosing alone. `fingerprint` names what answers:
-    engine, weights and template. `service_tier` is what replies echo. `action` load and unload (Ollama's empty prompts)
-    generate nothing; render (its `_debug_render_only`) shows the prompt. `ignored` names fields and options that were
-    accepted and not honoured. `stop_sequences` are the client's own, not the model's; without `show_thinking` the reply
-    leaves the text of thinking out.
+    engine, weights and template. `service_tier` is what replies echo. `prompt_field` holds the prompt, in
+    APIs whose errors name fields. `action` load and unload (Ollama's empty prompts) generate nothing; render (its
+    `_debug_render_only`) shows the prompt. `ignored` names fields and options that were accepted and not honoured.
+    `stop_sequences` are the client's own, not the model's; without `show_thinking` the reply leaves the text of thinking
+    out.
     """
 
     request: GenerateRequest
@@ -37,6 +38,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     show_thinking: bool = True
     fingerprint: str = ""
     service_tier: str | None = None
+    prompt_field: str = ""
     ignored: tuple[str, ...] = ()
 
 

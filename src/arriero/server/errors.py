@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 from starlette.responses import PlainTextResponse, Response
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 from arriero.core.errors import ErrorInfo
 from arriero.protocols.anthropic import reply as anthropic_reply
@@ -48,6 +48,9 @@ ANTHROPIC_STATUS: Mapping[str, int] = {"overloaded": 529}
 OK, CREATED, NO_CONTENT, FORBIDDEN, NOT_FOUND, METHOD_NOT_ALLOWED = 200, 201, 204, 403, 404, 405
 TOO_LARGE, UNSUPPORTED_MEDIA, UNAVAILABLE = 413, 415, 503
 
+REQUEST_ID, REQUEST_ID_KEY = "request_id", "arriero.request_id"
+"""An error's detail with the id of its request, and where a request's scope has it."""
+
 _ENCODERS: Mapping[Api, Callable[[ErrorInfo], bytes]] = {
     "ollama": ollama_reply.encode_error,
     "openai": openai_reply.encode_error,
@@ -84,6 +87,26 @@ def status_of(code: str, api: Api) -> int:
     return OLLAMA_STATUS.get(code, status) if api == "ollama" else status
 
 
+class ErrorResponse(Response):
+    """An error; where the API's body names the request (Anthropic's), it gets the id when it is sent."""
+
+    def __init__(self, error: ErrorInfo, api: Api, status: int, headers: dict[str, str]) -> None:
+        super().__init__(_ENCODERS[api](error), status, headers, media_type=JSON)
+        self._error, self._api = error, api
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        self.body = _ENCODERS[self._api](named(self._error, scope))
+        self.headers["content-length"] = str(len(self.body))
+        await super().__call__(scope, receive, send)
+
+
+def named(error: ErrorInfo, scope: Scope) -> ErrorInfo:
+    """Return the error with the id of the request in its details, where the request has one."""
+    known = {REQUEST_ID: scope[REQUEST_ID_KEY]} if REQUEST_ID_KEY in scope else {}
+    return ErrorInfo(error.code, error.message, {**error.details, **known})
+
+
 def error_response(error: ErrorInfo, api: Api, status: int | None = None) -> Response:
     """Return the whole answer for `error`, Retry-After and WWW-Authenticate included."""
     headers: dict[str, str] = {}
@@ -91,7 +114,7 @@ def error_response(error: ErrorInfo, api: Api, status: int | None = None) -> Res
         headers["Retry-After"] = str(max(1, math.ceil(error.details.get("retry_after", 1))))
     if error.code == "unauthorized":
         headers["WWW-Authenticate"] = "Bearer"
-    return Response(_ENCODERS[api](error), status or status_of(error.code, api), headers, media_type=JSON)
+    return ErrorResponse(error, api, status or status_of(error.code, api), headers)
 
 
 def internal_error(request_id: str, api: Api) -> Response:

@@ -24,7 +24,7 @@ from arriero.server.cache_header import HEADER as CACHE_HEADER
 from arriero.server.cache_header import cache_answer
 from arriero.server.contract import Answering, HttpMetrics
 from arriero.server.disconnect import while_connected
-from arriero.server.errors import JSON, OK, Api, error_response
+from arriero.server.errors import JSON, OK, Api, error_response, named
 from arriero.server.ignored import header_value
 from arriero.server.queue_header import HEADER as QUEUE_HEADER
 from arriero.server.queue_header import queue_answer
@@ -61,7 +61,7 @@ class Generation:
         except ArrieroError as error:
             if self._started:
                 return  # the client has gone
-            response = error_response(error.info(), self._api)
+            response = error_response(_with_field(error.info(), self._call), self._api)
         response.headers.update(self._headers)
         await response(scope, receive, send)
 
@@ -136,13 +136,15 @@ class Generation:
                         await self._start(send)
                         for early in held:
                             await self._send(send, early)
-                    await self._send(send, event)
+                    await self._send(
+                        send, Failed(error=named(event.error, scope)) if isinstance(event, Failed) else event
+                    )
             if not isinstance(last, Finished | Failed):
                 raise RuntimeError("a generation ended without Finished or Failed")
         except ArrieroError as error:
             if not self._started:
                 raise
-            await self._send(send, Failed(error=error.info()))
+            await self._send(send, Failed(error=named(error.info(), scope)))
         except Exception:
             if not self._started:
                 raise
@@ -150,7 +152,8 @@ class Generation:
             log.exception("request %s failed in the middle of its answer", request_id)
             if self._metrics is not None:
                 self._metrics.internal_error()
-            await self._send(send, Failed(error=ErrorInfo("internal", f"internal error, request id {request_id}")))
+            bug = ErrorInfo("internal", f"internal error, request id {request_id}")
+            await self._send(send, Failed(error=named(bug, scope)))
         finally:
             if idle is not None:
                 idle.cancel()
@@ -174,3 +177,10 @@ class Generation:
         if chunk := self._encoder.chunk(event, time.time_ns()):
             self._sent += 1
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+
+def _with_field(error: ErrorInfo, call: Call) -> ErrorInfo:
+    """Return the error; that a prompt is too long is said of the field that holds it."""
+    if error.code != "context_length_exceeded" or not call.prompt_field:
+        return error
+    return ErrorInfo(error.code, error.message, {"param": call.prompt_field, **error.details})

@@ -32,6 +32,7 @@ VERSION = {"anthropic-version": "2023-06-01"}
 def error_of(response: httpx.Response) -> tuple[int, str]:
     body = response.json()
     assert body["type"] == "error"
+    assert body["request_id"] == response.headers["request-id"]
     return response.status_code, body["error"]["type"]
 
 
@@ -87,7 +88,10 @@ async def test_an_error_in_the_middle_is_the_last_event(local: Local) -> None:
     response = await http.post("/v1/messages", json=BODY | {"stream": True})
     assert response.status_code == 200
     last = response.text.rstrip().rsplit("\n\n", 1)[-1]
-    assert last == 'event: error\ndata: {"type":"error","error":{"type":"api_error","message":"signal 9"}}'
+    named = f'"request_id":"{response.headers["request-id"]}"'
+    assert (
+        last == 'event: error\ndata: {"type":"error","error":{"type":"api_error","message":"signal 9"},' + named + "}"
+    )
 
 
 async def test_a_quiet_stream_is_kept_alive(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,3 +229,14 @@ async def test_the_packages_exceptions(
                 await stream.until_done()
         body: Any = caught.value.body
         assert body["type"] == "error"
+
+
+async def test_errors_of_the_server_name_the_request_too(local: Local) -> None:
+    _, http = local
+    for response in (
+        await http.post("/v1/messages", content=b"{"),
+        await http.get("/v1/messages"),
+        await http.get("/v1/messages/nowhere"),
+        await http.post("/v1/messages/batches", json={}),
+    ):
+        assert error_of(response)[0] == response.status_code

@@ -50,7 +50,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 def encode_error(error: ErrorInfo) -> bytes:
-    """Return Anthropic's error object. The text of a context overflow is the one that agents look for."""
+    """Return Anthropic's error object, with the request's id where the details have it.
+
+    The text of a context overflow is the one that agents look for.
+    """
     kind = _TYPES.get(error.code, "invalid_request_error")
     message = error.message
     prompt, context = error.details.get("prompt_tokens"), error.details.get("context_length")
@@ -59,7 +62,8 @@ def encode_error(error: ErrorInfo) -> bytes:
     body: dict[str, Any] = {"type": kind, "message": message}
     if "error_code" in error.details:
         body["details"] = {"error_code": error.details["error_code"]}
-    return _encode({"type": "error", "error": body})
+    named = {"request_id": error.details["request_id"]} if "request_id" in error.details else {}
+    return _encode({"type": "error", "error": body, **named})
 
 
 def encode_count(tokens: int) -> bytes:

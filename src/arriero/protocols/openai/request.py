@@ -266,6 +266,7 @@ def _call(
         include_usage=wire.stream_options.include_usage,
         fingerprint=_fingerprint(spec),
         service_tier=read_tier(wire.service_tier)[1],
+        prompt_field="messages" if chat else "prompt",
         ignored=ignored,
     )
 

@@ -103,7 +103,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
         if request.constraint is not None and request.constraint.param == "response_format":
             constraint = msgspec.structs.replace(request.constraint, param="text.format")
             request = msgspec.structs.replace(request, constraint=constraint)
-        return msgspec.structs.replace(call, request=request)
+        return msgspec.structs.replace(call, request=request, prompt_field="input")
 
 
 def decode_response(body: bytes, unknown: Unknown = "refuse") -> Draft:
