@@ -11,9 +11,9 @@ import secrets
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from arriero.server.errors import REQUEST_ID_KEY as SCOPE_KEY
-from arriero.server.errors import api_of_scope
+from arriero.server.errors import REQUEST_ID_KEY, api_of_scope
 
+SCOPE_KEY = REQUEST_ID_KEY
 _PLAIN = re.compile(r"[A-Za-z0-9._\-]{1,128}\Z")
 
 
