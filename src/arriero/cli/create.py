@@ -73,7 +73,7 @@ async def gathered(
 ) -> dict[str, Any]:
     """Return the body of /api/create; the files that FROM and ADAPTER name are on the server then."""
     from arriero.cli.failures import CommandFailed
-    from arriero.cli.model_files import ADAPTERS, expand, files_of
+    from arriero.cli.model_files import ADAPTERS, expand, files_of, sent
     from arriero.core.library import Progress
 
     display.update(Progress(status="gathering model components"))
@@ -84,13 +84,13 @@ async def gathered(
             body["from"] = base
             continue
         for name, file in files_of(path).items():
-            body.setdefault("files", {})[name] = await sent(file, library, display)
+            body.setdefault("files", {})[name] = await sent(file, library, display.update)
     for adapter in modelfile.adapters:
         path = expand(adapter, folder)
         if not path.exists():
             raise CommandFailed(f"the adapter {adapter} is not there")
         for name, file in files_of(path, ADAPTERS).items():
-            body.setdefault("adapters", {})[name] = await sent(file, library, display)
+            body.setdefault("adapters", {})[name] = await sent(file, library, display.update)
     bases = [expand(base, folder).resolve() for base in modelfile.bases]
     for draft in modelfile.drafts:
         path = expand(draft, folder)
@@ -99,21 +99,5 @@ async def gathered(
         if path.resolve() in bases:
             raise CommandFailed(f"DRAFT must not reference the same local path as FROM: {path}")
         for name, file in files_of(path).items():
-            body.setdefault("draft_files", {})[name] = await sent(file, library, display)
+            body.setdefault("draft_files", {})[name] = await sent(file, library, display.update)
     return body
-
-
-async def sent(file: Path, library: AsyncLibrary, display: ProgressDisplay) -> str:
-    """Put a file on the server, unless it is there already; return its digest."""
-    from arriero.cli.model_files import content_of, digest_of
-    from arriero.core.library import Progress
-
-    size = file.stat().st_size
-
-    def report(status: str, done: int) -> None:
-        display.update(Progress(status=status, total=size, completed=done))
-
-    digest = digest_of(file, lambda done: report(f"reading {file.name}", done))
-    if not await library.has_blob(digest):
-        await library.upload(digest, content_of(file, lambda done: report(f"copying file {digest}", done)))
-    return digest

@@ -1,13 +1,18 @@
-"""Finds and hashes the files that a Modelfile's FROM names, as Ollama's own command does."""
+"""Finds, hashes and sends the files that a Modelfile's FROM names, as Ollama's own command does."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from arriero.cli.failures import CommandFailed
+from arriero.core.library import Progress
 from arriero.store.splits import parts_of
+
+if TYPE_CHECKING:
+    from arriero.client.library import AsyncLibrary
 
 CHUNK = 1 << 20
 WEIGHTS = (
@@ -78,3 +83,16 @@ async def content_of(path: Path, report: Callable[[int], None]) -> AsyncIterator
             yield data
             done += len(data)
             report(done)
+
+
+async def sent(path: Path, library: AsyncLibrary, tell: Callable[[Progress], None]) -> str:
+    """Put a file on the server, unless it is there already; return its digest. `tell` hears how far it is."""
+    size = path.stat().st_size
+
+    def report(status: str, done: int) -> None:
+        tell(Progress(status=status, total=size, completed=done))
+
+    digest = digest_of(path, lambda done: report(f"reading {path.name}", done))
+    if not await library.has_blob(digest):
+        await library.upload(digest, content_of(path, lambda done: report(f"copying file {digest}", done)))
+    return digest

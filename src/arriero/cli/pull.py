@@ -54,11 +54,10 @@ def local_file(text: str) -> Path | None:
 def _send(client: Client, path: Path, *, as_json: bool) -> None:
     """Make a model of the file, under its name, as `create` with a Modelfile of one line does."""
     import asyncio
-    import functools
 
     import msgspec
 
-    from arriero.cli.model_files import content_of, digest_of, files_of
+    from arriero.cli.model_files import files_of, sent
     from arriero.cli.progress import ProgressDisplay
     from arriero.client.address import key_from_environment
     from arriero.client.library import AsyncLibrary
@@ -68,9 +67,6 @@ def _send(client: Client, path: Path, *, as_json: bool) -> None:
     files = files_of(path)
 
     async def work(display: ProgressDisplay) -> None:
-        def show(status: str, done: int, size: int) -> None:
-            tell(Progress(status=status, total=size, completed=done))
-
         def tell(report: Progress) -> None:
             if as_json:
                 print(msgspec.json.encode(report).decode(), flush=True)
@@ -78,14 +74,7 @@ def _send(client: Client, path: Path, *, as_json: bool) -> None:
                 display.update(report)
 
         async with AsyncLibrary(client.address, api_key=key_from_environment()) as library:
-            digests: dict[str, str] = {}
-            for name, file in files.items():
-                size = file.stat().st_size
-                digest = digest_of(file, functools.partial(show, f"reading {name}", size=size))
-                digests[name] = digest
-                if not await library.has_blob(digest):
-                    content = content_of(file, functools.partial(show, f"copying file {digest}", size=size))
-                    await library.upload(digest, content)
+            digests = {name: await sent(file, library, tell) for name, file in files.items()}
             body = {"model": name_from_file(path.stem), "files": digests}
             async for report in library.progress("/api/create", body):
                 tell(report)
