@@ -24,6 +24,8 @@ class Size:
     turn_output: int
     turns: int
     edited_words: int
+    edited_texts: int
+    """Copied one after the other."""
     queued_tokens: int
     """Each of the 20 prompts that are queued."""
     own_words: int = 24
@@ -44,6 +46,7 @@ FULL = Size(
     turn_output=50,
     turns=5,
     edited_words=30,
+    edited_texts=4,
     queued_tokens=1000,
 )
 
@@ -60,6 +63,7 @@ QUICK = Size(
     turn_output=12,
     turns=4,
     edited_words=30,
+    edited_texts=4,
     queued_tokens=250,
 )
 
@@ -76,6 +80,7 @@ TINY = Size(
     turn_output=4,
     turns=2,
     edited_words=8,
+    edited_texts=1,
     queued_tokens=48,
     shared_words=60,
     own_words=8,
