@@ -25,10 +25,14 @@ def free_port() -> int:
 
 
 def clean_environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment without what would change a server, and with a home of its own."""
+    """This process's environment without what would change a server, and with a home of its own.
+
+    No spare worker: most tests look at the only process below a server. Those about it ask for one.
+    """
     skipped = ("OLLAMA_", "ARRIERO_", "XDG_")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(skipped) and not k.lower().endswith("_proxy")}
-    return {**kept, "HOME": str(home), "ARRIERO_HOME": str(home / "arriero"), **(extra or {})}
+    own = {"HOME": str(home), "ARRIERO_HOME": str(home / "arriero"), "ARRIERO_SPARE_WORKER": "0"}
+    return {**kept, **own, **(extra or {})}
 
 
 class Server:

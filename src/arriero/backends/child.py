@@ -2,6 +2,7 @@
 
 spawn ──> STARTING ──Ready──> READY ──stop()──> STOPPING ──exit──> DEAD
              └────────────────── exit (crash, kill, failed load) ────┘
+A spare one is READY when it has imported everything, and STARTING again when it is given a model.
 """
 
 from __future__ import annotations
@@ -54,11 +55,18 @@ def exit_reason(code: int | None) -> str:
     return f"it ended with status {code}"
 
 
+def surroundings(environment: Mapping[str, str]) -> tuple[object, ...]:
+    """What a worker that is started now with these variables takes over from here, and may read when it imports."""
+    cores = frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    return sys.executable, {**os.environ, **WORKER_ENVIRONMENT, **environment}, cores
+
+
 class Child:
     """One worker process and its socket. `on_reports` gets every frame's messages, `on_exit` the reason, once."""
 
     def __init__(self, on_reports: Callable[[list[Report]], None], on_exit: Callable[[str], None]) -> None:
         self.state = ChildState.STARTING
+        self.has_spoken = False  # it has said something to whoever has it now
         self._on_reports, self._on_exit = on_reports, on_exit
         self._process: asyncio.subprocess.Process | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -71,7 +79,7 @@ class Child:
         """The process id, None before spawn()."""
         return self._process.pid if self._process else None
 
-    async def spawn(self, environment: Mapping[str, str] | None = None) -> None:
+    async def spawn(self, environment: Mapping[str, str]) -> None:
         """Start the process. A socket pair needs no path, so no path can be too long for one."""
         ours, theirs = socket.socketpair()
         try:
@@ -84,7 +92,7 @@ class Child:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
-                env={**os.environ, **WORKER_ENVIRONMENT, **(environment or {})},
+                env={**os.environ, **WORKER_ENVIRONMENT, **environment},
                 start_new_session=True,  # a terminal's Ctrl-C goes to the server, which ends its workers in order
             )
         except BaseException:
@@ -99,6 +107,11 @@ class Child:
             asyncio.create_task(self._read_stderr()),
         ]
 
+    def hand_over(self, on_reports: Callable[[list[Report]], None], on_exit: Callable[[str], None]) -> None:
+        """READY → STARTING: somebody else has the process from now on, and hears what it says."""
+        self.state = ChildState.STARTING
+        self._on_reports, self._on_exit, self.has_spoken = on_reports, on_exit, False
+
     def send(self, *commands: object) -> None:
         """Send commands in one frame; nothing happens if the process is gone."""
         if self._writer is not None and not self._writer.is_closing():
@@ -111,6 +124,9 @@ class Child:
 
     async def stop(self) -> None:
         """Ask the process to end, then make it; returns when it is gone."""
+        if not self._tasks:  # it was never spoken to: spawning failed, or was given up
+            self._kill()
+            self.state = ChildState.DEAD
         if self.state is not ChildState.DEAD:
             self.state = ChildState.STOPPING
             self.send(Shutdown())
@@ -134,6 +150,7 @@ class Child:
             while True:
                 header = await reader.readexactly(HEADER_SIZE)
                 body = await reader.readexactly(frame_length(header))
+                self.has_spoken = True
                 self._on_reports(decode_reports(body))
         except (asyncio.IncompleteReadError, ConnectionError):
             pass

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 from arriero.backends.child import Child, ChildState
+from arriero.backends.spare import SpareWorker
 from arriero.core import messages as wire
 from arriero.core.backend import Permit, Restarted
 from arriero.core.embedding import Embedded, EmbedRequest
@@ -31,8 +32,10 @@ STOPPED = (
 class _Worker:
     """One incarnation of the process with the requests it is working on."""
 
-    def __init__(self, backend: LocalBackend) -> None:
-        self.child = Child(self._on_reports, self._on_exit)
+    def __init__(self, backend: LocalBackend, spare: Child | None = None) -> None:
+        self.child = spare or Child(self._on_reports, self._on_exit)
+        if spare is not None:
+            spare.hand_over(self._on_reports, self._on_exit)
         self.ready: asyncio.Future[wire.Ready] = asyncio.get_running_loop().create_future()
         self.replies: dict[int, asyncio.Queue[Reply]] = {}
         self.faces = {""}
@@ -105,7 +108,8 @@ class _Worker:
 class LocalBackend:
     """Implements core.backend.Backend. One model, one worker at a time; a crashed one is replaced on the next need.
 
-    `options` are the runner's and engine's own settings (plain names and values). `on_stats` gets a number that
+    `options` are the runner's and engine's own settings (plain names and values). A `spare` worker is used where it
+    is ready. `on_stats` gets a number that
     changes with the process, and its counters; `on_end` that number when the process is gone.
     """
 
@@ -117,6 +121,7 @@ class LocalBackend:
         options: Mapping[str, Any] | None = None,
         environment: Mapping[str, str] | None = None,
         load_timeout: float | None = 300.0,
+        spare: SpareWorker | None = None,
         on_stats: Callable[[int, wire.Stats], None] = lambda worker, stats: None,
         on_end: Callable[[int], None] = lambda worker: None,
     ) -> None:
@@ -126,6 +131,7 @@ class LocalBackend:
         self.gauges: Mapping[str, float] = {}  # of the engine, as they were told last
         self._options, self._environment = dict(options or {}), dict(environment or {})
         self._load_timeout = load_timeout
+        self._spare = spare
         self._numbers = itertools.count(1)
         self._faces: dict[str, ModelSpec] = {}
         self._worker: _Worker | None = None
@@ -141,6 +147,11 @@ class LocalBackend:
         if worker is None or worker.child.state is not ChildState.READY:
             return None
         return worker.ready.result()
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether a worker is on its way."""
+        return self._starting is not None
 
     @property
     def pid(self) -> int | None:
@@ -321,9 +332,21 @@ class LocalBackend:
         if self._worker is not None:
             self.restarts += 1
             await self._worker.child.stop()
+        spare = None if self._spare is None else self._spare.take(self.spec.runner, self._environment)
+        if spare is not None:
+            worker = self._worker = _Worker(self, spare)
+            try:
+                return await self._load_into(worker)
+            except ModelLoadError:
+                if spare.has_spoken:
+                    raise  # it began, so it is the model's fault
+                log.info("the spare worker was gone: model %s gets a new one", self.spec.name)
         worker = self._worker = _Worker(self)
+        await worker.child.spawn(self._environment)
+        return await self._load_into(worker)
+
+    async def _load_into(self, worker: _Worker) -> _Worker:
         try:
-            await worker.child.spawn(self._environment)
             worker.child.send(wire.Load(spec=self.spec, load=self.load, options=self._options))
             await self._wait_ready(worker)
         except BaseException:

@@ -43,7 +43,7 @@ class WorkerSpeaker:
             options = load_config(os.environ, host="127.0.0.1").service
         except ConfigError as error:
             raise InvalidRequest(str(error)) from None
-        options = dataclasses.replace(options, keep_alive=-1.0, worker={**options.worker, **worker})
+        options = dataclasses.replace(options, keep_alive=-1.0, worker={**options.worker, **worker}, spare_worker=False)
         self._service = Service(Catalog({name_of(path): path}), options, Metrics())
 
     async def answer(self, call: Call, *, stream: bool) -> AsyncGenerator[Chunk, None]:

@@ -85,6 +85,7 @@ def load_config(
             max_loaded_models=number(environ, "OLLAMA_MAX_LOADED_MODELS", 0) or 3,
             context_length=context or None,
             worker=worker,
+            spare_worker=switch(environ, "ARRIERO_SPARE_WORKER", True),
             prefixes=home / "cache" / "prefixes",
             prefix_bytes=_disk_cache(environ, content.get("disk_cache", ""), worker),
             go_template=choice_or_auto(environ, "OLLAMA_GO_TEMPLATE"),

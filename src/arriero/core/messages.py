@@ -32,6 +32,12 @@ class Load(_Command, frozen=True, kw_only=True):
     options: dict[str, Any] = {}
 
 
+class Prepare(_Command, frozen=True, kw_only=True):
+    """Import what a model of this runner will need; which one, a Load says later. Answered by Prepared."""
+
+    runner: str
+
+
 class Attach(_Command, frozen=True, kw_only=True):
     """Answer as the model `spec`, too, under the name `face`: the weights are the same.
 
@@ -106,7 +112,7 @@ class Shutdown(_Command, frozen=True, kw_only=True):
     """End the process."""
 
 
-Command = Load | Attach | Generate | Abort | Tokenize | Detokenize | Render | Prompt | Embed | Rank | Shutdown
+Command = Load | Prepare | Attach | Generate | Abort | Tokenize | Detokenize | Render | Prompt | Embed | Rank | Shutdown
 
 
 class _Report(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True, omit_defaults=True):
@@ -114,9 +120,13 @@ class _Report(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=Tr
 
 
 class LoadProgress(_Report, frozen=True, kw_only=True):
-    """How much of the weights has been read, 0 to 1."""
+    """How much of the weights has been read, 0 to 1; the first one says that the worker has begun."""
 
     fraction: float
+
+
+class Prepared(_Report, frozen=True, kw_only=True):
+    """Answer to Prepare."""
 
 
 class Ready(_Report, frozen=True, kw_only=True):
@@ -221,6 +231,7 @@ class Stats(_Report, frozen=True, kw_only=True):
 
 Report = (
     LoadProgress
+    | Prepared
     | Ready
     | Attached
     | LoadFailed

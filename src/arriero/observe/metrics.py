@@ -42,6 +42,15 @@ class Metrics:
             "arriero_requests_pending", "Generations that have not begun to answer.", registry=registry
         )
         self._inside = Gauge("arriero_requests_admitted", "Generations that hold a permit.", registry=registry)
+        self._worker_starts = Counter(
+            "arriero_worker_starts",
+            "Workers that were given a model: spare ones, which had imported everything, and new ones.",
+            ["kind"],
+            registry=registry,
+        )
+        self._spare_workers = Gauge(
+            "arriero_spare_workers", "Workers without a model that wait for one.", registry=registry
+        )
         self._first_token = Histogram(
             "arriero_time_to_first_token_seconds",
             "From a request's arrival to its first text.",
@@ -106,6 +115,14 @@ class Metrics:
         """How many generations wait for their first text, and how many there are in all."""
         self._pending.set(pending)
         self._inside.set(inside)
+
+    def worker_started(self, spare: bool) -> None:
+        """A worker was given a model; `spare` says that it had waited for one."""
+        self._worker_starts.labels("spare" if spare else "new").inc()
+
+    def spare_workers(self, count: int) -> None:
+        """How many workers wait for a model."""
+        self._spare_workers.set(count)
 
     def http_request(self, route: str, method: str, status: int) -> None:
         """An HTTP request was answered; `route` is a pattern, never a path that a client made up."""

@@ -29,12 +29,16 @@ def open_model(
 
     `options` are a worker's settings; a runner takes those it knows.
     """
+    opened: LoadedModel | LoadedEmbedder = prepare(spec.runner)(spec, load, options, progress)
+    return opened
+
+
+def prepare(runner: str) -> Callable[..., Any]:
+    """Import what models of `runner` need; return what opens one. ModelLoadError if that cannot be."""
     try:
-        module, _, function = OPENERS[spec.runner].partition(":")
+        module, _, function = OPENERS[runner].partition(":")
     except KeyError:
         known = ", ".join(sorted(OPENERS))
-        raise ModelLoadError(f"there is no runner called {spec.runner!r}, only {known}") from None
-    opened: LoadedModel | LoadedEmbedder = getattr(importlib.import_module(module), function)(
-        spec, load, options, progress
-    )
-    return opened
+        raise ModelLoadError(f"there is no runner called {runner!r}, only {known}") from None
+    opener: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return opener

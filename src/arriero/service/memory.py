@@ -57,6 +57,11 @@ def promised(workers: Iterable[Worker]) -> int:
     return total
 
 
+def free_memory(workers: Iterable[Worker]) -> int:
+    """Return the bytes that nobody has, and no loaded model has planned with."""
+    return max(0, int(psutil.virtual_memory().available) - promised(workers))
+
+
 def plan_memory(
     spec: ModelSpec, load: LoadOptions, settings: Mapping[str, Any], free_memory: int | None = None
 ) -> MemoryPlan:

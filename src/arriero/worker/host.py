@@ -16,7 +16,7 @@ from typing import Any
 from arriero.core import messages as wire
 from arriero.core.constraint import TokenMask
 from arriero.core.embedding import LoadedEmbedder
-from arriero.core.errors import ArrieroError, ErrorInfo, InvalidRequest, UnsupportedFeature
+from arriero.core.errors import ArrieroError, ErrorInfo, UnsupportedFeature
 from arriero.core.request import GenerateRequest
 from arriero.core.tokenizer import LoadedModel
 from arriero.engine.engine import Engine
@@ -24,7 +24,8 @@ from arriero.engine.events import Ended, EngineEvent
 from arriero.engine.loop import Command, Loop, StepStats
 from arriero.engine.options import EngineOptions
 from arriero.engine.sequence import SequenceSpec
-from arriero.runners import open_model
+from arriero.runners import open_model, prepare
+from arriero.worker.answers import answer
 from arriero.worker.beam_desk import BeamDesk
 from arriero.worker.budgets import within_budget
 from arriero.worker.connection import Connection
@@ -73,6 +74,9 @@ class Host:
         """Read commands for ever. Returns only when the server has gone."""
         for command in Inbox(self._connection, self._urgent):
             match command:
+                case wire.Prepare(runner=runner):
+                    prepare(runner)
+                    self._connection.send([wire.Prepared()])
                 case wire.Load():
                     threading.Thread(target=self._run, args=(command,), name="engine", daemon=True).start()
                 case wire.Shutdown():
@@ -107,18 +111,11 @@ class Host:
                 self._generate(command.id, command.request, command.face)
             case wire.Attach():
                 self._attach(command)
-            case wire.Tokenize(id=number, text=text, special=special):
-                tokens = self._model.tokenizer.encode(text, add_special=False, parse_special=special)
-                self._reply(wire.Tokens(id=number, tokens=tuple(tokens)))
-            case wire.Detokenize(id=number, tokens=ids):
-                self._reply(self._detokenized(number, ids))
-            case wire.Render(id=number):
-                self._reply(self._rendered(command))
+            case wire.Tokenize() | wire.Detokenize() | wire.Render() | wire.Prompt():
+                self._reply(answer(command, self._model.tokenizer, self._faces))
             case wire.Embed(id=number) | wire.Rank(id=number):
                 error = UnsupportedFeature("the model was not made for embeddings")
                 self._reply(wire.RequestFailed(id=number, error=error.info()))
-            case wire.Prompt(id=number):
-                self._reply(self._prompt(command))
 
     def _attach(self, command: wire.Attach) -> None:
         try:
@@ -222,27 +219,6 @@ class Host:
         self._loop.stop()
         closed.wait(WIND_UP)
 
-    def _detokenized(self, number: int, ids: tuple[int, ...]) -> wire.Text | wire.RequestFailed:
-        n_vocab = self._model.tokenizer.n_vocab
-        for token in ids:
-            if not 0 <= token < n_vocab:
-                error = InvalidRequest(f"token {token} is not in the model's vocabulary of {n_vocab}")
-                return wire.RequestFailed(id=number, error=error.info())
-        raw = b"".join(self._model.tokenizer.piece(token) for token in ids)
-        return wire.Text(id=number, text=raw.decode("utf-8", "replace"))
-
-    def _rendered(self, command: wire.Render) -> wire.Text | wire.RequestFailed:
-        try:
-            return wire.Text(id=command.id, text=self._faces[command.face].prompts.render(command.request))
-        except ArrieroError as error:
-            return wire.RequestFailed(id=command.id, error=error.info())
-
-    def _prompt(self, command: wire.Prompt) -> wire.Tokens | wire.RequestFailed:
-        try:
-            return wire.Tokens(id=command.id, tokens=tuple(self._faces[command.face].prompts.tokens(command.request)))
-        except ArrieroError as error:
-            return wire.RequestFailed(id=command.id, error=error.info())
-
     # --- the loop thread ---
 
     def _run(self, command: wire.Load) -> None:
@@ -260,6 +236,7 @@ class Host:
 
     def _load(self, command: wire.Load) -> None:
         started = time.monotonic()
+        self._progress(0.0)
         model = open_model(command.spec, command.load, command.options, self._progress)
         if isinstance(model, LoadedEmbedder):
             self._embedding = EmbeddingDesk(self._connection, model, self._crash)
@@ -275,6 +252,7 @@ class Host:
         self._engine = Engine(model.runner, _engine_options(command.options), model.drafter)
         self._beam_desk = BeamDesk(self._engine, model.make_sampler, model.tokenizer.eog_ids)
         self._loop = Loop(self._engine, self._sink, self._on_step, self._crash)
+        self._engine.tell_early(self._tell_early)
         decisions = Decisions(
             submit=self._loop.submit,
             stop=lambda number: self._engine.finish(number, "stop"),
@@ -320,6 +298,12 @@ class Host:
         if told:
             self._teller.tell(Step(told, self._step_ended, now, self._stats() if ended else None))
         return ()
+
+    def _tell_early(self, events: list[EngineEvent]) -> bool:
+        if self._loop.commanded:
+            return False
+        self._sink(events)
+        return True
 
     def _on_step(self, stats: StepStats) -> None:
         self._step_ended = time.monotonic()

@@ -37,6 +37,9 @@ class ScriptedWorker:
         while (commands := self._connection.receive()) is not None:
             for command in commands:
                 match command:
+                    case wire.Prepare(runner=runner):
+                        self._note(event="prepare", runner=runner)
+                        self._send(wire.Prepared())
                     case wire.Load():
                         self._load(command)
                     case wire.Attach(id=number, face=face):
@@ -58,6 +61,7 @@ class ScriptedWorker:
 
     def _load(self, command: wire.Load) -> None:
         mode = command.options.get("mode")
+        self._send(wire.LoadProgress(fraction=0.0))
         if mode == "corrupt":
             self._send(wire.LoadFailed(error=ErrorInfo("model_load_failed", "the file is corrupt")))
             return
