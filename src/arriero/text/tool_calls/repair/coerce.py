@@ -36,7 +36,7 @@ class Coercion:
         if rules.fits_plainly(value, self._root) or not self._wrong(value, self._root):
             self.fitted = True
             return value
-        made = self._value(value, self._root, 0)
+        made = self._mended(value, rules.resolve(self._root, self._root), 0)
         return made if isinstance(made, dict) else value
 
     def text(self, text: str, schema: Any) -> Any:
@@ -67,6 +67,10 @@ class Coercion:
         schema = rules.resolve(schema, self._root)
         if depth > rules.MAX_DEPTH or not schema or not self._wrong(value, schema):
             return value
+        return self._mended(value, schema, depth)
+
+    def _mended(self, value: Any, schema: Mapping[str, Any], depth: int) -> Any:
+        """What `schema` refuses, brought to it."""
         for part in schema.get("allOf") or ():
             value = self._value(value, part, depth + 1)
         union = rules.branches(schema)
@@ -204,8 +208,10 @@ class Coercion:
         return [self._value(item, items, depth + 1) for item in value]
 
     def _wrong(self, value: Any, schema: Any) -> bool:
+        if not isinstance(value, (dict, list)) and rules.fits_plainly(value, schema):
+            return False
         self._budget = self._budget or rules.Budget()
-        return bool(rules.problems(value, schema, self._root, self._budget))
+        return not rules.fits(value, schema, self._root, self._budget)
 
     def _note(self, what: str) -> None:
         if what not in self.repairs:

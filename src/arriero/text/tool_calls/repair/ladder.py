@@ -116,8 +116,8 @@ class Repairer:
             invalid += bool(wrong)
             calls += 1
             made.append(call)
-        if mended:
-            self.repairs.update(mended)
+        for what in mended:
+            self.repairs[what] += 1
         self.outcomes["invalid"] += invalid
         self.outcomes["repaired" if mended else "valid"] += calls - invalid
         return [one for one in made if isinstance(one, str) or not self._repeated(one)]
@@ -215,6 +215,8 @@ class Repairer:
         if self.mode == "off":
             return ""
         parameters = self._parameters(call.name)
+        if schema.fits_plainly(call.arguments, parameters):
+            return ""
         found = schema.problems(call.arguments, parameters, parameters)
         return f"The arguments of {call.name} do not fit its schema: {'; '.join(found)}." if found else ""
 

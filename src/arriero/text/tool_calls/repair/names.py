@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from functools import lru_cache
 
 _SPACES = ("functions.", "function.", "functions::", "tools.", "tool.", "default_api.", "api.", "functions/")
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\da-zA-Z_]+")
@@ -38,13 +39,14 @@ def nearest(name: str, offered: Collection[str]) -> str | None:
     return near[0] if len(near) == 1 else None
 
 
-def _words(name: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def _words(name: str) -> tuple[str, ...]:
     for space in _SPACES:
         name = name.removeprefix(space)
-    return [word.lower() for word in _WORDS.findall(name)]
+    return tuple(word.lower() for word in _WORDS.findall(name))
 
 
-def _one_slip(given: list[str], meant: list[str]) -> bool:
+def _one_slip(given: tuple[str, ...], meant: tuple[str, ...]) -> bool:
     """Whether exactly one word differs, by one slip."""
     if len(given) != len(meant):
         return False

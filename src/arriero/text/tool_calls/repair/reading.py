@@ -36,6 +36,7 @@ def _refuse(text: str) -> Any:
     raise ValueError(text)
 
 
+_MORE = "trailing characters"  # what msgspec says of text behind a whole value
 _strict = json.JSONDecoder(parse_constant=_refuse)
 
 
@@ -59,11 +60,14 @@ def values(text: str, *, cut: bool = False) -> list[Found]:
     """The JSON values in `text` and the words around them; Unreadable where a value cannot be read or none is there."""
     try:
         return [Found(strict(text.strip()))]
-    except Unreadable:
-        return list(_mended(text, cut))
+    except Unreadable as error:
+        # Where the decoder met a mistake, not only more text, the first value needs no second try.
+        whole = _MORE in str(error) or text.strip()[:1] not in ("{", "[")
+        return list(_mended(text, cut, whole))
 
 
-def _mended(text: str, cut: bool) -> Iterator[Found]:
+def _mended(text: str, cut: bool, whole: bool) -> Iterator[Found]:
+    """`whole`: the first value may be strict JSON."""
     text = _LAST_FENCE.sub("", text)
     at, count = 0, 0
     while True:
@@ -77,7 +81,7 @@ def _mended(text: str, cut: bool) -> Iterator[Found]:
         if _WORD.search(prose):
             noted += ("prose",)
             yield Found(prose.strip(), is_text=True)
-        value, at, repairs = _read(text, start.start(), cut)
+        value, at, repairs = _read(text, start.start(), cut, strictly=whole or count > 0)
         count += 1
         yield Found(value, repairs=(*noted, *repairs))
     if not count:
@@ -87,12 +91,14 @@ def _mended(text: str, cut: bool) -> Iterator[Found]:
         yield Found(rest.strip(), is_text=True)
 
 
-def _read(text: str, start: int, cut: bool) -> tuple[Any, int, tuple[str, ...]]:
-    try:
-        _, end = _strict.raw_decode(text, start)
-        return strict(text[start:end]), end, ()
-    except (ValueError, RecursionError):
-        pass
+def _read(text: str, start: int, cut: bool, *, strictly: bool) -> tuple[Any, int, tuple[str, ...]]:
+    """The value that begins at `start`, where it ends, and what was mended."""
+    if strictly:
+        try:
+            _, end = _strict.raw_decode(text, start)
+            return strict(text[start:end]), end, ()
+        except (ValueError, RecursionError):
+            pass
     reader = TolerantReader(text, start, cut=cut)
     value = reader.read()
     if not isinstance(value, (dict, list)):

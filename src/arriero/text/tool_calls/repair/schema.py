@@ -26,12 +26,14 @@ _PLAIN: dict[str, tuple[type, ...]] = {
     "boolean": (bool,),
     "integer": (int,),
     "number": (int, float),
+    "null": (type(None),),
 }
 _SAYS_NOTHING = frozenset({"type", "description", "title", "default", "examples"})
 _ENUM_KEYS = _SAYS_NOTHING | {"enum"}
+_UNION_KEYS = _SAYS_NOTHING - {"type"} | {"anyOf"}
 _BOUND_KEYS = _SAYS_NOTHING | {"minimum", "maximum"}
 _OBJECT_KEYS = _SAYS_NOTHING | {"properties", "required", "additionalProperties", "$schema", "$defs"}
-_ARRAY_KEYS = _SAYS_NOTHING | {"items"}
+_ARRAY_KEYS = _SAYS_NOTHING | {"items", "minItems", "maxItems"}
 
 
 class Budget:
@@ -95,6 +97,11 @@ def problems(value: Any, schema: Any, root: Mapping[str, Any], budget: Budget | 
     return list(islice(_problems(value, schema, _Check(root, budget or Budget()), "$", 0), MAX_PROBLEMS))
 
 
+def fits(value: Any, schema: Any, root: Mapping[str, Any], budget: Budget) -> bool:
+    """Whether nothing is wrong with `value`: the first problem ends the search."""
+    return _fits_type(value, schema) or next(_problems(value, schema, _Check(root, budget), "$", 0), None) is None
+
+
 def fits_plainly(value: Any, schema: Any, depth: int = 0) -> bool:
     """Whether `value` is seen at a glance to have nothing wrong, as most arguments are: False says nothing. Linear."""
     if _fits_type(value, schema):
@@ -106,15 +113,21 @@ def fits_plainly(value: Any, schema: Any, depth: int = 0) -> bool:
         return isinstance(value, dict) and schema.keys() <= _OBJECT_KEYS and _members_fit(value, schema, depth)
     if kind == "array":
         items = schema.get("items")
-        known = isinstance(value, list) and schema.keys() <= _ARRAY_KEYS
+        known = isinstance(value, list) and schema.keys() <= _ARRAY_KEYS and _between(len(value), schema, "Items")
         return known and all(fits_plainly(item, items, depth + 1) for item in value)
     if kind == "string":
         enum = schema.get("enum")
         return isinstance(value, str) and schema.keys() <= _ENUM_KEYS and isinstance(enum, list) and value in enum
-    if not _number(value) or type(value) not in _PLAIN.get(str(kind), ()) or not schema.keys() <= _BOUND_KEYS:
-        return False
-    low, high = schema.get("minimum", value), schema.get("maximum", value)
-    return _number(low) and _number(high) and bool(low <= value <= high)
+    if kind is None:
+        union = schema.get("anyOf")
+        return schema.keys() <= _UNION_KEYS and isinstance(union, list) and any(_fits_type(value, one) for one in union)
+    known = isinstance(kind, str) and type(value) in _PLAIN.get(kind, ()) and schema.keys() <= _BOUND_KEYS
+    return known and _number(value) and _between(value, schema, "imum")
+
+
+def _between(size: float, schema: Mapping[str, Any], what: str) -> bool:
+    low, high = schema.get(f"min{what}", size), schema.get(f"max{what}", size)
+    return _number(low) and _number(high) and bool(low <= size <= high)
 
 
 def _members_fit(value: dict[str, Any], schema: Mapping[str, Any], depth: int) -> bool:
