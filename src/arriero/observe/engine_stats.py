@@ -57,6 +57,7 @@ COUNTERS: Mapping[str, str] = {
     "runner_state_sets": "Sequence states copied into the context.",
     "runner_state_bytes": "Bytes of sequence states copied either way.",
     "runner_state_ns": "Nanoseconds that copying them took.",
+    "runner_filler_rows": "Rows of llama_decode that stand for no token: they fill gaps between slots.",
 }
 """Names in Stats.counters (a trailing `_total` is dropped), and their help. Exported as `arriero_<name>_total`."""
 
