@@ -25,7 +25,7 @@ import uvloop
 
 from arriero.client.bench.case import Case, Hooks, Unmeasured
 from arriero.client.bench.cases import CASES
-from arriero.client.bench.measuring import PAUSE_S, measure, run_rounds, warm_up
+from arriero.client.bench.measuring import measure, run_rounds, warm_up
 from arriero.client.bench.plot import plot
 from arriero.client.bench.report import markdown, row_lines
 from arriero.client.bench.result import Measured, Outcome, Run, Server, outcome_of
@@ -41,6 +41,7 @@ from benchmarks.peer_settings import Flags, Need, base, best, stages
 from benchmarks.servers import Arriero, LlamaServer, scratch
 
 TUNING_SHARE = 0.35
+SETTLE_S = 3.0  # behind a load servers do what they do when they are idle; its memory counts, its time is nobody's
 MODEL = "race"
 
 
@@ -163,7 +164,7 @@ class Race:
                             await ours.load()
                         target = targets[0] if server is ours else targets[1]
                         words = await warm_up(target, f"{self.run.seed}/{number}", 4)
-                        await asyncio.sleep(PAUSE_S)
+                        await asyncio.sleep(SETTLE_S)
                         found = await measure(
                             target, case, self.size, f"{self.run.seed}/{number}", words, hooks[server.name]
                         )
@@ -179,6 +180,7 @@ class Race:
                 words = await warm_up(target, f"{self.run.seed}/warm", min(8, room.slots))
             if not self.version:
                 self.version = str(msgspec.json.decode(peer.get("/props")).get("build_info", ""))
+            await asyncio.sleep(SETTLE_S)
             await run_rounds(
                 case,
                 outcome,

@@ -8,12 +8,14 @@ from itertools import pairwise
 
 from arriero.client.bench.agents import converse_alone, converse_shared
 from arriero.client.bench.case import Bench, Case, Metric, Unmeasured
+from arriero.client.bench.counted import counted
 from arriero.client.bench.figures import output_rate, percentile
 from arriero.client.bench.sample import Sample
 
 _EDIT = "Copy this text: "
 _SETTLE_S = 0.1
-_IDLE_S = 2.0  # servers do some work only when they have no other (grammars, caches): not beside another one's start
+_IDLE_S = 3.0  # what servers do only when they have no other work (grammars, caches, a worker for the next model) is
+# done by then: not beside another one's start, and each server is as ready as it gets
 _STEADY = 8  # pieces of a stream after which it counts as running
 _LONGEST = 4000  # tokens of a stream that runs while another prompt comes; it is closed before
 
@@ -24,6 +26,7 @@ TTFT_P99 = Metric("ttft_p99", "s", "lower")
 GAP = Metric("worst_gap", "s", "lower")
 TOTAL = Metric("total", "s", "lower")
 MEMORY = Metric("pss", "MiB", "lower")
+SPARE = "spare_worker"
 
 
 async def single(bench: Bench) -> Mapping[str, float]:
@@ -127,11 +130,12 @@ async def copying(bench: Bench) -> Mapping[str, float]:
 
 
 async def cold(bench: Bench) -> Mapping[str, float]:
-    """From a server without the model to its first token."""
+    """From a server without the model to its first token; and whether a worker waited for it, where that is told."""
     hooks = bench.hooks
     if hooks.unload is None:
         raise Unmeasured("this server cannot be told to unload a model")
     await asyncio.sleep(_IDLE_S)
+    spare = await counted(bench.asker.target, "arriero_spare_workers")
     await hooks.unload()
     await asyncio.sleep(_SETTLE_S)
     started = bench.asker.now()
@@ -139,7 +143,8 @@ async def cold(bench: Bench) -> Mapping[str, float]:
         await hooks.load()
     await bench.asker.ask(bench.words.text("cold", 8), 2).task
     (sample,) = finished(bench)
-    return {"first_token": sample.events[0] - started}
+    figures = {"first_token": sample.events[0] - started}
+    return figures if spare is None else {**figures, SPARE: float(spare[0])}
 
 
 async def memory(bench: Bench) -> Mapping[str, float]:

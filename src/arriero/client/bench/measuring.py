@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Mapping, Sequence
 
-from arriero.client.address import parse
 from arriero.client.bench.asking import Asker
 from arriero.client.bench.case import Bench, Case, Hooks, Unmeasured
+from arriero.client.bench.counted import counted
 from arriero.client.bench.result import Measured, Outcome
 from arriero.client.bench.sizes import Size
 from arriero.client.bench.target import Target
 from arriero.client.bench.words import Words
-from arriero.client.http import Http
 from arriero.core.errors import ArrieroError
 
 PAUSE_S = 0.3  # threads that still spin behind a measurement must not meet the next one
-SETTLED_S = 0.05  # by then a server has counted what it has just sent
 WARM_WORDS = 64
 WARM_TOKENS = 8
 
@@ -68,22 +65,9 @@ async def measure(target: Target, case: Case, size: Size, seed: str, words_a_tok
     return measured
 
 
-async def guesses(target: Target) -> tuple[int, int] | None:
+async def guesses(target: Target) -> tuple[int, ...] | None:
     """Tokens that speculation guessed and that were right, over all requests so far; None where only replies tell."""
-    if target.kind != "arriero":
-        return None
-    await asyncio.sleep(SETTLED_S)
-    http = Http(parse(target.url), api_key=target.api_key, timeout=30)
-    try:
-        text = (await http.json("GET", "/metrics")).decode()
-    finally:
-        await http.close()
-    found = {name: sum(float(value) for value in _sample(name).findall(text)) for name in ("drafted", "accepted")}
-    return int(found["drafted"]), int(found["accepted"])
-
-
-def _sample(name: str) -> re.Pattern[str]:
-    return re.compile(rf"^arriero_{name}_tokens_total(?:{{.*}})? (\S+)$", re.MULTILINE)
+    return await counted(target, "arriero_drafted_tokens_total", "arriero_accepted_tokens_total")
 
 
 async def run_rounds(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from arriero.client.bench.cases import SPARE
 from arriero.client.bench.figures import median
 from arriero.client.bench.result import MetricKind, Outcome, Run
 
@@ -51,6 +52,7 @@ def markdown(run: Run) -> str:
         _line(["---"] * len(head(run))),
     ]
     lines += [_line(row) for outcome in run.outcomes for row in cells(run, outcome)]
+    lines += _ready_workers(run)
     failed = [
         f"- {label(outcome)}, {server.name}: {error}"
         for outcome in run.outcomes
@@ -59,6 +61,19 @@ def markdown(run: Run) -> str:
     ]
     failed += [f"- {label(one)}: {one.settings['failure']}" for one in run.outcomes if "failure" in one.settings]
     return "\n".join(lines) + "\n" + ("\nNot measured:\n\n" + "\n".join(failed) + "\n" if failed else "")
+
+
+def _ready_workers(run: Run) -> list[str]:
+    """Of each cold start, whether a worker without a model waited for it."""
+    told = []
+    for outcome in run.outcomes:
+        for server in run.servers:
+            ready = outcome.values(server.name, SPARE)
+            if ready:
+                told.append(
+                    f"{label(outcome)}: {server.name} had a worker ready in {sum(map(bool, ready))} of {len(ready)}."
+                )
+    return ["", *told] if told else []
 
 
 def ratio_text(pairs: list[float]) -> str:

@@ -44,6 +44,14 @@ def test_the_table_has_ratios_verdicts_and_guesses() -> None:
     assert "it <left>" in markdown(run)
 
 
+def test_a_cold_start_says_how_often_a_worker_was_ready() -> None:
+    run = a_run()
+    assert "had a worker ready" not in markdown(run)
+    for number, one in enumerate(one for one in run.outcomes[0].rounds if one.server == "a"):
+        one.figures["spare_worker"] = float(number > 0)
+    assert "single: a had a worker ready in 4 of 5." in markdown(run)
+
+
 def test_the_plot_is_xml_with_a_bar_for_each_value() -> None:
     root = ElementTree.fromstring(plot(a_run()))
     bars = [one for one in root.iter("{http://www.w3.org/2000/svg}rect") if one.get("height") == "11"]
