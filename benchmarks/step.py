@@ -2,7 +2,8 @@
 
     python -m benchmarks.step --model model.gguf --vocabulary 151936
 
-`step` is the processor time of an engine's step less that of llama_decode, for 1, 8 and 16 greedy streams; `draw` that
+`step` is the processor time of an engine's step less that of llama_decode, for 1, 8 and 16 greedy streams, where each
+step is planned and where steps follow one another without a plan; `draw` that
 of one token drawn from random logits, by the options that a request may have. Both in microseconds, the median and the
 least of many rounds: kernels leave nothing of Python in the caches, so a real step lies above the least.
 Ends with one JSON line.
@@ -57,7 +58,11 @@ def main() -> None:
     asked = parser.parse_args()
     result = {
         "machine": machine_card(),
-        "step_us": {str(count): step_cost(asked.model, count) for count in STREAMS},
+        "step_us": {
+            f"{count}{', unplanned' if ahead else ''}": step_cost(asked.model, count, ahead=ahead)
+            for count in STREAMS
+            for ahead in (False, True)
+        },
         "vocabulary": asked.vocabulary,
         "draw_us": {name: draw_cost(params, asked.vocabulary) for name, params in SAMPLING.items()},
     }
@@ -71,15 +76,16 @@ def main() -> None:
     print(line)
 
 
-def step_cost(path: str, streams: int) -> dict[str, float]:
+def step_cost(path: str, streams: int, *, ahead: bool) -> dict[str, float]:
     """Processor time of a step's Python, in microseconds: one thread computes, so all of it is this thread's."""
     options = LlamaCppOptions(path=path, num_thread=1, num_ctx=2048, max_sequences=16)
     runner = LlamaCppRunner(Model(options), options)
-    kernels = 0.0
+    kernels, calls = 0.0, 0
     decode: Callable[..., int] = lib.llama_decode
 
     def timed(*given: Any) -> int:
-        nonlocal kernels
+        nonlocal kernels, calls
+        calls += 1
         began = time.thread_time()
         status = decode(*given)
         kernels += time.thread_time() - began
@@ -88,6 +94,8 @@ def step_cost(path: str, streams: int) -> dict[str, float]:
     lib.llama_decode = timed
     try:
         engine = Engine(runner, EngineOptions(speculation=False))
+        if ahead:
+            engine.tell_early(lambda events: True)
         words = random.Random(0)
         for number in range(streams):
             tokens = [words.randrange(10, 500) for _ in range(20)]
@@ -97,10 +105,10 @@ def step_cost(path: str, streams: int) -> dict[str, float]:
             engine.step(time.monotonic())
         costs = []
         for _ in range(ROUNDS):
-            kernels, began = 0.0, time.thread_time()
-            for _ in range(STEPS):
+            kernels, calls, began = 0.0, 0, time.thread_time()
+            while calls < STEPS:
                 engine.step(time.monotonic())
-            costs.append((time.thread_time() - began - kernels) / STEPS * 1e6)
+            costs.append((time.thread_time() - began - kernels) / calls * 1e6)
         if engine.stats().running != streams:
             raise RuntimeError(f"only {engine.stats().running} of {streams} streams went on to the end")
     finally:

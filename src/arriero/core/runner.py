@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -67,7 +67,7 @@ class RunnerInfo:
     `max_draws` > 0: spans may have drafts; those that were drawn before draw at most so many tokens then, with those
     behind draft tokens; with `even_drafts` it is fast only where all its spans have equally many. Kernels work on
     `row_tile` rows at once: a batch with drafts is filled up to a multiple of it, unless it has several spans and
-    drafts are even.
+    drafts are even. `repeats`: it does further steps where a batch's `repeat` asks for them.
 
     Parked states of at least `spill_blocks` blocks can be spilled, 0: none can; `stored` are those of earlier runs.
     """
@@ -92,6 +92,7 @@ class RunnerInfo:
     max_draws: int = 0
     even_drafts: bool = False
     row_tile: int = 1
+    repeats: bool = False
     memory: dict[str, int] = field(default_factory=dict)  # bytes: weights, kv, compute, a draft model's
     layers_total: int = 0
     layers_gpu: int = 0
@@ -156,6 +157,9 @@ class Span:
         return range(self.start + 1, min(self.end + 1, self.prompt_len) if self.scorer is not None else 0)
 
 
+Repeat = Callable[[Sequence[Choice | None]], bool]
+
+
 @dataclass(slots=True)
 class Batch:
     """One step. A runner does parks, spills, frees, restores, drops and spans, in this order."""
@@ -168,6 +172,9 @@ class Batch:
     spills: list[Spill] = field(default_factory=list)
     adapters: Adapters = ()  # of all spans
     fetches: list[int] = field(default_factory=list)  # spilled states to bring near meanwhile: a step waits for none
+    repeat: Repeat | None = None
+    """Asked after each step with what it drew, in the order of `spans`: whether another one follows now, of the tokens
+    just drawn, with one draw of each span again. For runners whose `repeats` says so, who may leave it unasked."""
 
 
 @dataclass(slots=True)
@@ -175,7 +182,7 @@ class StepOutput:
     """`choices[i]` belongs to `spans[i]`, None where it has no sampler. Failed parks and restores name their ids.
 
     `scores[i]` has what the scorer of `spans[i]` said, token by token in the order of `Span.scored`. `further[i]` has
-    what was drawn behind `choices[i]` because the draft had foreseen it.
+    what was drawn behind `choices[i]` because the draft had foreseen it, or because the step was repeated.
 
     `parked_sizes` gives the bytes of each state parked in this step, from runners that bound `parked_bytes`.
     """

@@ -11,6 +11,7 @@ from arriero.engine.events import EngineEvent
 from arriero.engine.options import EngineOptions
 from arriero.engine.paged import PagedStorage
 from arriero.engine.queue_times import QueuePlace
+from arriero.engine.run_ahead import TellEarly
 from arriero.engine.scheduler import Scheduler
 from arriero.engine.sequence import SequenceSpec
 from arriero.engine.slots import SequenceStorage
@@ -52,6 +53,13 @@ class Engine:
     def capacity(self) -> int:
         """Tokens that one sequence can hold, prompt and answer."""
         return self._scheduler.capacity
+
+    def tell_early(self, tell: TellEarly) -> None:
+        """Let steps follow one another without a plan where nothing could change; `tell` gets what they draw at once.
+
+        Without this each step is planned, and `step` returns all that it draws.
+        """
+        self._scheduler.tell_early = tell
 
     def add(self, spec: SequenceSpec) -> None:
         """Queue a sequence. ValueError for an id in use or no tokens; one too long ends with an error in `step`."""

@@ -70,6 +70,17 @@ class Loop(Generic[E]):
         """Steps that have ended; to be read from any thread."""
         return self._steps
 
+    def tell_early(self, events: list[E]) -> bool:
+        """Let the sink have events of a step that could go on; False and nothing told where a command waits for that.
+
+        For the engine, on the loop's thread.
+        """
+        if not self._inbox.empty():
+            return False
+        for command in self._sink(events):
+            self._inbox.put(command)
+        return True
+
     def submit(self, command: Command) -> None:
         """Have `command` done before the next step. From any thread; commands keep their order."""
         self._inbox.put(command)

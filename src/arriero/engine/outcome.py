@@ -23,21 +23,24 @@ class Outcome:
         self._block_size = block_size
         self._capacity = capacity
 
-    def commit(self, batch: Batch, members: Items[Sequence], output: StepOutput) -> list[EngineEvent]:
-        """Return what happened in `batch`; `members` holds the sequence of each span."""
+    def commit(self, batch: Batch, members: Items[Sequence], output: StepOutput, told: int = 0) -> list[EngineEvent]:
+        """Return what happened in `batch`; `members` holds the sequence of each span.
+
+        The step was repeated `told` times, and as many draws of each sequence are known to whom events are for.
+        """
         lost = self._apply_failures(batch, output)
         error = output.error
         if error is None and len(output.choices) != len(batch.spans):
             error = f"{len(output.choices)} choices for {len(batch.spans)} spans"
         if error is not None:
             return self.fail(batch, members, ErrorInfo("internal", error))
-        self._count(batch, members, output.counters)
+        self._count(batch, members, output.counters, told)
         events: list[EngineEvent] = []
         for index, sequence in enumerate(members):
             if sequence.slot in lost:
                 self._roster.retry(sequence)
             else:
-                self._commit_span(sequence, batch.spans[index], output, index, events)
+                self._commit_span(sequence, batch.spans[index], output, index, events, told)
         if lost:
             self._retry_absent(lost, members)
         return events
@@ -55,7 +58,7 @@ class Outcome:
                 self._roster.retry(sequence)
 
     def _commit_span(
-        self, sequence: Sequence, span: Span, output: StepOutput, index: int, events: list[EngineEvent]
+        self, sequence: Sequence, span: Span, output: StepOutput, index: int, events: list[EngineEvent], told: int
     ) -> None:
         roster = self._roster
         sequence.advance(span.end)
@@ -80,16 +83,16 @@ class Outcome:
         further = output.further.get(index, ())
         if span.draft:
             self._count_draft(sequence, len(span.draft), len(further))
-        self._draw(sequence, choice, events)
-        for choice in further:  # the token before was foreseen, so it is computed already
+        self._draw(sequence, choice, events, told=told > 0)
+        for place, choice in enumerate(further, 1):  # the token before is computed already
             if sequence.status is not Status.RUNNING:
                 return
             sequence.advance(len(sequence.tokens))
             if not len(sequence.tokens) % self._block_size:
                 self._storage.computed(sequence)
-            self._draw(sequence, choice, events)
+            self._draw(sequence, choice, events, told=told > place)
 
-    def _draw(self, sequence: Sequence, choice: Choice, events: list[EngineEvent]) -> None:
+    def _draw(self, sequence: Sequence, choice: Choice, events: list[EngineEvent], *, told: bool) -> None:
         """Take a drawn token in, and end the sequence where it says so."""
         roster = self._roster
         if choice.error is not None:
@@ -99,7 +102,8 @@ class Outcome:
         roster.shares.charge(sequence.spec.tenant, 1)
         sequence.append(choice.token)
         spec, drawn = sequence.spec, sequence.num_output
-        events.append(TokenEvent(sequence.id, choice.token, choice.logprob, choice.top))
+        if not told:
+            events.append(TokenEvent(sequence.id, choice.token, choice.logprob, choice.top))
         if choice.end or (choice.token in spec.stop_ids and drawn > spec.min_tokens):
             events.append(roster.end(sequence, "stop"))
         elif 0 <= spec.max_tokens <= drawn or len(sequence.tokens) > self._capacity:
@@ -129,16 +133,16 @@ class Outcome:
             self._storage.fetched(output.fetched)
         return lost
 
-    def _count(self, batch: Batch, members: Items[Sequence], counters: dict[str, int]) -> None:
+    def _count(self, batch: Batch, members: Items[Sequence], counters: dict[str, int], told: int) -> None:
         stats = self._stats
         for name, value in counters.items():
             stats.runner[name] = stats.runner.get(name, 0) + value
         if not batch.spans:
             return
-        stats.decode_calls += 1
-        stats.batch_sequences_total += len(batch.spans)
+        stats.decode_calls += 1 + told
+        stats.batch_sequences_total += len(batch.spans) * (1 + told)
         for sequence, span in zip(members, batch.spans, strict=True):
-            size = span.end - span.start + len(span.draft)
+            size = span.end - span.start + len(span.draft) + told
             stats.executed_tokens += size
             if span.start < sequence.admitted_tokens:
                 stats.prefilled_tokens += size

@@ -27,6 +27,7 @@ class Pace:
         self._begun: float | None = None  # when the step under way began; None: what follows it says nothing of it
         self._decoded = 0
         self._prefilled = 0
+        self._rounds = 1
         self._bare = deque[float](maxlen=_BARE_STEPS)  # seconds of the last steps without prompts
         self._seconds = 0.0  # that prompts took lately,
         self._tokens = 0.0  # and how many tokens that was
@@ -44,12 +45,16 @@ class Pace:
     def begin(self, now: float) -> None:
         """The step before has ended by `now`."""
         if self._begun is not None and now > self._begun and (self._decoded or self._prefilled):
-            self._learn(now - self._begun)
-        self._begun, self._decoded, self._prefilled = now, 0, 0
+            self._learn((now - self._begun) / self._rounds)
+        self._begun, self._decoded, self._prefilled, self._rounds = now, 0, 0, 1
 
     def planned(self, decoded: int, prefilled: int) -> None:
         """The step that has begun computes so many decoded and prompt tokens."""
         self._decoded, self._prefilled = decoded, prefilled
+
+    def repeated(self, rounds: int) -> None:
+        """The step under way was so many steps of the same kind, one behind the other."""
+        self._rounds = rounds
 
     def pause(self) -> None:
         """Nobody is left to be computed: whenever the next step begins, this one did not last until then."""

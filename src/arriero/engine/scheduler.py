@@ -21,6 +21,7 @@ from arriero.engine.preemption import Preemption
 from arriero.engine.prefixes import Prefixes
 from arriero.engine.queue_times import QueuePlace, QueueTimes
 from arriero.engine.roster import PATIENCE_ALONE, Roster
+from arriero.engine.run_ahead import LONGEST, RunAhead, TellEarly, steps_ahead
 from arriero.engine.sequence import Sequence, SequenceSpec, Status
 from arriero.engine.speculation import Speculation
 from arriero.engine.stats import EngineStats
@@ -56,6 +57,8 @@ class Scheduler:
         self._storage = storage
         self._stats = stats
         self._block_size = info.block_size
+        self._repeats = info.repeats
+        self.tell_early: TellEarly | None = None  # to whom tokens go that are drawn before the next plan
         self._align = info.chunk_align
         self._budget = min(options.max_batch_tokens, info.max_batch_tokens)
         self._prefill_chunk = options.prefill_chunk or self._budget
@@ -186,6 +189,8 @@ class Scheduler:
         self._speculation.planned(0 if self._prompt_tokens else self._budget - room)
         self._stats.paced_steps += paced and self._prompt_tokens > 0
         self._queue_times.step(now, self._roster.admitted - admitted, self._num_waiting())
+        if decoded == len(self._roster.running) == len(batch.spans) and not preempted:
+            batch.repeat = self._run_ahead()
         self._storage.take_operations(batch)
         if not (batch.spans or batch.parks or batch.spills or batch.frees or batch.drops or batch.fetches):
             return None
@@ -230,6 +235,14 @@ class Scheduler:
                 self._add_span(batch, sequence, length, draft)
                 budget -= 1 + len(draft)
         return budget, prefilling, preempted
+
+    def _run_ahead(self) -> RunAhead | None:
+        """Leave to repeat a step in which all that run draw a token, where the next plans would be the same."""
+        if not self._repeats or self.tell_early is None or self._num_waiting():
+            return None
+        most = min(LONGEST, self._speculation.quiet)
+        steps = steps_ahead(self._in_batch, most, self.capacity, self._storage)
+        return RunAhead(self._in_batch, steps, self.tell_early) if steps else None
 
     def _preempt(self, sequence: Sequence) -> None:
         shared = self._storage.shared_tokens(sequence)
@@ -307,7 +320,10 @@ class Scheduler:
         """Take in what the last batch gave; return what happened. `now` in seconds, as for `schedule`."""
         batch = self._take_batch()
         self._preemption.learn(batch, output.counters)
-        return self._told(self._outcome.commit(batch, self._in_batch, output))
+        told = batch.repeat.told if isinstance(batch.repeat, RunAhead) else 0
+        self._pace.repeated(1 + told)
+        self._speculation.repeated(1 + told)
+        return self._told(self._outcome.commit(batch, self._in_batch, output, told))
 
     def fail(self, error: ErrorInfo) -> list[EngineEvent]:
         """The runner raised: nobody knows how far it came. The batch's sequences end, the others go on."""

@@ -22,6 +22,10 @@ _GAIN = 1.05
 """How much faster a step must be expected to give tokens: what is expected is not exact, and a shape that changes
 from step to step cannot use the last one's graph again."""
 
+_LIKELY = 0.5
+"""The chance of a guess that soon may pay where it does not yet: the next step is planned, and looks again."""
+_QUIET_MOST = 8
+
 
 class Speculation:
     """Plans drafts. Knows what steps cost, and each sequence's chances (ngrams.py).
@@ -39,6 +43,7 @@ class Speculation:
         self._odds = list(PRIORS)  # what sequences begin with: what others had lately
         self._costs = StepCosts()
         self._asking = None if drafter is None else Asking(drafter)
+        self._quiet = 0  # planned steps since texts last foretold anything
 
     def begin(self, now: float) -> None:
         """The step before has ended by `now`, in seconds."""
@@ -55,6 +60,17 @@ class Speculation:
         self._costs.planned(0 if asked else rows)
         if asking is not None:
             asking.planned(rows)
+
+    @property
+    def quiet(self) -> int:
+        """How many steps may go by without a plan: more, the longer texts have foretold nothing."""
+        if self._asking is not None:
+            return 0
+        return _QUIET_MOST if self._most <= 0 else self._quiet
+
+    def repeated(self, rounds: int) -> None:
+        """The step under way was so many of them, one behind the other."""
+        self._costs.repeated(rounds)
 
     def pause(self) -> None:
         """Whenever the next step begins, this one did not last until then."""
@@ -87,6 +103,8 @@ class Speculation:
             lefts = [min(self._left(sequence), room // len(running)) for sequence in running]
             asked = self._asking.plan(running, lefts, self._costs, _GAIN, self._tile if len(running) == 1 else 1)
             plan = {s.id: _before_stop(s, asked[s.id]) for s in running if s.id in asked}
+        foretold = bool(plan) or any(chances[0] > _LIKELY for _, chances in guesses.values())
+        self._quiet = 0 if foretold else min(self._quiet + 1, _QUIET_MOST)
         self._drafting = bool(plan) and not (self._even and len(running) > 1)
         return plan
 

@@ -25,6 +25,7 @@ class StepCosts:
         self._steps = 0
         self._begun: float | None = None
         self._computed = 0
+        self._rounds = 1
 
     @property
     def known(self) -> bool:
@@ -34,12 +35,16 @@ class StepCosts:
     def begin(self, now: float) -> None:
         """The step before has ended by `now`."""
         if self._begun is not None and now > self._begun and self._computed:
-            self.learn(self._computed, now - self._begun)
-        self._begun, self._computed = now, 0
+            self.learn(self._computed, (now - self._begun) / self._rounds)
+        self._begun, self._computed, self._rounds = now, 0, 1
 
     def planned(self, rows: int) -> None:
         """The step that has begun computes `rows` rows and nothing else; 0 where that is not so."""
         self._computed = rows
+
+    def repeated(self, rounds: int) -> None:
+        """The step under way was so many of them, one behind the other."""
+        self._rounds = rounds
 
     def pause(self) -> None:
         """Whenever the next step begins, this one did not last until then."""

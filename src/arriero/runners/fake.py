@@ -10,7 +10,7 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from zlib import crc32
 
@@ -125,8 +125,23 @@ class FakeRunner:
         if batch.spans:
             tokens = sum(span.end - span.start + len(span.draft) for span in batch.spans)
             output.counters = {"decode_calls": 1, "batch_sequences": len(batch.spans), "decoded_tokens": tokens}
+        while batch.repeat is not None and not output.failed_restores and batch.repeat(_last_drawn(output)):
+            self._repeat(batch.spans, output)
         self.executed.update(output.counters)
         return output
+
+    def _repeat(self, spans: list[Span], output: StepOutput) -> None:
+        """One step more, of the tokens that the last one drew."""
+        for index, span in enumerate(spans):
+            first = output.choices[index]
+            assert first is not None
+            drawn = [first, *output.further.setdefault(index, [])]
+            tokens = [*span.tokens, *(choice.token for choice in drawn)]
+            after = replace(span, tokens=tokens, start=len(tokens) - 1, end=len(tokens))
+            self._check_spans([after])
+            output.further[index] += self._compute(after, [])
+        output.counters["decode_calls"] += 1
+        output.counters["decoded_tokens"] += len(spans)
 
     def _raise(self) -> None:
         error, self.faults.raising = self.faults.raising, None
@@ -369,6 +384,10 @@ class FakeRunner:
     def parked_bytes(self) -> int:
         """Return what the parked states take."""
         return sum(self._size(values) for values in self._parked.values())
+
+
+def _last_drawn(output: StepOutput) -> list[Choice | None]:
+    return [output.further[index][-1] if index in output.further else one for index, one in enumerate(output.choices)]
 
 
 def _logits_maker() -> Callable[[int], Any]:

@@ -34,6 +34,7 @@ class Ban:
     """Forbids `ids` for the first `tokens` output tokens; None: always."""
 
     def __init__(self, ids: frozenset[int], tokens: int | None) -> None:
+        self.ids = ids
         self._ids = np.asarray(sorted(ids), np.int64)
         self._tokens = tokens
 
@@ -88,11 +89,14 @@ class NumpySampler:
         self._hooks = (*bans, *hooks)
         self._mask = mask
         self.greedy = self._is_greedy()
-        """Whether a draw is the greatest of the logits as they are, and nothing else is told of it."""
+        """Whether a draw is the greatest of the logits as they are, and nothing else is told of it, if none of `banned`
+        is that."""
+        self.banned = frozenset().union(*(hook.ids for hook in self._hooks if isinstance(hook, Ban)))
 
     def _is_greedy(self) -> bool:
         p = self.params
-        as_they_are = not self._hooks and self._mask is None and p.logprobs is None and p.typical_p >= 1.0
+        bans = all(isinstance(hook, Ban) for hook in self._hooks)
+        as_they_are = bans and self._mask is None and p.logprobs is None and p.typical_p >= 1.0
         penalties = p.repeat_last_n != 0 and (p.repeat_penalty, p.frequency_penalty, p.presence_penalty) != (1, 0, 0)
         return p.temperature <= 0.0 and as_they_are and not penalties
 

@@ -252,7 +252,7 @@ class Host:
         self._engine = Engine(model.runner, _engine_options(command.options), model.drafter)
         self._beam_desk = BeamDesk(self._engine, model.make_sampler, model.tokenizer.eog_ids)
         self._loop = Loop(self._engine, self._sink, self._on_step, self._crash)
-        self._engine.tell_early(self._tell_early)
+        self._engine.tell_early(self._loop.tell_early)
         decisions = Decisions(
             submit=self._loop.submit,
             stop=lambda number: self._engine.finish(number, "stop"),
@@ -298,12 +298,6 @@ class Host:
         if told:
             self._teller.tell(Step(told, self._step_ended, now, self._stats() if ended else None))
         return ()
-
-    def _tell_early(self, events: list[EngineEvent]) -> bool:
-        if self._loop.commanded:
-            return False
-        self._sink(events)
-        return True
 
     def _on_step(self, stats: StepStats) -> None:
         self._step_ended = time.monotonic()

@@ -32,6 +32,7 @@ infos = st.fixed_dictionaries(
         "chunk_align": st.sampled_from([0, 0, 0, 4, 6, 8]),
         "max_draws": st.sampled_from([0, 6, 32, 32]),
         "even_drafts": st.booleans(),
+        "repeats": st.booleans(),
         "deterministic": st.booleans(),
     }
 )

@@ -21,8 +21,10 @@ TIMEOUT = 30.0  # seconds; only a broken loop waits that long
 class Served:
     """A loop on its thread, and what it told."""
 
-    def __init__(self, decide: Callable[[EngineEvent], Command | None] = lambda event: None) -> None:
-        self.runner = FakeRunner(make_info())
+    def __init__(
+        self, decide: Callable[[EngineEvent], Command | None] = lambda event: None, *, repeats: bool = False
+    ) -> None:
+        self.runner = FakeRunner(make_info(repeats=repeats))
         self.engine = Engine(self.runner)
         self.events: list[EngineEvent] = []
         self.steps: list[StepStats] = []
@@ -30,6 +32,7 @@ class Served:
         self.ended = threading.Semaphore(0)
         self._decide = decide
         self.loop = Loop(self.engine, self._sink, self.steps.append, self.crashes.append)
+        self.engine.tell_early(self.loop.tell_early)
         self.thread = threading.Thread(target=self.loop.run)
         self.thread.start()
 
@@ -75,6 +78,20 @@ def test_a_decision_is_applied_before_the_next_step() -> None:
     assert served.ended.acquire(timeout=TIMEOUT)
     served.close()
     assert [type(event).__name__ for event in served.events] == ["Started", "TokenEvent", "Ended"]
+
+
+def test_a_decision_on_what_was_told_early_ends_the_step_that_goes_on() -> None:
+    def decide(event: EngineEvent) -> Command | None:
+        seen = sum(isinstance(event, TokenEvent) for event in served.events)
+        return (lambda: served.engine.finish(0, "stop string")) if seen == 3 else None
+
+    served = Served(decide, repeats=True)
+    served.add(SequenceSpec(0, [1, 2, 3], SAMPLER, max_tokens=20))
+    assert served.ended.acquire(timeout=TIMEOUT)
+    served.close()
+    assert served.crashes == []
+    tokens = [event.token for event in served.events if isinstance(event, TokenEvent)]
+    assert tuple(tokens) == alone((1, 2, 3), 4)
 
 
 def test_an_abort_arrives_while_others_run() -> None:

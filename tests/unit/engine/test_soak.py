@@ -34,6 +34,7 @@ def _world(rng: random.Random) -> World:
         chunk_align=align,
         max_draws=rng.choice([0, 24, 40]),
         even_drafts=rng.random() < 0.3,
+        repeats=rng.random() < 0.5,
         deterministic=align > 0 and rng.random() < 0.5,
         prefix_sharing=rng.choice(["any", "any", "whole"]),
         window=rng.choice([0, 0, 48]),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from arriero.core.runner import Choice, Span
+from arriero.core.runner import Choice, Repeat, Span
 from arriero.runners.llama_cpp.batch import TokenBatch
 from arriero.runners.llama_cpp.calls import fillers
 from arriero.runners.llama_cpp.context import Context
@@ -44,18 +44,48 @@ class Advance:
             self._batch.lay_out(rows)
         return self._plain
 
-    def run(self, spans: Sequence[Span]) -> list[Choice | None]:
-        """Return the choice of each span. DecodeError if llama.cpp fails. For spans that `takes` has just seen."""
+    def run(
+        self, spans: Sequence[Span], repeat: Repeat | None = None
+    ) -> tuple[list[Choice | None], dict[int, list[Choice]]]:
+        """Return the choice of each span, and by its index what was drawn behind that as long as `repeat` said so.
+
+        DecodeError if llama.cpp fails. For spans that `takes` has just seen.
+        """
         rows = [spans[index] for index in self._order]
-        self._batch.place([span.tokens[span.start] for span in rows], [span.start for span in rows])
-        logits = self._context.decode(self._batch)
-        samplers = [span.sampler for span in rows]
-        choices: list[Choice | None] = [None] * len(rows)
-        if all(isinstance(sampler, NumpySampler) and sampler.greedy for sampler in samplers):
-            for index, token in zip(self._order, logits.argmax(axis=1).tolist(), strict=True):
-                choices[index] = Choice(token)
-            return choices
-        for index, span, row in zip(self._order, rows, logits, strict=True):
-            assert span.sampler is not None
-            choices[index] = span.sampler.sample(row, span.tokens, span.prompt_len)
+        drawn = self._draw(rows, [span.tokens for span in rows])
+        first = drawn
+        further: dict[int, list[Choice]] = {}
+        texts: list[list[int]] = []
+        while repeat is not None and repeat(self._by_span(drawn)):
+            if not further:
+                texts = [list(span.tokens) for span in rows]  # the engine's own grow when it hears of the draws
+                further = {index: [] for index in self._order}
+            for text, choice in zip(texts, drawn, strict=True):
+                text.append(choice.token)
+            drawn = self._draw(rows, texts)
+            for index, choice in zip(self._order, drawn, strict=True):
+                further[index].append(choice)
+        return self._by_span(first), further
+
+    def _by_span(self, drawn: Sequence[Choice]) -> list[Choice | None]:
+        choices: list[Choice | None] = [None] * len(drawn)
+        for index, choice in zip(self._order, drawn, strict=True):
+            choices[index] = choice
         return choices
+
+    def _draw(self, rows: Sequence[Span], texts: Sequence[Sequence[int]]) -> list[Choice]:
+        """Compute the last token of each text, and draw the next one."""
+        self._batch.place([text[-1] for text in texts], [len(text) - 1 for text in texts])
+        logits = self._context.decode(self._batch)
+        greatest: Sequence[int] = ()
+        if all(isinstance(span.sampler, NumpySampler) and span.sampler.greedy for span in rows):
+            greatest = logits.argmax(axis=1).tolist()
+        drawn = []
+        for place, (span, text) in enumerate(zip(rows, texts, strict=True)):
+            sampler = span.sampler
+            assert sampler is not None
+            if greatest and isinstance(sampler, NumpySampler) and greatest[place] not in sampler.banned:
+                drawn.append(Choice(greatest[place]))
+            else:
+                drawn.append(sampler.sample(logits[place], text, span.prompt_len))
+        return drawn

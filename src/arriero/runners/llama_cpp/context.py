@@ -98,7 +98,7 @@ class Context:
         if not outputs:
             return np.empty((0, self.n_vocab), np.float32)
         logits = self._rows(lib.llama_get_logits(self.handle), outputs)
-        if np.isnan(logits[:, 0]).any():  # one NaN in the last layer makes the whole row NaN
+        if any(value != value for value in logits[:, 0].tolist()):  # one NaN in the last layer makes the whole row NaN
             raise DecodeError("llama_decode: the model computed no number (NaN)")
         return logits
 

@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import replace
 from typing import Literal
 
-from arriero.core.runner import Batch, RunnerInfo, Span, StepOutput
+from arriero.core.runner import Batch, Repeat, RunnerInfo, Span, StepOutput
 from arriero.runners.drawing import draw_along
 from arriero.runners.llama_cpp.advance import Advance
 from arriero.runners.llama_cpp.batch import TokenBatch
@@ -87,7 +87,7 @@ class LlamaCppRunner:
         self.context.use(batch.adapters)
         # The floor was measured without adapters: with some, every call gets the same shape.
         self._row_floor = self.plan.max_sequences if batch.adapters and self._exact else self._measured_floor
-        self._compute(batch.spans, output)
+        self._compute(batch.spans, output, batch.repeat)
         if self.context.unsettled is not None:
             self._settle(self.context.unsettled)
         counters = self.context.counters
@@ -111,11 +111,11 @@ class LlamaCppRunner:
             self.context.decode(self._batch)
         self.context.cut(slot, length)
 
-    def _compute(self, spans: list[Span], output: StepOutput) -> None:
+    def _compute(self, spans: list[Span], output: StepOutput, repeat: Repeat | None) -> None:
         plain = self._row_floor == 1 and not output.failed_restores
         if plain and self._advance.takes(spans):
             try:
-                output.choices = self._advance.run(spans)
+                output.choices, output.further = self._advance.run(spans, repeat)
             except DecodeError as error:
                 self._failed(spans, output, error)
             return
@@ -229,6 +229,7 @@ def _describe(
         max_draws=0 if model.recurrent or plan.deterministic else plan.outputs,
         even_drafts=not plan.unified,
         row_tile=ROW_TILE if model.repacked else 1,
+        repeats=True,
         memory={
             "weights": model.size,
             "kv": kv or plan.cells * per_block // BLOCK,

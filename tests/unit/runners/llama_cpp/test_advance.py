@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -66,6 +67,40 @@ def test_what_is_more_than_a_token_each_goes_the_general_way(runner: LlamaCppRun
     assert advance.takes([replace(span, slot=1), span])
 
 
+def _continued(runner: LlamaCppRunner, params: SamplingParams, rounds: list[int]) -> list[list[int]]:
+    """Two streams after steps that are each repeated so often."""
+    samplers = [NumpySampler(replace_seed(params, slot), eog_ids=frozenset()) for slot in range(2)]
+    texts = [prompt(slot, 9 + slot) for slot in range(2)]
+    computed = [0, 0]
+    for times in rounds:
+        seen: list[int] = []
+
+        def repeat(choices: Sequence[Choice | None], seen: list[int] = seen, times: int = times) -> bool:
+            seen += [choice.token for choice in choices if choice is not None]
+            return len(seen) <= 2 * times
+
+        spans = [Span(s, texts[s], computed[s], len(texts[s]), 9 + s, (), samplers[s]) for s in (1, 0)]
+        output = runner.execute(Batch(spans=spans, repeat=repeat))
+        for index, slot in enumerate((1, 0)):
+            choice = output.choices[index]
+            assert choice is not None
+            drawn = [choice.token, *(one.token for one in output.further.get(index, []))]
+            assert not seen or drawn == seen[index::2]
+            texts[slot] = [*texts[slot], *drawn]
+            computed[slot] = len(texts[slot]) - 1
+    return texts
+
+
+@pytest.mark.parametrize("params", SAMPLING.values(), ids=SAMPLING.keys())
+@pytest.mark.parametrize("layout", ["unified", "streams"])
+def test_repeated_steps_draw_what_planned_ones_do(make_runner: MakeRunner, layout: str, params: SamplingParams) -> None:
+    planned = _continued(make_runner(layout=layout), params, [0] * 10)
+    repeating = make_runner(layout=layout)
+    assert planned == _continued(repeating, params, [0, 4, 0, 2])
+    assert repeating.context.counters["decode_calls"] in (10, 11)  # a call a token, and streams may prefill one by one
+    assert repeating.positions(0) == (0, len(planned[0]) - 2)
+
+
 def test_a_slot_that_left_does_not_stay_in_the_batch(runner: LlamaCppRunner) -> None:
     streams = [Stream(slot, prompt(slot, 10)) for slot in range(2)]
     run(runner, streams)
@@ -85,8 +120,9 @@ def test_a_slot_that_left_does_not_stay_in_the_batch(runner: LlamaCppRunner) -> 
         (NumpySampler(SamplingParams(temperature=0.1), eog_ids=frozenset()), False),
         (NumpySampler(SamplingParams(temperature=0.0, logprobs=0), eog_ids=frozenset()), False),
         (NumpySampler(SamplingParams(temperature=0.0, presence_penalty=0.5), eog_ids=frozenset()), False),
-        (NumpySampler(SamplingParams(temperature=0.0, min_tokens=1), eog_ids=frozenset({3})), False),
-        (NumpySampler(SamplingParams(temperature=0.0), eog_ids=frozenset(), hooks=[Ban(frozenset({1}), None)]), False),
+        (NumpySampler(SamplingParams(temperature=0.0, min_tokens=5), eog_ids=frozenset({3})), True),
+        (NumpySampler(SamplingParams(temperature=0.0, logit_bias=((1, 2.0),)), eog_ids=frozenset()), False),
+        (NumpySampler(SamplingParams(temperature=0.0), eog_ids=frozenset(), hooks=[Ban(frozenset({1}), None)]), True),
     ],
 )
 def test_greedy_is_the_greatest_logit(sampler: NumpySampler, greedy: bool) -> None:
@@ -94,3 +130,6 @@ def test_greedy_is_the_greatest_logit(sampler: NumpySampler, greedy: bool) -> No
     if greedy:
         logits = np.random.default_rng(1).standard_normal(500).astype(np.float32)
         assert sampler.sample(logits.copy(), [7, 8], 1) == Choice(int(logits.argmax()))
+        for token in sampler.banned:
+            logits[token] = 100.0
+            assert sampler.sample(logits.copy(), [7, 8], 1) != Choice(token)
