@@ -65,6 +65,7 @@ class Metrics:
             buckets=_GAP_SECONDS,
             registry=registry,
         )
+        self._gaps: dict[str, Histogram] = {}  # by model; finding it costs more than counting, at every token
         self._http = Counter(
             "arriero_http_requests",
             "HTTP requests answered, by route, method and status.",
@@ -96,7 +97,10 @@ class Metrics:
 
     def next_token(self, model: str, seconds: float) -> None:
         """A further text came this long after the one before."""
-        self._gap.labels(model).observe(seconds)
+        gap = self._gaps.get(model)
+        if gap is None:
+            gap = self._gaps[model] = self._gap.labels(model)
+        gap.observe(seconds)
 
     def request_finished(self, model: str, outcome: str) -> None:
         """It ended; `outcome` is a Finished's reason or an error's code."""

@@ -144,7 +144,7 @@ async def _events(
     async with contextlib.aclosing(backend.generate(request, permit)) as events:
         while True:
             try:
-                event = await _in_time(anext(events), until)
+                event = await (anext(events) if until is None else _in_time(anext(events), until))
             except StopAsyncIteration:
                 return
             except DeadlineExceeded as error:
