@@ -22,6 +22,8 @@ def test_a_prompt_there_and_back(server: Server) -> None:
     assert found["count"] == len(found["tokens"]) > 3
     assert found["max_model_len"] == 2048
     assert post(server, "/detokenize", tokens=found["tokens"]) == {"prompt": "Hé, one two!"}
+    marked = post(server, "/tokenize", prompt="<|im_start|>user", add_special_tokens=False)
+    assert post(server, "/detokenize", tokens=marked["tokens"]) == {"prompt": "<|im_start|>user"}
     completion = {"max_tokens": 1, "prompt": "Hé, one two!"}
     with_special = post(server, "/tokenize", prompt="Hé, one two!")
     assert with_special["count"] == post(server, "/v1/completions", **completion)["usage"]["prompt_tokens"]

@@ -33,8 +33,8 @@ class Tokenizer(Protocol):
     def encode(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         """Token ids of `text`; `add_special` adds BOS/EOS as the model wants, `parse_special` reads them in `text`."""
 
-    def piece(self, token: int) -> bytes:
-        """The bytes that `token` stands for; none for control tokens."""
+    def piece(self, token: int, *, special: bool = False) -> bytes:
+        """The bytes that `token` stands for; for control tokens their text where `special`, else none."""
 
 
 class Tokenized(NamedTuple):

@@ -31,4 +31,4 @@ def _text(tokens: tuple[int, ...], tokenizer: Tokenizer) -> str:
     for token in tokens:
         if not 0 <= token < tokenizer.n_vocab:
             raise InvalidRequest(f"token {token} is not in the model's vocabulary of {tokenizer.n_vocab}")
-    return b"".join(tokenizer.piece(token) for token in tokens).decode("utf-8", "replace")
+    return b"".join(tokenizer.piece(token, special=True) for token in tokens).decode("utf-8", "replace")

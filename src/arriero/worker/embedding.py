@@ -77,7 +77,7 @@ class EmbeddingDesk:
                     tokens = self._tokenizer.encode(text, add_special=False, parse_special=special)
                     self._reply(wire.Tokens(id=number, tokens=tuple(tokens)))
                 case wire.Detokenize(id=number, tokens=ids):
-                    raw = b"".join(self._tokenizer.piece(token) for token in self._known(ids))
+                    raw = b"".join(self._tokenizer.piece(token, special=True) for token in self._known(ids))
                     self._reply(wire.Text(id=number, text=raw.decode("utf-8", "replace")))
                 case _:
                     raise UnsupportedFeature("an embedding model generates no text")

@@ -18,5 +18,7 @@ class Letters:
             text = text[len(self.bos_text) :]
         return tokens + list(text.encode())
 
-    def piece(self, token: int) -> bytes:
-        return bytes([token]) if token < 256 else b""
+    def piece(self, token: int, *, special: bool = False) -> bytes:
+        if token < 256:
+            return bytes([token])
+        return (self.bos_text if token == 257 else self.eos_text).encode() if special else b""

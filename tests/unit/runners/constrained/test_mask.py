@@ -278,7 +278,7 @@ def test_an_answer_behind_a_head(compiler: MaskCompiler) -> None:
 class NoTokenizer(WordTokenizer):
     """A vocabulary that cannot be read."""
 
-    def piece(self, token: int) -> bytes:
+    def piece(self, token: int, *, special: bool = False) -> bytes:
         raise ValueError("no such token")
 
 

@@ -47,7 +47,7 @@ class WordTokenizer:
                 text = text[len(control) :]
         return ids
 
-    def piece(self, token: int) -> bytes:
+    def piece(self, token: int, *, special: bool = False) -> bytes:
         """The token's bytes; none for control tokens."""
         if token < 256:
             return bytes([token])
