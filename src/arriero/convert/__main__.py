@@ -6,20 +6,14 @@ standard input closes: whoever started it has gone.
 
 from __future__ import annotations
 
-import os
 import sys
-import threading
 from pathlib import Path
 
 import msgspec
 
+from arriero.core import lifeline
 from arriero.core.errors import InvalidRequest
 from arriero.core.library import Conversion, Watch
-
-
-def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
-    os._exit(1)
 
 
 def _say(report: dict[str, int | str]) -> None:
@@ -41,7 +35,7 @@ def _convert(job: Conversion, watch: Watch) -> list[str]:
 def main() -> int:
     """Do the job; blocks."""
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Conversion)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    lifeline.hold()
 
     def watch(completed: int, total: int) -> None:
         _say({"completed": completed, "total": total})
@@ -68,5 +62,4 @@ if __name__ == "__main__":
         status = main()
     except Exception as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
-    sys.stderr.flush()
-    os._exit(status)  # a thread still reads standard input
+    lifeline.leave(status)

@@ -1,21 +1,20 @@
 """A program that tells how well a model foretells a text: `python -m arriero.runners.llama_cpp.perplexity`.
 
-Reads a Job (JSON) as the first line of standard input; writes a Report (JSON) a line after each window, the last one is
-the result. Runs on the server's own runner, so that weights, KV types and kernels are those that serve. Exit status 0,
-or 1 and a reason on standard error; it ends when its standard input closes: whoever started it has gone.
+Reads a PerplexityJob (JSON) as the first line of standard input; writes a PerplexityReport (JSON), a line after each
+window, the last one is the result. Runs on the server's own runner, so that weights, KV types and kernels are those
+that serve. Exit status 0, or 1 and a reason on standard error; it ends when its standard input closes.
 """
 
 from __future__ import annotations
 
 import math
-import os
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from typing import cast
 
 import msgspec
 
+from arriero.core import lifeline
 from arriero.core.errors import ArrieroError, InvalidRequest
 from arriero.core.perplexity import PerplexityJob, PerplexityReport
 from arriero.core.runner import Batch, Span
@@ -101,15 +100,10 @@ def _report(losses: Sequence[float], done: int, total: int, flash: bool) -> Perp
     )
 
 
-def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
-    os._exit(1)
-
-
 def main() -> int:
     """Do the job; blocks."""
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=PerplexityJob)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    lifeline.hold()
     try:
         for report in measured(job):
             print(msgspec.json.encode(report).decode(), flush=True)
@@ -120,7 +114,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    status = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
+    lifeline.leave(main())

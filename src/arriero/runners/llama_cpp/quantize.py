@@ -9,12 +9,8 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-import threading
 
-
-def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
-    os._exit(1)
+from arriero.core import lifeline
 
 
 def main(arguments: list[str]) -> int:
@@ -22,7 +18,7 @@ def main(arguments: list[str]) -> int:
     from arriero.runners.llama_cpp.bindings import lib, log_tail
 
     source, target, ftype = arguments
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    lifeline.hold()
     parameters = lib.llama_model_quantize_default_params()
     parameters.ftype = int(ftype)
     parameters.nthread = os.cpu_count() or 1
@@ -34,6 +30,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    status = main(sys.argv[1:])
-    sys.stderr.flush()
-    os._exit(status)
+    lifeline.leave(main(sys.argv[1:]))
