@@ -24,6 +24,8 @@ from arriero.protocols.call import Call
 from arriero.protocols.openai.reply import (
     CONTENT_TYPE,
     DONE,
+    PLACE,
+    around_text,
     choices_of,
     encode_error,
     finish_reason,
@@ -50,6 +52,7 @@ class ChatReply:
         self._called: set[int] = set()
         self._begun_calls: set[tuple[int, int]] = set()  # choice and index of calls that were told of in parts
         self._begun = False
+        self._around: dict[int, tuple[bytes, bytes]] = {}  # a choice's text, in chunks that say nothing else
 
     def chunk(self, event: Event, now_ns: int) -> bytes:
         """Return the SSE chunks of `event`: each choice's role first, deltas, its reason; then usage and [DONE]."""
@@ -73,7 +76,9 @@ class ChatReply:
         if isinstance(event, TextDelta):
             if not event.text and not event.logprobs:
                 return b""
-            return self._delta(choice, {"content": event.text}, logprobs=event.logprobs)
+            if event.logprobs:
+                return self._delta(choice, {"content": event.text}, logprobs=event.logprobs)
+            return self._plain(choice, event.text)
         if isinstance(event, ThinkingDelta):
             return self._delta(choice, {"reasoning": event.text}) if event.text else b""
         if isinstance(event, ToolCallPart):
@@ -84,6 +89,12 @@ class ChatReply:
                 return b""  # all of it was told of in parts
             return self._delta(choice, {"tool_calls": [self._call(choice, event.index, event.call)]})
         return self._delta(choice, {}, reason=finish_reason(event, choice in self._called))
+
+    def _plain(self, choice: int, text: str) -> bytes:
+        if choice not in self._around:
+            self._around[choice] = around_text(self._delta(choice, {"content": PLACE}))
+        before, after = self._around[choice]
+        return before + _encode(text) + after
 
     def whole(self, events: Iterable[Event], now_ns: int) -> bytes:
         """Return one chat.completion."""

@@ -12,6 +12,8 @@ from arriero.protocols.call import Call
 from arriero.protocols.openai.reply import (
     CONTENT_TYPE,
     DONE,
+    PLACE,
+    around_text,
     encode_error,
     finish_reason,
     reply_head,
@@ -33,6 +35,7 @@ class CompletionReply:
         self._several = call.choices is not None
         self._head = reply_head(call, f"cmpl-{reply_id}", created) | {"object": "text_completion"}
         self._offsets: dict[int, int] = {}
+        self._around: dict[int, tuple[bytes, bytes]] = {}  # a choice's text, in chunks that say nothing else
 
     def chunk(self, event: Event, now_ns: int) -> bytes:
         """Return the SSE chunks of `event`: texts, each choice's reason; then usage and [DONE]."""
@@ -51,12 +54,20 @@ class CompletionReply:
         if isinstance(event, TextDelta):
             if not event.text and not event.logprobs:
                 return b""
+            if not event.logprobs and not self._logprobs:
+                return self._plain(choice, event.text)
             offset = self._offsets.get(choice, 0)
             self._offsets[choice] = offset + len(event.text)
             return self._text(choice, event.text, logprobs=self._shown(event.logprobs, offset))
         if isinstance(event, Finished):
             return self._text(choice, "", reason=finish_reason(event, False))
         return b""
+
+    def _plain(self, choice: int, text: str) -> bytes:
+        if choice not in self._around:
+            self._around[choice] = around_text(self._text(choice, PLACE))
+        before, after = self._around[choice]
+        return before + _encode(text) + after
 
     def whole(self, events: Iterable[Event], now_ns: int) -> bytes:
         """Return one text_completion."""

@@ -93,6 +93,17 @@ def reply_head(call: Call, reply_id: str, created: int) -> dict[str, Any]:
     return head if call.service_tier is None else head | {"service_tier": call.service_tier}
 
 
+PLACE = "\0"
+"""Stands for a chunk's text in what is encoded once for all chunks of a choice."""
+_PLACE = _encode(PLACE)
+
+
+def around_text(chunk: bytes) -> tuple[bytes, bytes]:
+    """Return what stands before and behind the text of a chunk that was encoded with PLACE; no text follows it."""
+    before, _, after = chunk.rpartition(_PLACE)
+    return before, after
+
+
 def choices_of(call: Call) -> int:
     """Return how many choices the reply has."""
     return 1 if call.choices is None else len(call.choices.requests) * call.choices.n
