@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 from arriero.backends.child import Child, ChildState
+from arriero.backends.mailbox import Mailbox
 from arriero.backends.spare import SpareWorker
 from arriero.core import messages as wire
 from arriero.core.backend import Permit, Restarted
@@ -37,7 +38,7 @@ class _Worker:
         if spare is not None:
             spare.hand_over(self._on_reports, self._on_exit)
         self.ready: asyncio.Future[wire.Ready] = asyncio.get_running_loop().create_future()
-        self.replies: dict[int, asyncio.Queue[Reply]] = {}
+        self.replies: dict[int, Mailbox[Reply]] = {}
         self.faces = {""}
         self._backend = backend
 
@@ -89,9 +90,9 @@ class _Worker:
                         self.ready.set_exception(from_info(error))
 
     def _give(self, number: int, reply: Reply) -> None:
-        queue = self.replies.get(number)
-        if queue is not None:
-            queue.put_nowait(reply)
+        mailbox = self.replies.get(number)
+        if mailbox is not None:
+            mailbox.put(reply)
 
     def _on_exit(self, reason: str) -> None:
         if not self.ready.done():
@@ -100,8 +101,8 @@ class _Worker:
             )
             self.ready.exception()  # it may have no other reader
         died = Failed(error=ErrorInfo(WorkerDied.code, f"{STOPPED} ({reason})"))
-        for queue in self.replies.values():
-            queue.put_nowait(died)
+        for mailbox in self.replies.values():
+            mailbox.put(died)
         self._backend.on_end(self.child.pid or 0)
 
 
@@ -275,11 +276,11 @@ class LocalBackend:
         if isinstance(command, (wire.Render, wire.Prompt)):
             await self._attached(command.face)
         worker = await self._ready_worker()
-        queue: asyncio.Queue[Reply] = asyncio.Queue()
-        worker.replies[number] = queue
+        mailbox = Mailbox[Reply]()
+        worker.replies[number] = mailbox
         try:
             worker.child.send(command)
-            reply = await queue.get()
+            reply = await mailbox.get()
         except asyncio.CancelledError:
             worker.child.send(wire.Abort(id=number))
             raise
@@ -297,12 +298,12 @@ class LocalBackend:
     async def _attempt(self, request: GenerateRequest, face: str) -> AsyncGenerator[Event, None]:
         await self._attached(face)
         worker = await self._ready_worker()
-        number, queue, ended = next(self._numbers), asyncio.Queue[Reply](), False
-        worker.replies[number] = queue
+        number, mailbox, ended = next(self._numbers), Mailbox[Reply](), False
+        worker.replies[number] = mailbox
         try:
             worker.child.send(wire.Generate(id=number, request=request, face=face))
             while not ended:
-                reply = await queue.get()
+                reply = await mailbox.get()
                 if isinstance(reply, (Finished, Failed)):
                     ended = True
                 if isinstance(reply, (Accepted, TextDelta, Finished, Failed)):
