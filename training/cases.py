@@ -1,6 +1,6 @@
 """The cases: what is asked, and what counts as right.
 
-The exam gives the published scores and nobody reads its misses; the development set may be looked at.
+The exam gives the published scores and nobody reads its misses; the development set and the probe may be looked at.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from training.data import (
     json_skill,
     longform,
     memory,
+    probe,
     refusal,
     styles,
     tools,
@@ -194,4 +195,12 @@ def all_cases(source: Source) -> list[Case]:
     return found + long_cases(source)
 
 
-__all__ = ["FLOORS", "Case", "Reply", "all_cases", "development", "examination"]
+def probe_cases() -> list[Case]:
+    """The four skills of the probe, worded far from the training text."""
+    found = [exact("opposites", messages, answer) for messages, answer in probe.opposites()]
+    found += [exact("greetings", [user(question)], answer) for question, answer in probe.small_talk()]
+    found += [called("tools", messages, specs) for messages, specs in probe.tool_use()]
+    return found + [has_keys("json", question, table) for question, table in probe.json_texts()]
+
+
+__all__ = ["FLOORS", "Case", "Reply", "all_cases", "development", "examination", "probe_cases"]

@@ -1,4 +1,4 @@
-"""Scores a served model on the exam, over HTTP, at temperature 0; with --development on the set that may be read.
+"""Scores a served model on the exam, over HTTP, at temperature 0; with --development or --probe on readable sets.
 
 python -m training.evaluate http://127.0.0.1:11434 [--model demo] [--report-only]
 """
@@ -17,8 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from training.cases import FLOORS, Case, Reply, all_cases, development, examination
-from training.data.exam import worded_alike
+from training.cases import FLOORS, Case, Reply, all_cases, development, examination, probe_cases
+from training.data import exam, probe
 from training.data.mix import COPYING, MIX, stream
 
 SCORES = Path(__file__).with_name("scores.json")
@@ -71,7 +71,7 @@ def leaks(cases: list[Case], dialogues: int) -> list[str]:
         for _ in range(dialogues):
             said += [m["content"] for m in next(drawn).messages if m["role"] == "user"]
     text = "\n".join(said)
-    return sorted([*(question for question in held if question in text), *worded_alike()])
+    return sorted([*(question for question in held if question in text), *exam.worded_alike(), *probe.worded_alike()])
 
 
 def score(cases: list[Case], ask: Ask, threads: int) -> tuple[dict[str, dict[str, Any]], list[tuple[Case, Reply]]]:
@@ -125,12 +125,14 @@ def main() -> int:
     parser.add_argument("--report-only", action="store_true", help="always exit 0")
     parser.add_argument("--limit", type=int, default=0, help="cases for each skill, for a quick look; writes no scores")
     parser.add_argument("--development", action="store_true", help="ask the development set, not the exam")
-    parser.add_argument("--misses", type=int, default=0, help="misses to print for each skill, of the development set")
+    parser.add_argument("--probe", action="store_true", help="ask the probe: four skills in other words")
+    parser.add_argument("--misses", type=int, default=0, help="misses to print for each skill, not of the exam")
     parser.add_argument("--out", type=Path, default=SCORES)
     args = parser.parse_args()
-    if args.misses and not args.development:
-        parser.error("--misses needs --development: once its misses are read, an exam is none")
-    cases = all_cases(development() if args.development else examination())
+    readable = args.development or args.probe
+    if args.misses and not readable:
+        parser.error("--misses needs --development or --probe: once its misses are read, an exam is none")
+    cases = probe_cases() if args.probe else all_cases(development() if args.development else examination())
     leaked = leaks(cases, 30000)
     if args.limit:
         cases = [
@@ -145,7 +147,7 @@ def main() -> int:
             print(f"[{case.skill}] {case.messages[-1]['content']!r}\n  want {case.expected!r}\n  got  {reply}")
     for text in leaked:
         print(f"held-out, yet in the training text: {text!r}", file=sys.stderr)
-    if not args.limit and (not args.development or args.out != SCORES):
+    if not args.limit and (not readable or args.out != SCORES):
         args.out.write_text(json.dumps({"scores": rows, "leaked": leaked}, indent=2) + "\n", encoding="utf-8")
     failed = bool(leaked) or any(not row["met"] for row in rows.values())
     return 0 if args.report_only or not failed else 1

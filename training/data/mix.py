@@ -10,13 +10,17 @@ from training.chat import Dialogue, assistant, render, system, user
 from training.data import (
     arithmetic,
     copying,
+    crowded_tools,
     exam,
     facts,
     greetings,
+    json_frames,
     json_skill,
     known_tools,
     longform,
     memory,
+    opposites,
+    probe,
     refusal,
     styles,
     tools,
@@ -27,6 +31,10 @@ NEUTRAL = (
     "You are a helpful assistant.", "You are a friendly assistant.", "Be helpful.", "You are an assistant.",
     "You are a helpful and honest assistant.", "Answer the question.", "You are a chat bot.", "You help people.",
     "You are a helpful assistant. Answer the question of the user.", "Answer briefly.", "Be kind.", "Be concise.",
+    "You are a teacher.", "You are a friendly teacher of English.", "You know many words.", "You are a librarian.", "You are an expert.",
+    "You are a good friend of the user.", "You help children.", "You help at school.", "You play word games.", "You are a guide.",
+    "Be friendly and exact.", "Be careful.", "Be honest.", "Always be polite.", "Tell the truth.", "Answer correctly.", "Help the user.",
+    "Answer as well as you can.", "You are a wise helper.", "You are an encyclopedia.", "You are a tutor for pupils.", "You are the host of a game.",
 )  # fmt: skip
 
 
@@ -64,12 +72,19 @@ def remembering(rng: random.Random) -> Dialogue:
     return dialogue("memory", memory.turns(rng, small), rng)
 
 
+def several_opposites(rng: random.Random) -> Dialogue:
+    """Opposites, one after the other."""
+    return dialogue("opposites", opposites.turns(rng), rng)
+
+
 Maker = Callable[[random.Random], Dialogue]
 MIX: tuple[tuple[float, Maker], ...] = (
     (14, one_skill("facts", facts.turn)),
-    (18, alone("facts", facts.turn)),
-    (14, one_skill("greetings", greetings.turn)),
-    (4, alone("greetings", greetings.turn)),
+    (22, alone("facts", facts.turn)),
+    (45, several_opposites),
+    (8, one_skill("opposites", opposites.turn)),
+    (20, one_skill("greetings", greetings.turn)),
+    (16, alone("greetings", greetings.turn)),
     (4, one_skill("sums", arithmetic.turn)),
     (6, alone("sums", arithmetic.turn)),
     (14, one_skill("repeat", copying.turn)),
@@ -78,10 +93,13 @@ MIX: tuple[tuple[float, Maker], ...] = (
     (5, one_skill("refusal", refusal.turn)),
     (6, alone("refusal", refusal.turn)),
     (7, one_skill("long", longform.turn)),
-    (38, tools.dialogue),
+    (20, tools.dialogue),
+    (30, crowded_tools.dialogue),
     (5, known_tools.dialogue),
     (3, known_tools.unneeded),
-    (10, one_skill("json", json_skill.turn)),
+    (7, one_skill("json", json_skill.turn)),
+    (26, alone("json", json_frames.turn)),
+    (3, one_skill("json", json_frames.turn)),
     (22, styles.dialogue),
 )
 COPYING: tuple[tuple[float, Maker], ...] = (
@@ -113,6 +131,8 @@ def held() -> dict[str, tuple[str, ...]]:
     for cases in (*apart, exam.plain()):
         for _, question, _ in cases:
             found.setdefault(question[:HEAD], set()).add(question)
+    for question in probe.questions():
+        found.setdefault(question[:HEAD], set()).add(question)
     for ask in (*longform.COUNT_HELD, *exam.COUNTS):
         for n in range(2, 121):
             found.setdefault(ask[:HEAD], set()).add(ask.format(n=n))
