@@ -79,12 +79,14 @@ class Embedder(Protocol):
     """Computes vectors; owns the weights. Called from one thread. A text's vector does not depend on its neighbours."""
 
     @property
-    def info(self) -> EmbedderInfo: ...
+    def info(self) -> EmbedderInfo:
+        """What it can do; it does not change."""
 
     def embed(self, texts: Sequence[TokenText]) -> EmbedOutput:
         """Compute all `texts` in one call; ArrieroError if that fails as a whole."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Free the weights; a second time does nothing."""
 
 
 class TokenPair(NamedTuple):

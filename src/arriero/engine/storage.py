@@ -68,10 +68,12 @@ class KVStorage(Protocol):
     """Blocks, slots and cached prefixes. Decisions become operations, collected for the next batch."""
 
     @property
-    def rules(self) -> PrefixRules: ...
+    def rules(self) -> PrefixRules:
+        """Which blocks may be shared here."""
 
     @property
-    def num_free_slots(self) -> int: ...
+    def num_free_slots(self) -> int:
+        """How many further sequences could run at once."""
 
     def match(self, chain: TokenChain, limit: int) -> Match:
         """Find the longest cached prefix of at most `limit` blocks. No side effect."""
@@ -136,9 +138,11 @@ class KVStorage(Protocol):
     def redo(self, batch: Batch) -> None:
         """The runner died in the middle of `batch`: order again what may not have happened."""
 
-    def gauges(self) -> StorageGauges: ...
+    def gauges(self) -> StorageGauges:
+        """What is taken and free now."""
 
-    def counters(self) -> StorageCounters: ...
+    def counters(self) -> StorageCounters:
+        """What has happened since the start."""
 
     def check(self, running: Collection[Sequence]) -> None:
         """Raise BrokenInvariantError if blocks, slots or parked states contradict the running sequences."""

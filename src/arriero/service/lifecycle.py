@@ -32,14 +32,18 @@ class LoadableBackend(Backend, Protocol):
     """A backend that holds memory."""
 
     @property
-    def info(self) -> Ready | None: ...
+    def info(self) -> Ready | None:
+        """What the worker said when the model was loaded; None as long as it is not."""
 
     @property
-    def gauges(self) -> Mapping[str, float]: ...
+    def gauges(self) -> Mapping[str, float]:
+        """What the worker last said of itself; empty before."""
 
-    async def start(self) -> Ready: ...
+    async def start(self) -> Ready:
+        """Load the model if it is not; ModelLoadError says why it cannot be."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Let the model go; its memory is back when this returns."""
 
 
 @dataclass(slots=True)

@@ -35,10 +35,12 @@ class Worker(Protocol):
     """A process with a model, and what it said of itself when it was ready."""
 
     @property
-    def info(self) -> Ready | None: ...
+    def info(self) -> Ready | None:
+        """What it said; None as long as it loads."""
 
     @property
-    def pid(self) -> int | None: ...
+    def pid(self) -> int | None:
+        """The process, None where there is none."""
 
 
 def promised(workers: Iterable[Worker]) -> int:
@@ -93,8 +95,9 @@ def plan_memory(
         context_length=plan.num_ctx,
         max_sequences=plan.max_sequences,
         cells=plan.cells,
+        pool_cells=plan.pool_cells,
         layout=plan.layout,
-        kv=plan.cells * (facts.kv_bytes_per_token + CELL_BYTES),
+        kv=(plan.cells + plan.pool_cells) * (facts.kv_bytes_per_token + CELL_BYTES),
         compute=_compute(plan, facts),
         cached_prefixes=plan.parked_bytes,
         draft=0 if draft is None or own is None else draft.weights + context_bytes(own, draft),
