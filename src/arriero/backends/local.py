@@ -28,6 +28,7 @@ STOPPED = (
     "model runner has unexpectedly stopped, this may be due to resource limitations or an internal error, "
     "check arriero server logs for details"
 )
+CLOSED = "the model was unloaded before the answer was complete: the server is stopping"
 
 
 class _Worker:
@@ -100,7 +101,8 @@ class _Worker:
                 ModelLoadError(f"the worker of model {self._backend.spec.name} ended while loading: {reason}")
             )
             self.ready.exception()  # it may have no other reader
-        died = Failed(error=ErrorInfo(WorkerDied.code, f"{STOPPED} ({reason})"))
+        ended = CLOSED if self._backend.is_closed else f"{STOPPED} ({reason})"
+        died = Failed(error=ErrorInfo(WorkerDied.code, ended))
         for mailbox in self.replies.values():
             mailbox.put(died)
         self._backend.on_end(self.child.pid or 0)
@@ -148,6 +150,11 @@ class LocalBackend:
         if worker is None or worker.child.state is not ChildState.READY:
             return None
         return worker.ready.result()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called: a worker that ends now was asked to."""
+        return self._closed
 
     @property
     def is_starting(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from arriero.config.values import ConfigError
 from arriero.protocols.ollama.models import OLLAMA_VERSION
+from arriero.store.gguf import MAGIC
 from arriero.store.registry.options import RegistryOptions, user_agent
 
 IN_PLACE = ("huggingface", "lmstudio")
@@ -54,7 +55,18 @@ def named_models(given: Sequence[str], configured: Mapping[str, Any], base: Path
     for name, where in models.items():
         if not where.is_file():
             raise ConfigError(f"model {name!r}: there is no file {where}")
+        if not _is_gguf(where):
+            raise ConfigError(f"model {name!r}: {where} is no GGUF file; `arriero create` makes one of other files")
     return models
+
+
+def _is_gguf(path: Path) -> bool:
+    """Whether the file begins as a GGUF does; one that cannot be read now is told of when it is asked for."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return True
 
 
 def other_programs(named: Sequence[Any], path: Path) -> Sequence[Any]:

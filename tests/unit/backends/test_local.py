@@ -142,7 +142,9 @@ async def test_closing_while_answers_are_under_way_ends_them_without_a_retry(scr
     held = asyncio.create_task(worker.ask("mute"))
     await worker.until(lambda: bool(worker.notes("generate")))
     await worker.backend.close()
-    assert kinds(await held)[-1] == "Failed"
+    failed = (await held)[-1]
+    assert isinstance(failed, Failed)
+    assert "the server is stopping" in failed.error.message
     assert len(worker.notes("start")) == 1
     assert pid is not None
     assert not psutil.pid_exists(pid)

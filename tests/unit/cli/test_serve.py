@@ -67,6 +67,7 @@ def test_a_taken_port_without_http(arriero: Arriero) -> None:
     [
         (["--host", "0.0.0.0"], "Error: refusing to listen on 0.0.0.0 without a key"),
         (["--model", "x=/nowhere/x.gguf"], "Error: model 'x': there is no file /nowhere/x.gguf"),
+        (["--model", f"x={__file__}"], f"Error: model 'x': {__file__} is no GGUF file; `arriero create` makes one of"),
         (["--host", "192.0.2.1", "--no-auth"], "Error: cannot listen on 192.0.2.1:"),
     ],
 )
@@ -80,7 +81,7 @@ def test_flags_reach_the_server(arriero: Arriero, tmp_path: Path, monkeypatch: p
     ran: list[Any] = []
     monkeypatch.setattr("arriero.app.run", lambda config, listener: ran.append((config, listener.getsockname())))
     model = tmp_path / "x.gguf"
-    model.touch()
+    model.write_bytes(b"GGUF")
     port_file = tmp_path / "port"
     flags = ["--host", "127.0.0.1", "--port", "0", "--model", f"x={model}", "--models-dir", str(tmp_path)]
     assert arriero("serve", *flags, "--port-file", str(port_file)).status == 0
