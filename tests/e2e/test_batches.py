@@ -104,6 +104,7 @@ def test_an_input_that_is_wrong(client: openai.OpenAI) -> None:
         chat_line(2) | {"url": "/v1/completions"},
         chat_line(3, stream=True),
         {"custom_id": 5},
+        chat_line(4) | {"boddy": {}},
     ]
     batch = wait(client, start(client, upload(client, lines)), "failed", "completed")
     assert batch.status == "failed"
@@ -115,7 +116,9 @@ def test_an_input_that_is_wrong(client: openai.OpenAI) -> None:
         (4, "mismatched_endpoint"),
         (5, "invalid_request"),
         (6, "invalid_json_line"),
+        (7, "invalid_json_line"),
     ]
+    assert "boddy" in batch.errors.data[5].message
 
 
 @pytest.mark.parametrize(
@@ -125,6 +128,7 @@ def test_an_input_that_is_wrong(client: openai.OpenAI) -> None:
         ({"completion_window": "1h"}, "completion_window"),
         ({"output_expires_after": {"anchor": "created_at", "seconds": 3600}}, "output_expires_after"),
         ({"extra_body": {"endpoit": 1}}, "endpoit"),
+        ({"metadata": {"k" * 65: "v"}}, f"metadata.{'k' * 64}"),
     ],
 )
 def test_refused_by_name(client: openai.OpenAI, fields: dict[str, Any], param: str) -> None:

@@ -22,8 +22,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     engine, weights and template. `service_tier` is what replies echo. `prompt_field` holds the prompt, in
     APIs whose errors name fields. `action` load and unload (Ollama's empty prompts) generate nothing; render (its
     `_debug_render_only`) shows the prompt. `ignored` names fields and options that were accepted and not honoured.
-    `stop_sequences` are the client's own, not the model's; without `show_thinking` the reply leaves the text of thinking
-    out.
+    `stop_sequences` are the client's own, not the model's; without `show_thinking` the reply leaves the text of
+    thinking out.
     """
 
     request: GenerateRequest

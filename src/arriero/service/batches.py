@@ -31,7 +31,7 @@ _HIDDEN = "messages"
 _TIERED = frozenset(["/v1/chat/completions", "/v1/completions", "/v1/responses"])
 
 
-class _Line(msgspec.Struct, frozen=True, kw_only=True):
+class _Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     custom_id: str
     method: str
     url: str

@@ -10,6 +10,7 @@ import msgspec
 from arriero.core.batches import Batch, StoredFile
 from arriero.core.errors import InvalidRequest, UnsupportedFeature
 from arriero.protocols.body import read_fields
+from arriero.protocols.metadata import read_metadata
 from arriero.protocols.nearest import did_you_mean
 from arriero.protocols.unknown import unknown_fields
 
@@ -41,10 +42,7 @@ def decode_batch(body: bytes) -> NewBatch:
             raise InvalidRequest(f"'{name}' must be a text", param=name)
     if fields.get("completion_window") != WINDOW:
         raise InvalidRequest(f"'completion_window' must be {WINDOW}", param="completion_window")
-    metadata = fields.get("metadata")
-    texts = isinstance(metadata, dict) and all(isinstance(value, str) for value in metadata.values())
-    if metadata is not None and not texts:
-        raise InvalidRequest("'metadata' must be an object of texts", param="metadata")
+    metadata = read_metadata(fields["metadata"]) if "metadata" in fields else None
     return NewBatch(fields["endpoint"], fields["input_file_id"], metadata)
 
 

@@ -14,8 +14,8 @@ import msgspec
 from arriero.core.errors import InvalidRequest
 from arriero.core.responses import SavedConversation, SavedItem
 from arriero.protocols.body import read_fields
+from arriero.protocols.metadata import read_metadata
 from arriero.protocols.responses.items import read_items
-from arriero.protocols.responses.metadata import read_metadata
 from arriero.protocols.unknown import unknown_fields
 
 _encode = msgspec.json.Encoder().encode

@@ -14,12 +14,12 @@ from arriero.core.errors import InvalidRequest, UnsupportedFeature
 from arriero.core.request import Message
 from arriero.protocols.body import read_fields
 from arriero.protocols.call import Call, Find
+from arriero.protocols.metadata import read_metadata
 from arriero.protocols.openai.fields import HARMLESS, OPTION_NAMES
 from arriero.protocols.openai.inside import check_function
 from arriero.protocols.openai.request import EXTENSIONS, chat_call
 from arriero.protocols.responses.inside import check_inside, strange_in_items
 from arriero.protocols.responses.items import read_items
-from arriero.protocols.responses.metadata import read_metadata
 from arriero.protocols.unknown import Unknown, unknown_fields
 
 # Fields that are the chat's, under its name for them.
