@@ -282,13 +282,16 @@ class PartialCall:
 
 
 def whole_items(found: Sequence[str | ToolCall], name: str, arguments: PartialArguments | None) -> list[Item]:
-    """What was read of a call that is whole; before the first ToolCall, what of its `arguments` was not told yet."""
-    items: list[Item] = []
-    for one in found:
-        if isinstance(one, ToolCall) and arguments is not None and arguments.sent:
-            call, rest = arguments.rest(one) if one.name == name else (one, "")
-            items += [CallPart(name, rest), call] if rest else [call]
-            arguments = None
-        else:
-            items.append(one)
-    return items
+    """What was read of a call that is whole; before the first ToolCall, what of its `arguments` was not told yet.
+
+    Words that stood among arguments of which parts were told follow their call: text in between would end it.
+    """
+    if arguments is None or not arguments.sent:
+        return list(found)
+    first = next((at for at, one in enumerate(found) if isinstance(one, ToolCall)), None)
+    if first is None:
+        return list(found)
+    call = found[first]
+    assert isinstance(call, ToolCall)
+    call, rest = arguments.rest(call) if call.name == name else (call, "")
+    return [*([CallPart(name, rest)] if rest else []), call, *found[:first], *found[first + 1 :]]

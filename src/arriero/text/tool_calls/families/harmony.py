@@ -11,7 +11,7 @@ from arriero.core.request import ToolCall
 from arriero.text.markers import held_back
 from arriero.text.tool_calls.base import CallPart, Envelope, Item, Thought, json_text
 from arriero.text.tool_calls.family import Family
-from arriero.text.tool_calls.partial import PartialArguments
+from arriero.text.tool_calls.partial import PartialArguments, whole_items
 from arriero.text.tool_calls.repair import Repairer
 from arriero.text.tool_calls.sections import MAX_CALL, PIECE
 
@@ -165,12 +165,8 @@ class Parser:
         body = "".join(self._pieces)
         name = self._tool.removeprefix("functions.")
         calls = self._notation.read(self._repairer, name, body, cut, self._header + body)
-        for call in [self._header + body + mark] if calls is None else calls:
-            if isinstance(call, ToolCall) and self._partial is not None and self._partial.sent:
-                call, rest = self._partial.rest(call)
-                out += [CallPart(name, rest)] if rest else []
-                self._partial = None
-            out.append(call)
+        out += whole_items([self._header + body + mark] if calls is None else calls, name, self._partial)
+        self._partial = None
 
 
 def _read(repairer: Repairer, name: str, body: str, cut: bool, whole: str) -> Sequence[str | ToolCall] | None:

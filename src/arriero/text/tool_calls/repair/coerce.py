@@ -16,7 +16,7 @@ import msgspec
 from arriero.text.tool_calls.repair import schema as rules
 from arriero.text.tool_calls.repair.tolerant import TolerantReader, Unreadable
 
-_NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,300})(?:\.\d+)?(?:[eE][-+]?\d{1,3})?\Z")
+_NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,3999})(?:\.\d+)?(?:[eE][-+]?\d{1,3})?\Z")
 _TRUTH = {"true": True, "false": False}
 _EMPTY = ("null", "none")
 _FOLD = re.compile(r"[\s_\-]+")

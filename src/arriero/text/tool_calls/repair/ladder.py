@@ -13,7 +13,7 @@ from arriero.text.tool_calls.repair import reading, schema
 from arriero.text.tool_calls.repair.coerce import Coercion
 from arriero.text.tool_calls.repair.names import nearest
 from arriero.text.tool_calls.repair.reading import RawCall
-from arriero.text.tool_calls.repair.tolerant import TolerantReader, Unreadable
+from arriero.text.tool_calls.repair.tolerant import Unreadable
 
 Mode = Literal["off", "warn", "retry", "reject"]
 MODES: tuple[str, ...] = get_args(Mode)
@@ -105,12 +105,12 @@ class Repairer:
             if isinstance(one, str):
                 made.append(one)
                 continue
-            call = self._call(one, mended)
+            call = self._call(one, mended, made)
             if isinstance(call, str):
                 self.lose(call, text)
                 return None
             wrong = "" if self._fitted else self._wrong(call)
-            if wrong and self.mode in ("retry", "reject"):
+            if wrong and (self.mode in ("retry", "reject") or (one.bare is None and "missing_value" in mended)):
                 self.lose(wrong, text)
                 return None
             invalid += bool(wrong)
@@ -137,8 +137,8 @@ class Repairer:
             return [reading.Found(reading.strict(text.strip()))]
         return reading.values(text, cut=cut)
 
-    def _call(self, raw: RawCall, mended: list[str]) -> ToolCall | str:
-        """The call, or why it is none."""
+    def _call(self, raw: RawCall, mended: list[str], words: list[str | ToolCall]) -> ToolCall | str:
+        """The call, or why it is none; to `words` come those that stood in its arguments."""
         name: str | None = raw.name
         if self.mode != "off":
             name = nearest(raw.name, self.tools)
@@ -153,8 +153,10 @@ class Repairer:
             coercion = Coercion(parameters)
             known = self.properties(name)
             arguments: Any = {key: coercion.text(value, known.get(key, {})) for key, value in raw.bare}
+            if "" in arguments.values() and self.mode != "off":
+                arguments = self._without_empty(arguments, parameters, known, mended)
         else:
-            arguments = self._object(raw.arguments, mended)
+            arguments = self._object(raw.arguments, mended, words, self.properties(name))
             if arguments is None:
                 return f"The arguments of {name} must be a JSON object."
         if self.mode != "off":
@@ -163,6 +165,19 @@ class Repairer:
             mended += coercion.repairs
             self._fitted = coercion.fitted
         return ToolCall(name=name, arguments=arguments)
+
+    def _without_empty(
+        self, arguments: dict[str, Any], parameters: dict[str, Any], known: Mapping[str, Any], mended: list[str]
+    ) -> dict[str, Any]:
+        """Without the members that are no text, may be left out, and were given no value."""
+        required = parameters.get("required") or ()
+        left_out = {
+            key
+            for key, value in arguments.items()
+            if value == "" and key not in required and schema.problems("", known.get(key, {}), parameters)
+        }
+        mended += ["missing_value"] if left_out else []
+        return {key: value for key, value in arguments.items() if key not in left_out}
 
     def properties(self, name: str) -> Mapping[str, Any]:
         """The members that the tool meant by `name` declares."""
@@ -177,7 +192,9 @@ class Repairer:
         tool = self.tools.get(name)
         return tool.parameters if tool is not None and isinstance(tool.parameters, dict) else {}
 
-    def _object(self, arguments: Any, mended: list[str]) -> dict[str, Any] | None:
+    def _object(
+        self, arguments: Any, mended: list[str], words: list[str | ToolCall], known: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
         """Arguments that are an object, or a text that is one (twice encoded, as some templates have it)."""
         for _ in range(3):
             if isinstance(arguments, dict):
@@ -191,24 +208,25 @@ class Repairer:
                 return dict(arguments[0])
             if not isinstance(arguments, str):
                 return None
-            arguments = self._from_text(arguments, mended)
+            arguments = self._from_text(arguments, mended, words, known)
         return arguments if isinstance(arguments, dict) else None
 
-    def _from_text(self, text: str, mended: list[str]) -> Any:
+    def _from_text(self, text: str, mended: list[str], words: list[str | ToolCall], known: Mapping[str, Any]) -> Any:
+        """The one value that a text holds, perhaps in a fence or among words; False if it holds none, or several."""
         if not text.strip():
             return None
         try:
-            return reading.strict(text.strip())
-        except Unreadable:
-            if self.mode == "off":
-                return False
-        reader = TolerantReader(text)
-        try:
-            value = reader.read()
+            found = self._values(text, cut=False)
         except Unreadable:
             return False
-        mended += reader.repairs
-        return value if isinstance(value, dict) and not text[reader.end :].strip(" \t\r\n}];,`") else False
+        values = [one.value for one in found if not one.is_text]
+        if len(values) != 1:
+            return False
+        if len(found) > 1 and not (values[0] and isinstance(values[0], dict) and values[0].keys() <= known.keys()):
+            return False  # among words only what is surely meant
+        words += [one.value for one in found if one.is_text]
+        mended += [note for one in found for note in one.repairs]
+        return values[0]
 
     def _wrong(self, call: ToolCall) -> str:
         """What the call's schema says against it, in words for the model; empty if nothing."""

@@ -81,7 +81,8 @@ def _mended(text: str, cut: bool, whole: bool) -> Iterator[Found]:
         if _WORD.search(prose):
             noted += ("prose",)
             yield Found(prose.strip(), is_text=True)
-        value, at, repairs = _read(text, start.start(), cut, strictly=whole or count > 0)
+        value, at, repairs, words = _read(text, start.start(), cut, strictly=whole or count > 0)
+        yield from (Found(word, is_text=True) for word in words)
         count += 1
         yield Found(value, repairs=(*noted, *repairs))
     if not count:
@@ -91,19 +92,19 @@ def _mended(text: str, cut: bool, whole: bool) -> Iterator[Found]:
         yield Found(rest.strip(), is_text=True)
 
 
-def _read(text: str, start: int, cut: bool, *, strictly: bool) -> tuple[Any, int, tuple[str, ...]]:
-    """The value that begins at `start`, where it ends, and what was mended."""
+def _read(text: str, start: int, cut: bool, *, strictly: bool) -> tuple[Any, int, tuple[str, ...], list[str]]:
+    """The value that begins at `start`, where it ends, what was mended, and the words that stood in it."""
     if strictly:
         try:
             _, end = _strict.raw_decode(text, start)
-            return strict(text[start:end]), end, ()
+            return strict(text[start:end]), end, (), []
         except (ValueError, RecursionError):
             pass
-    reader = TolerantReader(text, start, cut=cut)
+    reader = TolerantReader(text, start, cut=cut, arguments=ARGUMENT_KEYS)
     value = reader.read()
     if not isinstance(value, (dict, list)):
         raise Unreadable("neither an object nor a list")
-    return value, reader.end, tuple(reader.repairs)
+    return value, reader.end, tuple(reader.repairs), reader.words
 
 
 def calls_of(value: Any, offered: Callable[[str], bool], depth: int = 0) -> list[RawCall]:

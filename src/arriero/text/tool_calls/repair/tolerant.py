@@ -7,10 +7,11 @@ neither tools nor schemas. What has no single plausible reading is Unreadable.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from arriero.text.tool_calls.repair.quiet import KEY, read_quiet
+from arriero.text.tool_calls.repair.scalars import NUMBER, WORDS, is_strict, number
 
 MAX_DEPTH = 64
 MAX_TEXT = 1024 * 1024  # characters
@@ -18,25 +19,10 @@ MAX_TEXT = 1024 * 1024  # characters
 QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "`": "`", "”": "”", "’": "’", "„": "“", "«": "»"}
 _CLOSING = {'"': '"', "'": "'", "“": '”"“', "‘": "’'‘", "`": "`", "”": '”"', "’": "’'", "„": '“”"', "«": "»"}
 _SPACE = re.compile(r"[\s\ufeff]*")
-_NUMBER = re.compile(r"[-+]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\w.])")
-_STRICT_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?\Z")
 _WORD = re.compile(r"[A-Za-z_$][\w$\-]*")
 _BARE = re.compile(r"[^\s,:{}\[\]\"'“”‘’`][^,:{}\[\]\"“”\n]*")
-_WORDS: dict[str, tuple[Any, str]] = {
-    "true": (True, ""),
-    "false": (False, ""),
-    "null": (None, ""),
-    "True": (True, "python_literal"),
-    "False": (False, "python_literal"),
-    "None": (None, "python_literal"),
-    "TRUE": (True, "python_literal"),
-    "FALSE": (False, "python_literal"),
-    "NULL": (None, "python_literal"),
-    "nil": (None, "python_literal"),
-    "NaN": (None, "not_a_number"),
-    "nan": (None, "not_a_number"),
-    "undefined": (None, "python_literal"),
-}
+_BEFORE_ARGUMENTS = re.compile(r"""(?P<words>[A-Za-z][^{}\[\]"“”`,=]{0,200}+)?(?P<fence>```[A-Za-z_]*+)?\s*+(?=\{)""")
+_AFTER_ARGUMENTS = re.compile(r"""\s*+(?P<fence>```)?\s*+(?P<words>[A-Za-z][^{}\[\]"'“”`,:=]{0,200}+)?(?=\})""")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", '"': '"', "\\": "\\", "/": "/"}
 _HEX = re.compile(r"[0-9a-fA-F]{4}")
 _KEY_FOLLOWS = re.compile(rf"[\s\ufeff]*(?://[^\n]{{0,200}}\n\s{{0,200}})?{KEY}\s*:")
@@ -50,12 +36,16 @@ class Unreadable(ValueError):
 class TolerantReader:
     """One text. `read()` gives the value; `repairs` what was mended; `end` where the value ended.
 
-    `cut`: the text may have been cut off, so nothing that is open is closed.
+    `cut`: the text may have been cut off, so nothing that is open is closed. `arguments` are keys of arguments:
+    around these there may be a fence and `words`, and they may be left out, which makes them null. Where there are such
+    keys, other members without a value are left out, too, with the note "missing_value".
     """
 
-    def __init__(self, text: str, start: int = 0, *, cut: bool = False) -> None:
+    def __init__(self, text: str, start: int = 0, *, cut: bool = False, arguments: Collection[str] = ()) -> None:
         self.text, self.at, self.cut = text, start, cut
         self.repairs: set[str] = set()
+        self.words: list[str] = []
+        self._arguments = arguments
 
     @property
     def end(self) -> int:
@@ -110,9 +100,28 @@ class TolerantReader:
                 self.at += 1
             self._space()
             if self._peek() in ("", "}", ","):
-                raise self._stopped("a value is missing")
-            found[key] = self._value(stack)
+                if not self._arguments or self._peek() == "":
+                    raise self._stopped("a value is missing")
+                self._note("missing_value")
+                if key in self._arguments:
+                    found[key] = None
+            elif key in self._arguments:
+                self._words_around(_BEFORE_ARGUMENTS)
+                found[key] = self._value(stack)
+                self._words_around(_AFTER_ARGUMENTS)
+            else:
+                found[key] = self._value(stack)
             self._separate(stack)
+
+    def _words_around(self, pattern: re.Pattern[str]) -> None:
+        """Take the words and the fence on one side of arguments."""
+        if (found := pattern.match(self.text, self.at)) is not None and found.group().strip():
+            self.at = found.end()
+            if found["words"]:
+                self._note("prose")
+                self.words.append(found["words"].strip())
+            if found["fence"]:
+                self._note("fence")
 
     def _array(self, stack: tuple[str, ...]) -> list[Any]:
         self.at += 1
@@ -186,16 +195,19 @@ class TolerantReader:
     # --- scalars ---
 
     def _scalar(self) -> Any:
-        number = _NUMBER.match(self.text, self.at)
-        if number is not None:
-            self.at = number.end()
-            return self._number(number.group())
+        found = NUMBER.match(self.text, self.at)
+        if found is not None:
+            self.at = found.end()
+            if self.cut and self.at >= len(self.text):
+                raise self._stopped("cut off")
+            self._note("" if is_strict(found.group()) else "odd_number")
+            return number(found.group())
         word = _WORD.match(self.text, self.at)
-        if word is not None and word.group() in _WORDS:
+        if word is not None and word.group() in WORDS:
             following = _SPACE.match(self.text, word.end())
             end = following.end() if following else word.end()
             if end >= len(self.text) or self.text[end] in ",}]/#":
-                value, note = _WORDS[word.group()]
+                value, note = WORDS[word.group()]
                 self._note(note)
                 self.at = word.end()
                 return value
@@ -207,17 +219,6 @@ class TolerantReader:
         self._note("unquoted_value")
         self.at = bare.end()
         return bare.group().strip()
-
-    def _number(self, text: str) -> int | float | str:
-        if self.cut and self.at >= len(self.text):
-            raise self._stopped("cut off")
-        if not _STRICT_NUMBER.match(text):
-            self._note("odd_number")
-        plain = text.replace("_", "").removeprefix("+")
-        try:
-            return int(plain) if re.fullmatch(r"-?\d{1,4000}", plain) else _finite(float(plain))
-        except (ValueError, OverflowError):
-            return text  # a number that no float holds stays the text that it is
 
     # --- strings ---
 
@@ -378,12 +379,6 @@ class TolerantReader:
 
     def _stopped(self, why: str) -> Unreadable:
         return Unreadable(f"{why} at character {self.at}")
-
-
-def _finite(value: float) -> float:
-    if value in (float("inf"), float("-inf")) or value != value:
-        raise OverflowError
-    return value
 
 
 _stop_cache: dict[str, re.Pattern[str]] = {
