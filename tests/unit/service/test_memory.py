@@ -30,7 +30,9 @@ def test_a_plan_from_the_header() -> None:
     assert plan.problem == ""
     assert plan.context_length == 2048
     assert plan.cells == plan.max_sequences * 2048
-    assert plan.kv // plan.cells in range(KV_BYTES, KV_BYTES + 100)  # and what llama.cpp notes of a cell
+    assert plan.kv // (plan.cells + plan.pool_cells) in range(
+        KV_BYTES, KV_BYTES + 100
+    )  # and what llama.cpp notes of a cell
     assert 5_000_000 < plan.weights < demo_path().stat().st_size
     assert plan.total == plan.weights + plan.kv + plan.compute + plan.cached_prefixes < FREE
 
@@ -95,7 +97,7 @@ def test_whether_it_fits() -> None:
 def test_the_type_of_k_and_v_counts() -> None:
     plain, small = planned(num_ctx=512), planned({"kv_cache_type": "q8_0"}, num_ctx=512)
     assert (plain.kv_cache_type, small.kv_cache_type) == ("f16", "q8_0")
-    cell = plain.kv // plain.cells - KV_BYTES
+    cell = plain.kv // (plain.cells + plain.pool_cells) - KV_BYTES
     assert small.kv // small.cells == KV_BYTES * 34 // 64 + cell
     assert planned({"kv_cache_type": "q8_0"}, num_ctx=512, kv_cache_type="f16") == plain
 

@@ -46,7 +46,7 @@ class Context:
         if not self.handle:
             raise ModelLoadError(f"no context for the model: {log_tail.errors() or 'llama.cpp gives no reason'}")
         self._model = model
-        self._adapters: Adapters = ()
+        self.adapters: Adapters = ()
         model.apply_adapters(self.handle)
         self.buffers = log_tail.buffers()
         self.n_vocab = model.vocab.n_vocab
@@ -112,9 +112,9 @@ class Context:
 
     def use(self, adapters: Adapters) -> None:
         """Compute with these adapters beside the model's own from the next call on."""
-        if adapters != self._adapters:
+        if adapters != self.adapters:
             self._model.apply_adapters(self.handle, adapters)
-            self._adapters = adapters
+            self.adapters = adapters
 
     def clear(self, slot: int) -> None:
         """Forget all that `slot` holds."""
@@ -124,11 +124,14 @@ class Context:
         """Keep the first `length` tokens of `slot`; False if this kind of memory cannot be cut there."""
         return bool(lib.llama_memory_seq_rm(self._memory, slot, length, -1))
 
-    def copy_cells(self, source: int, target: int, length: int) -> None:
-        """Let `target` share the first `length` cells of `source`; RuntimeError with streams: llama.cpp would abort."""
+    def copy_cells(self, source: int, target: int, length: int, start: int = 0) -> None:
+        """Let `target` share the cells of `source` from `start` to `length`.
+
+        RuntimeError with streams: llama.cpp would abort.
+        """
         if not self.plan.unified:
             raise RuntimeError("cells can be shared in the unified layout only")
-        lib.llama_memory_seq_cp(self._memory, source, target, 0, length)
+        lib.llama_memory_seq_cp(self._memory, source, target, start, length)
         self.counters["seq_copies"] += 1
 
     def copy_slot(self, source: int, target: int, length: int) -> bool:

@@ -78,9 +78,9 @@ def _prepare(masks: MaskCompiler, runner: LlamaCppRunner) -> None:
 
     A request that needs a mask before does not wait for that moment.
     """
-    calls, context = -1, runner.context
-    while context.decoding or calls != (calls := context.counters["decode_calls"]):
+    calls, contexts = -1, runner.contexts
+    while contexts.decoding or calls != (calls := contexts.counters()["decode_calls"]):
         time.sleep(QUIET)
-    if context.handle:
+    if contexts.main.handle:
         with contextlib.suppress(ValueError):  # said again when a mask is asked for
             masks.prepare()

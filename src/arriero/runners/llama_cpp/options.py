@@ -84,6 +84,11 @@ class LlamaCppOptions:
     promised_bytes: int = 0
     """Of what is free, memory that loaded models have not touched yet and may: it counts as taken."""
 
+    @property
+    def pools(self) -> bool:
+        """Whether there may be a pool beside streams: not where the layout is asked for, or must not matter."""
+        return self.layout == "auto" and not self.deterministic
+
     def __post_init__(self) -> None:
         for name in ("num_ctx", "least_ctx", "num_batch", "max_sequences"):
             value = getattr(self, name)

@@ -57,7 +57,16 @@ SEVERAL_STREAMS = 4
 back from sleep for a few milliseconds may find themselves on one core and take turns there: a prompt of 36 tokens took
 45 ms with two threads on a busy machine, 7.5 with one, and 5.7 with two that were awake (15 M parameters, 2 cores)."""
 SCORES_SHARE = 1 / 8
+LEAST_POOLED = 3
+"""Sequences that share a prefix for which a pool is worth its room."""
+POOL_TIMES = 2
+"""How often a cell of the pool is stored: for steps that decode, and for prompts with fused attention (contexts.py)."""
+POOLED_TOKENS = 256
+"""Tokens that each of them may have for itself there, on average, beside one of full length that all share."""
 DETERMINISTIC_CHUNK = 16
+FUSED_ROWS = 64
+"""Rows of a call from which on llama.cpp's fused attention works in tiles; for fewer it is slower than the other kind.
+Measured (135 M parameters, Q8_0, 900 tokens shared, 2 threads): 192 rows 0.45 s for 0.65, 48 rows 0.52 s for 0.14."""
 ROW_TILE = 4
 """Rows that llama.cpp's kernels for rearranged weights compute at once (ggml-cpu/repack.cpp); those that are left over
 read the weights once each. Measured (0.5b, Q4_0, one thread), in times of one row: 2 rows 1.60, 3 1.99, 4 1.28, 5 1.95,
@@ -91,6 +100,7 @@ class Plan:
     max_sequences: int
     unified: bool
     cells: int
+    pool_cells: int  # of a pool beside streams, for sequences that share a long prefix; 0: there is none
     num_batch: int
     flash_attn: bool | None  # None: llama.cpp decides
     threads: int  # of a small call; see threads_for
@@ -98,6 +108,11 @@ class Plan:
     parked_bytes: int
     deterministic: bool
     kv_cache_type: str = "f16"
+
+    @property
+    def stored_cells(self) -> int:
+        """Cells of all contexts together."""
+        return self.cells + POOL_TIMES * self.pool_cells
 
     @property
     def outputs(self) -> int:
@@ -168,13 +183,17 @@ def make_plan(options: LlamaCppOptions, facts: Facts) -> Plan:
         cells = max(_pad(num_ctx), min(useful, fitting) // CELL_ALIGN * CELL_ALIGN)
         sequences = max(1, min(wanted, cells // LEAST_SHARE))
     large = facts.n_head * batch * (cells if not streams else cells // sequences) * 4 > total * SCORES_SHARE
+    flash = _flash_attention(options, facts, preferred=short or large)
+    left = room - cells * stored - _pad(num_ctx) * reached
+    pools = streams and options.pools and flash is False
     return Plan(
         num_ctx=num_ctx,
         max_sequences=sequences,
         unified=not streams,
         cells=cells,
+        pool_cells=_pool_cells(facts, cells, sequences, left // POOL_TIMES // (stored + reached)) if pools else 0,
         num_batch=max(batch, sequences),
-        flash_attn=_flash_attention(options, facts, preferred=short or large),
+        flash_attn=flash,
         threads=options.num_thread or (1 if facts.weights < ONE_THREAD_WEIGHTS else facts.threads),
         threads_batch=options.num_thread or facts.threads,
         parked_bytes=parked,
@@ -221,6 +240,18 @@ def _short(options: LlamaCppOptions, facts: Facts, num_ctx: int, sequences: int)
     if options.flash_attn == "off" or options.kv_cache_type != "f16":  # the fast kernel knows no other kind
         return False
     return num_ctx <= (SHORT_LONE_SEQUENCE if sequences == 1 else SHORT_SEQUENCE)
+
+
+def _pool_cells(facts: Facts, cells: int, sequences: int, left: int) -> int:
+    """Return the cells of a pool beside streams, of those for which there is memory `left`; 0: no pool.
+
+    It costs memory as it is filled, and its users leave as many cells of their streams empty. Only a CPU's kernels
+    gain by it as measured (gathering.py), and only states of one cache for all layers can move there.
+    """
+    if facts.gpu or facts.recurrent or facts.sliding_window or sequences < LEAST_POOLED:
+        return 0
+    wanted = min(cells // 2, cells // sequences + sequences * POOLED_TOKENS, left)
+    return max(0, wanted) // CELL_ALIGN * CELL_ALIGN
 
 
 def _flash_attention(options: LlamaCppOptions, facts: Facts, *, preferred: bool) -> bool | None:

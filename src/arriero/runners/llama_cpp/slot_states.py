@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
 
 from arriero.core.runner import Batch, Park, Restore, Spill, StepOutput
-from arriero.runners.llama_cpp.context import Context
+from arriero.runners.llama_cpp.contexts import Contexts
 from arriero.runners.llama_cpp.disk import DiskStates
+from arriero.runners.llama_cpp.gathering import Gathering
 from arriero.runners.llama_cpp.parks import ParkedStates
 
 
 class SlotStates:
-    """Parked states, in memory and on the disk, over one context.
+    """Parked states, in memory and on the disk, over what slots hold.
 
     `sharing` False: nothing may be parked or restored. `recurrent` models have one lump of state, which cannot be cut;
     layers with a `window` (tokens, 0: none) keep in a state only what its next token sees.
     """
 
     def __init__(
-        self, context: Context, *, sharing: bool, recurrent: bool, window: int, disk: DiskStates | None = None
+        self, contexts: Contexts, *, sharing: bool, recurrent: bool, window: int, disk: DiskStates | None = None
     ) -> None:
         self.parks = ParkedStates()
         self.disk = disk
-        self._context = context
+        self._contexts = contexts
+        self._gathering = Gathering(contexts) if contexts.pool_size else None
         self._sharing, self._recurrent, self._window = sharing, recurrent, window
         self._bound = recurrent or window > 0  # its states cannot be cut just anywhere
 
@@ -43,8 +45,11 @@ class SlotStates:
                 output.parked_sizes[park.parked] = state.nbytes
         self._spill([spill for spill in batch.spills if spill.parked in new], output)
         for slot in batch.frees:
-            self._context.clear(slot)
-        self._restore(batch.restores, output)
+            self._contexts.clear(slot)
+        self._restore(batch, output)
+        if self._gathering is not None:
+            self._gathering.part(batch)
+            self._gathering.begin(batch)
         for number in batch.drops:
             self._drop(number)
         if self.disk is not None:
@@ -82,15 +87,15 @@ class SlotStates:
 
     def _state(self, park: Park, *, freed: bool) -> npt.NDArray[np.uint8] | None:
         """Copy what `park` asks for. libllama copies whole slots: one that is freed anyway loses its tail first."""
-        held = self._context.positions(park.slot)[1] + 1
+        held = self._contexts.positions(park.slot)[1] + 1
         if not self._sharing or held < park.num_tokens:
             return None
         if held > park.num_tokens:
             if self._bound and not (freed and self._reaches(park.slot, park.num_tokens)):
                 return None  # a state that cannot be cut later
-            if freed and not self._context.cut(park.slot, park.num_tokens):
+            if freed and not self._contexts.cut(park.slot, park.num_tokens):
                 return None
-        return self._context.state(park.slot)
+        return self._contexts.state(park.slot)
 
     def _reaches(self, slot: int, length: int) -> bool:
         """Whether `slot` has all that a token behind the first `length` ones sees.
@@ -98,38 +103,40 @@ class SlotStates:
         llama.cpp cuts and copies whatever it is told to, and a cell of a layer with a window may be gone although the
         other layers have the token: only the least position says so (llama_memory_seq_pos_min).
         """
-        least, greatest = self._context.positions(slot)
+        least, greatest = self._contexts.positions(slot)
         if greatest == length - 1:
             return True  # its own end
         return not self._recurrent and greatest >= length and least <= max(0, length - self._window)
 
-    def _restore(self, restores: Sequence[Restore], output: StepOutput) -> None:
+    def _restore(self, batch: Batch, output: StepOutput) -> None:
         sources: dict[int, npt.NDArray[np.uint8] | None] = {}  # states of running slots, read once
-        for restore in restores:
-            self._context.clear(restore.slot)
-            if not self._fill(restore, sources):
-                self._context.clear(restore.slot)
+        gathered = self._gathering.choose(batch) if self._gathering is not None and batch.restores else frozenset()
+        for restore in batch.restores:
+            self._contexts.clear(restore.slot)
+            if not self._fill(restore, sources, pooled=restore.slot in gathered):
+                self._contexts.clear(restore.slot)
                 output.failed_restores.append(restore.slot)
 
-    def _fill(self, restore: Restore, sources: dict[int, npt.NDArray[np.uint8] | None]) -> bool:
+    def _fill(self, restore: Restore, sources: dict[int, npt.NDArray[np.uint8] | None], *, pooled: bool) -> bool:
         """Put into an empty slot what `restore` asks for; False where that cannot be had whole."""
         slot, source, length = restore.slot, restore.from_slot, restore.num_tokens
         if not self._sharing:
             return False
         if source is None:
             state = None if restore.from_parked is None else self._parked(restore.from_parked)
-            return state is not None and self._context.set_state(slot, state) and self._cut(slot, length)
+            filled = state is not None and self._contexts.set_state(slot, state, pooled=pooled)
+            return filled and self._cut(slot, length)
         if self._recurrent or not self._reaches(source, length):
             return False
-        if self._context.plan.unified:
-            self._context.copy_cells(source, slot, length)
+        if self._contexts.unified or (pooled and source in self._contexts.cells):
+            self._contexts.copy_cells(source, slot, length)
             return self._cut(slot, length)
         if self._window:
-            return self._context.copy_slot(source, slot, length) and self._cut(slot, length)
+            return self._contexts.main.copy_slot(source, slot, length) and self._cut(slot, length)
         if source not in sources:
-            sources[source] = self._context.state(source)
+            sources[source] = self._contexts.state(source)
         state = sources[source]
-        return state is not None and self._context.set_state(slot, state) and self._cut(slot, length)
+        return state is not None and self._contexts.set_state(slot, state) and self._cut(slot, length)
 
     def _parked(self, number: int) -> npt.NDArray[np.uint8] | None:
         state = self.parks.get(number)
@@ -139,7 +146,7 @@ class SlotStates:
         """Cut a filled slot to `length`; False where what is left is not all that was there before the next token."""
         if not self._reaches(slot, length):
             return False
-        if self._context.positions(slot)[1] >= length and not self._context.cut(slot, length):
+        if self._contexts.positions(slot)[1] >= length and not self._contexts.cut(slot, length):
             return False
-        least, greatest = self._context.positions(slot)
+        least, greatest = self._contexts.positions(slot)
         return greatest == length - 1 and (self._bound or least == 0)

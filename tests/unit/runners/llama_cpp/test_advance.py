@@ -25,7 +25,7 @@ SAMPLING = {
 def _grown(runner: LlamaCppRunner, params: SamplingParams, *, short: bool) -> list[list[int]]:
     """Twelve tokens of each of three streams, one of which begins late and ends soon."""
     if not short:
-        runner._advance.takes = lambda spans: False  # type: ignore[method-assign]
+        runner._computing._advance.takes = lambda spans: False  # type: ignore[method-assign]
     samplers = [NumpySampler(replace_seed(params, slot), eog_ids=frozenset()) for slot in range(3)]
     texts = [prompt(slot, 9 + slot) for slot in range(3)]
     computed = [0, 0, 0]
@@ -55,7 +55,7 @@ def test_both_ways_draw_the_same(make_runner: MakeRunner, layout: str, params: S
 
 def test_what_is_more_than_a_token_each_goes_the_general_way(runner: LlamaCppRunner) -> None:
     stream = Stream(0, prompt(1, 20))
-    advance = runner._advance
+    advance = runner._computing._advance
     assert not advance.takes([])
     assert not advance.takes([stream.span(8)])
     prefill(runner, stream)

@@ -14,12 +14,12 @@ class Rests:
     """A runner that is busy for some looks at it."""
 
     def __init__(self, calls: list[int], decoding: list[bool]) -> None:
-        self.context: Any = self
+        self.contexts: Any = self
+        self.main: Any = self
         self.handle: object | None = object()
         self._calls, self._decoding = calls, decoding
         self.looks = 0
 
-    @property
     def counters(self) -> dict[str, int]:
         return {"decode_calls": self._calls.pop(0) if len(self._calls) > 1 else self._calls[0]}
 
