@@ -24,6 +24,8 @@ from step to step cannot use the last one's graph again."""
 
 _LIKELY = 0.5
 """The chance of a guess that soon may pay where it does not yet: the next step is planned, and looks again."""
+_BEGINNING = 8
+"""Tokens of an answer in which any place where they stood before counts as such a chance: what copies begins so."""
 _QUIET_MOST = 8
 
 
@@ -103,7 +105,9 @@ class Speculation:
             lefts = [min(self._left(sequence), room // len(running)) for sequence in running]
             asked = self._asking.plan(running, lefts, self._costs, _GAIN, self._tile if len(running) == 1 else 1)
             plan = {s.id: _before_stop(s, asked[s.id]) for s in running if s.id in asked}
-        foretold = bool(plan) or any(chances[0] > _LIKELY for _, chances in guesses.values())
+        foretold = bool(plan) or any(
+            guesses[s.id][1][0] > _LIKELY or s.num_output < _BEGINNING for s in running if s.id in guesses
+        )
         self._quiet = 0 if foretold else min(self._quiet + 1, _QUIET_MOST)
         self._drafting = bool(plan) and not (self._even and len(running) > 1)
         return plan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 
 _SLOPE = 0.12
@@ -10,6 +11,9 @@ _WEIGHT = 0.25  # of the last time
 _FIRST_WEIGHT = 0.7  # of the first one, against what was expected
 _MOST = 3.0  # times what was expected: a step that took longer was held up by something else
 _KEPT = 400  # steps after which a time that was not seen again is forgotten
+_STALE = 2
+"""Steps after which a time that was not seen again follows the others, others follow halfway: what slowed the machine
+down then, or has since, did so for all, and a shape that only seems dear would never be tried again."""
 
 
 class StepCosts:
@@ -59,7 +63,10 @@ class StepCosts:
         else:
             expected = self.seconds(rows)
             weight = _WEIGHT if known else _FIRST_WEIGHT
-            self._seconds[rows] = expected + weight * (min(seconds, _MOST * expected) - expected)
+            found = expected + weight * (min(seconds, _MOST * expected) - expected)
+            self._seconds[rows] = found
+            if known:
+                self._follow(rows, found / expected)
         self._seen[rows] = self._steps
         if not known:
             self._forget()
@@ -79,6 +86,12 @@ class StepCosts:
         if rows > high:
             slope = max(slope, 0.0)
         return self._seconds[low] + slope * (rows - low)
+
+    def _follow(self, rows: int, factor: float) -> None:
+        """The time of `rows` has changed by `factor`: so have those that were not seen lately."""
+        for other, step in self._seen.items():
+            if other != rows:
+                self._seconds[other] *= factor if self._steps - step > _STALE else math.sqrt(factor)
 
     @staticmethod
     def _shape(rows: int) -> float:

@@ -295,3 +295,21 @@ def test_sampling_is_unbiased() -> None:
     assert not seen[~kept].any()
     chi_square = float((((seen - expected) ** 2)[kept] / expected[kept]).sum())
     assert chi_square < 18.47  # 4 degrees of freedom, p = 0.001; the seeds are fixed
+
+
+def test_a_text_that_nothing_foretold_hides_no_beginning_of_the_next() -> None:
+    """Steps follow one another without a plan where texts foretell nothing, but not while another text begins."""
+    world = _world(repeats=True)
+    speculation = world.engine._scheduler._speculation
+    for rows, seconds in ((1, 0.02), (2, 0.2), (33, 3.0)):  # nothing pays
+        speculation._costs.learn(rows, seconds)
+    world.add([1, 2, 3], max_tokens=40, draft_tokens=0)
+    world.finish()
+    assert speculation.quiet > 0
+    prompts = ([place, *range(2, 40), 1] for place in range(1, 40))
+    prompt = next(prompt for prompt in prompts if alone(tuple(prompt), 1)[0] in prompt[1:-1])
+    number = world.add(prompt, max_tokens=60)
+    while len(world.records[number].tokens) < 2:
+        world.step()
+    assert len(world.records[number].tokens) == 2  # and not those of further steps
+    assert not world.engine.stats().drafted_tokens
