@@ -25,7 +25,7 @@ from arriero.server.cache_header import cache_answer
 from arriero.server.contract import Answering, HttpMetrics
 from arriero.server.disconnect import while_connected
 from arriero.server.errors import JSON, OK, Api, error_response, named
-from arriero.server.ignored import header_value
+from arriero.server.ignored import ignored_header
 from arriero.server.queue_header import HEADER as QUEUE_HEADER
 from arriero.server.queue_header import queue_answer
 
@@ -41,7 +41,7 @@ class Generation:
     ) -> None:
         self._service, self._call, self._encoder, self._api = service, call, encoder, api
         self._metrics = metrics
-        self._headers = {"X-Arriero-Ignored": header_value(call.ignored)} if call.ignored else {}
+        self._headers = ignored_header(call.ignored)
         self._started = False
         self._sent = 0
 

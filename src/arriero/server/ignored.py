@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 log = logging.getLogger(__name__)
+
+HEADER = "X-Arriero-Ignored"
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.\-]")
 _MOST_NAMES, _LONGEST_NAME = 32, 64
 _REMEMBERED = 1000
 
 
-def header_value(names: Iterable[str]) -> str:
-    """Return the names as a header's value; clients choose them, so only plain characters pass and not too many."""
+def ignored_header(names: Iterable[str]) -> dict[str, str]:
+    """Return the header that tells the names, none without any; only plain characters pass, and not too many names."""
     shown = [_UNSAFE.sub("?", name)[:_LONGEST_NAME] for name in names]
     more = [f"and-{len(shown) - _MOST_NAMES}-more"] if len(shown) > _MOST_NAMES else []
-    return ", ".join(shown[:_MOST_NAMES] + more)
+    return {HEADER: ", ".join(shown[:_MOST_NAMES] + more)} if shown else {}
 
 
 class IgnoredLog:
@@ -26,9 +28,10 @@ class IgnoredLog:
     def __init__(self) -> None:
         self._seen: set[str] = set()
 
-    def note(self, names: Iterable[str], path: str) -> None:
-        """Log the names that are new."""
+    def note(self, names: Sequence[str], path: str) -> dict[str, str]:
+        """Log the names that are new; return the header that tells all of them, for the answer."""
         for name in names:
             if name not in self._seen and len(self._seen) < _REMEMBERED:
                 self._seen.add(name)
                 log.warning("%r on %s is accepted and not honoured", name[:_LONGEST_NAME], path)
+        return ignored_header(names)

@@ -9,7 +9,8 @@ import msgspec
 
 from arriero.core.errors import ErrorInfo
 from arriero.core.events import Accepted, Failed, TextDelta
-from tests.unit.server.conftest import Running
+from arriero.server.options import ServerOptions
+from tests.unit.server.conftest import Running, in_process
 
 Local = tuple[Running, httpx.AsyncClient]
 ASK = {"model": "demo", "input": "hi"}
@@ -71,3 +72,11 @@ async def test_pages_of_items(local: Local) -> None:
     bad: list[dict[str, str]] = [{"limit": "0"}, {"limit": "x"}, {"limit": "101"}, {"order": "up"}, {"after": "x"}]
     for query in bad:
         assert (await http.get(path, params=query)).status_code == 400
+
+
+async def test_counting_tells_what_it_does_not_honour() -> None:
+    async with in_process(ServerOptions(unknown_fields="warn")) as (_, http):
+        counted = await http.post("/v1/responses/input_tokens", json=ASK | {"colour": "red"})
+        assert counted.json()["input_tokens"] == 3
+        assert counted.headers["X-Arriero-Ignored"] == "colour"
+        assert "X-Arriero-Ignored" not in (await http.post("/v1/responses/input_tokens", json=ASK)).headers

@@ -13,7 +13,6 @@ from arriero.protocols.anthropic.reply import MessageReply, encode_count
 from arriero.protocols.anthropic.request import decode_count, decode_messages
 from arriero.server.errors import api_of_scope
 from arriero.server.generation import Generation
-from arriero.server.ignored import header_value
 from arriero.server.routes.context import Context, json_response, read_body
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -46,10 +45,9 @@ class AnthropicRoutes:
         if isinstance(body, Response):
             return body
         prompt, ignored = decode_count(body, self._service.find, strip_headers=self._strip, unknown=self._unknown)
-        self._context.ignored.note(ignored, request.url.path)
+        headers = self._context.ignored.note(ignored, request.url.path)
         response = json_response(encode_count(len((await self._service.prompt_tokens(prompt)).tokens)))
-        if ignored:
-            response.headers["X-Arriero-Ignored"] = header_value(ignored)
+        response.headers.update(headers)
         return response
 
     async def models(self, request: Request) -> Response:

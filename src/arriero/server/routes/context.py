@@ -49,13 +49,21 @@ class Context:
         if isinstance(body, Response):
             return body
         try:
-            call = with_tenant(decode(body, self.service.find), request.scope, body)
-            call = with_cache_question(with_deadline(call, request.headers), request.headers)
+            call = self.asked(decode(body, self.service.find), request, body)
         except ArrieroError as error:
             return error_response(error.info(), api)
-        self.ignored.note(call.ignored, request.url.path)
         reply = encoder(call, secrets.token_hex(12), int(time.time()))
         return Generation(self.service, call, reply, api, self.metrics)
+
+    def asked(self, call: Call, request: Request, body: bytes) -> Call:
+        """Return the call with what the request says beside its body: whose it is, by when, what to tell of the cache.
+
+        What the call accepted and does not honour is logged. InvalidRequest for a deadline that is none.
+        """
+        call = with_tenant(call, request.scope, body)
+        call = with_cache_question(with_deadline(call, request.headers), request.headers)
+        self.ignored.note(call.ignored, request.url.path)
+        return call
 
 
 async def read_body(request: Request, api: Api) -> bytes | Response:

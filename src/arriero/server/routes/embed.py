@@ -20,7 +20,6 @@ from arriero.protocols.ollama import embed as ollama_embed
 from arriero.protocols.openai import embed as openai_embed
 from arriero.server.disconnect import while_connected
 from arriero.server.errors import api_of
-from arriero.server.ignored import header_value
 from arriero.server.routes.context import Context, json_response, read_body
 
 log = logging.getLogger(__name__)
@@ -61,11 +60,10 @@ class EmbedRoutes:
         if isinstance(body, Response):
             return body
         call = decode(body, self._service.find)
-        self._context.ignored.note(call.ignored, request.url.path)
+        headers = self._context.ignored.note(call.ignored, request.url.path)
         embedded = await while_connected(request.receive, self._service.embed(call.request))
         response = json_response(encode(call, await _pieces(call, embedded), embedded.usage))
-        if call.ignored:
-            response.headers["X-Arriero-Ignored"] = header_value(call.ignored)
+        response.headers.update(headers)
         if embedded.truncated:
             response.headers["X-Arriero-Truncated"] = str(len(embedded.truncated))
             log.info("%d inputs cut to fit the context of %s", len(embedded.truncated), call.request.model)

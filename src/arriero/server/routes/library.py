@@ -8,7 +8,6 @@ from starlette.responses import Response
 from arriero.core.errors import BlobNotFound
 from arriero.protocols.ollama import library as ollama_library
 from arriero.server.errors import CREATED, OK
-from arriero.server.ignored import header_value
 from arriero.server.progress import ProgressAnswer
 from arriero.server.routes.context import Context, json_response, read_body
 
@@ -25,8 +24,7 @@ class LibraryRoutes:
         if isinstance(body, Response):
             return body
         call = ollama_library.decode_create(body)
-        self._context.ignored.note(call.ignored, request.url.path)
-        headers = {"X-Arriero-Ignored": header_value(call.ignored)} if call.ignored else {}
+        headers = self._context.ignored.note(call.ignored, request.url.path)
         return ProgressAnswer(self._service.create(call.request), stream=call.stream, headers=headers)
 
     async def copy(self, request: Request) -> Response:

@@ -13,7 +13,6 @@ from arriero.protocols.ollama import models as ollama_models
 from arriero.protocols.ollama import reply as ollama_reply
 from arriero.protocols.ollama import request as ollama_request
 from arriero.server.generation import Generation
-from arriero.server.ignored import header_value
 from arriero.server.routes.context import Context, json_response, read_body
 
 
@@ -45,14 +44,13 @@ class OllamaRoutes:
         if isinstance(body, Response):
             return body
         call = ollama_request.decode_show(body)
-        self._context.ignored.note(call.ignored, request.url.path)
+        headers = self._context.ignored.note(call.ignored, request.url.path)
         try:
             shown = await self._service.show(call.model, call.verbose, memory=call.memory)
         except ModelLoadError as error:
             raise StoreError(error.message) from None  # nothing was to be loaded
         response = json_response(ollama_models.encode_show(shown, call.verbose))
-        if call.ignored:
-            response.headers["X-Arriero-Ignored"] = header_value(call.ignored)
+        response.headers.update(headers)
         return response
 
     async def generate(self, request: Request) -> Response | Generation:

@@ -14,7 +14,6 @@ from arriero.core.ranking import Ranked
 from arriero.protocols import rank
 from arriero.server.disconnect import while_connected
 from arriero.server.errors import api_of
-from arriero.server.ignored import header_value
 from arriero.server.routes.context import Context, json_response, read_body
 
 log = logging.getLogger(__name__)
@@ -41,11 +40,10 @@ class RankRoutes:
         if isinstance(body, Response):
             return body
         call = decode(body, self._service.find, self._context.unknown_fields)
-        self._context.ignored.note(call.ignored, request.url.path)
+        headers = self._context.ignored.note(call.ignored, request.url.path)
         ranked = await while_connected(request.receive, self._service.rank(call.request))
         response = json_response(encode(call, ranked, secrets.token_hex(12), int(time.time())))
-        if call.ignored:
-            response.headers["X-Arriero-Ignored"] = header_value(call.ignored)
+        response.headers.update(headers)
         if ranked.truncated:
             response.headers["X-Arriero-Truncated"] = str(len(ranked.truncated))
             log.info("%d documents cut to fit the context of %s", len(ranked.truncated), call.request.model)

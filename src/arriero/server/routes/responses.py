@@ -20,14 +20,11 @@ from arriero.protocols.responses.compaction import CompactionReply, decode_compa
 from arriero.protocols.responses.conversations import keep_items
 from arriero.protocols.responses.reply import ResponseReply, encode_count, encode_deleted
 from arriero.protocols.responses.request import Draft, decode_response
-from arriero.server.cache_header import with_cache_question
 from arriero.server.contract import Service
-from arriero.server.deadline import with_deadline
 from arriero.server.errors import error_response
 from arriero.server.generation import Generation
 from arriero.server.pages import page
 from arriero.server.routes.context import Context, json_response, read_body
-from arriero.server.tenant import with_tenant
 
 
 class ResponsesRoutes:
@@ -44,11 +41,9 @@ class ResponsesRoutes:
         context = self._context
         try:
             draft = decode_response(body, context.unknown_fields)
-            call = with_tenant(draft.call(await self._earlier(draft), self._service.find), request.scope, body)
-            call = with_cache_question(with_deadline(call, request.headers), request.headers)
+            call = context.asked(draft.call(await self._earlier(draft), self._service.find), request, body)
         except ArrieroError as error:
             return error_response(error.info(), "openai")
-        context.ignored.note(call.ignored, request.url.path)
         keeps = draft.store and self._service.keeps_responses()
         reply = ResponseReply(call, secrets.token_hex(24), int(time.time()), draft.echo, stored=keeps)
         service = _Keeping(self._service, draft, reply) if keeps or draft.conversation is not None else self._service
@@ -61,8 +56,11 @@ class ResponsesRoutes:
             return body
         draft = decode_response(body, self._context.unknown_fields)
         call = draft.call(await self._earlier(draft), self._service.find)
+        headers = self._context.ignored.note(call.ignored, request.url.path)
         counted = await self._service.prompt_tokens(call.request)
-        return json_response(encode_count(len(counted.tokens)))
+        response = json_response(encode_count(len(counted.tokens)))
+        response.headers.update(headers)
+        return response
 
     async def compact(self, request: Request) -> Response | Generation:
         """POST /v1/responses/compact: the model's summary of what was said, as an item."""
@@ -71,9 +69,7 @@ class ResponsesRoutes:
             return body
         context = self._context
         draft = decode_compact(body)
-        call = with_tenant(draft.call(await self._earlier(draft), self._service.find), request.scope, body)
-        call = with_cache_question(with_deadline(call, request.headers), request.headers)
-        context.ignored.note(call.ignored, request.url.path)
+        call = context.asked(draft.call(await self._earlier(draft), self._service.find), request, body)
         reply = CompactionReply(secrets.token_hex(24), int(time.time()))
         return Generation(self._service, call, reply, "openai", context.metrics)
 

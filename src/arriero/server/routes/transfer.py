@@ -9,7 +9,6 @@ from starlette.responses import Response
 
 from arriero.core.library import Progress
 from arriero.protocols.ollama.transfer import TransferCall, decode_pull, decode_push
-from arriero.server.ignored import header_value
 from arriero.server.progress import ProgressAnswer
 from arriero.server.routes.context import Context, read_body
 
@@ -38,6 +37,5 @@ class TransferRoutes:
         if isinstance(body, Response):
             return body
         call = decode(body)
-        self._context.ignored.note(call.ignored, request.url.path)
-        headers = {"X-Arriero-Ignored": header_value(call.ignored)} if call.ignored else {}
+        headers = self._context.ignored.note(call.ignored, request.url.path)
         return ProgressAnswer(begin(call), stream=call.stream, headers=headers)
