@@ -23,7 +23,7 @@ from arriero.core.messages import Ready
 from arriero.core.model import ModelSpec, RunningModel
 from arriero.core.request import LoadOptions
 from arriero.service.load_options import agrees
-from arriero.service.turns import Place, choose
+from arriero.service.turns import Place, choose, together
 
 log = logging.getLogger(__name__)
 
@@ -95,16 +95,17 @@ class Lifecycle:
         shares: Callable[[ModelSpec, LoadOptions], bool] = lambda spec, load: False,
         sized: Callable[[ModelSpec, LoadOptions], LoadOptions] = lambda spec, load: load,
         drafts: Callable[[ModelSpec, LoadOptions], Awaitable[tuple[ModelSpec, LoadOptions]]] | None = None,
+        worker_of: Callable[[LoadableBackend], object] = lambda backend: backend,
     ) -> None:
         """`fits` says, from the file's header, whether a model has enough memory now; it may block.
 
         `check` raises where a model cannot be loaded so, before another one has to go. `shares` says that its weights
         are in memory already: nobody has to go then. `sized` says what a model is loaded with for a request, `drafts`
-        finds the draft model that it names.
+        finds the draft model that it names. `worker_of` says who shares: `max_loaded` counts workers.
         """
         self._make_backend, self._keep_alive, self._max_loaded = make_backend, keep_alive, max_loaded
         self._fits, self._check, self._shares, self._sized = fits, check, shares, sized
-        self._drafts = drafts
+        self._drafts, self._worker_of = drafts, worker_of
         self._loaded: dict[str, Loaded] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._loading = asyncio.Lock()
@@ -187,28 +188,40 @@ class Lifecycle:
 
         Where memory is short idle models go, too; what is still missing then, loading tells.
         """
-        while len(self._loaded) >= self._max_loaded:
-            victim: Loaded | None = None
+        while len(self._groups()) >= self._max_loaded:
+            victims: list[Loaded] = []
             async with self._changed:
-                while victim is None and len(self._loaded) >= self._max_loaded:
-                    choice = choose((one.place for one in self._loaded.values()), time.monotonic())
+                while not victims and len(groups := self._groups()) >= self._max_loaded:
+                    choice = choose((together([one.place for one in group]) for group in groups), time.monotonic())
                     if choice.evict is not None:
-                        victim = self._loaded[choice.evict]
+                        victims = _group_of(choice.evict, groups)
                     elif choice.leave is not None:
-                        self._loaded[choice.leave].leaving = True
+                        for one in _group_of(choice.leave, groups):
+                            one.leaving = True
                     else:
                         with contextlib.suppress(TimeoutError):
                             async with asyncio.timeout(choice.seconds):
                                 await self._changed.wait()
-            if victim is not None:
-                await self._close(victim)
+            await self._close_idle(victims)
         if self._closing:
             await asyncio.wait(set(self._closing))
         while self._loaded and not await asyncio.to_thread(self._fits, spec, load):
-            idle = [one for one in self._loaded.values() if not one.leases]
+            idle = [group for group in self._groups() if not any(one.leases for one in group)]
             if not idle:
                 break
-            await self._close(min(idle, key=lambda one: one.place.worth))
+            await self._close_idle(min(idle, key=lambda group: together([one.place for one in group]).worth))
+
+    def _groups(self) -> list[list[Loaded]]:
+        """The loaded models, those that share a worker together: the bound is on workers, as Ollama's on runners."""
+        groups: dict[int, list[Loaded]] = {}
+        for one in self._loaded.values():
+            groups.setdefault(id(self._worker_of(one.backend)), []).append(one)
+        return list(groups.values())
+
+    async def _close_idle(self, group: list[Loaded]) -> None:
+        for one in group:
+            if not one.leases:  # nobody came while another one closed
+                await self._close(one)
 
     def _hold(self, loaded: Loaded) -> None:
         loaded.leases += 1
@@ -282,6 +295,10 @@ class Lifecycle:
             running=int(gauges.get("running", 0)),
             queue_seconds=None if queue < 0 else queue,
         )
+
+
+def _group_of(name: str, groups: list[list[Loaded]]) -> list[Loaded]:
+    return next(group for group in groups if group[0].spec.name == name)
 
 
 def with_defaults(load: LoadOptions, context_length: int | None) -> LoadOptions:

@@ -34,7 +34,7 @@ from arriero.service.memory import check_options, fits, free_memory, plan_memory
 from arriero.service.message_batches import MessageBatches
 from arriero.service.options import ServiceOptions
 from arriero.service.responses import Responses
-from arriero.service.shared_workers import SharedWorkers
+from arriero.service.shared_workers import SharedWorkers, worker_of
 from arriero.service.spares import SpareKeeper
 from arriero.service.templates import check_template
 from arriero.service.tokens import Tokens
@@ -70,6 +70,7 @@ class Service:
             shares=workers.shares,
             sized=lambda spec, load: sized(spec, load, options.context_length),
             drafts=self._drafts.chosen,
+            worker_of=worker_of,
         )
         self._generator = Generator(
             catalog,

@@ -22,6 +22,11 @@ class _Shared:
     users: list[AdaptedBackend] = field(default_factory=list)
 
 
+def worker_of(backend: object) -> object:
+    """What holds a backend's memory: its worker, which others may have, too."""
+    return backend.worker if isinstance(backend, AdaptedBackend) else backend
+
+
 class SharedWorkers:
     """Makes backends; `start` makes a worker for a spec without loading it."""
 

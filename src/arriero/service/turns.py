@@ -6,7 +6,7 @@ every request; and no longer, so that neither waits for ever. Only what nobody a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 GRACE = 0.1
@@ -40,6 +40,20 @@ class Place:
     def worth(self) -> tuple[float, float]:
         """The less, the sooner it goes: the shortest keep-alive first (negative is longest), then the longest idle."""
         return (self.keep_alive if self.keep_alive >= 0 else float("inf"), self.idle_since)
+
+
+def together(places: Sequence[Place]) -> Place:
+    """Return the place of models that share a worker, named after the first: nothing is free before all have gone."""
+    ready = [one.ready_at for one in places if one.ready_at is not None]
+    return Place(
+        name=places[0].name,
+        busy=any(one.busy for one in places),
+        keep_alive=max((one.keep_alive for one in places), key=lambda seconds: (seconds < 0, seconds)),
+        idle_since=max(one.idle_since for one in places),
+        ready_at=max(ready) if len(ready) == len(places) else None,
+        load_seconds=max(one.load_seconds for one in places),
+        leaving=all(one.leaving for one in places),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,6 +166,27 @@ async def test_the_bound_evicts_the_idle_one_and_waits_for_a_busy_one() -> None:
     assert len(stable.names()) == 2
 
 
+async def test_models_that_share_a_worker_count_once_and_go_together() -> None:
+    stable = Stable(max_loaded=2)
+    log, shared = stable.log, object()
+    stable.lifecycle = Lifecycle(
+        lambda model, load: CountingBackend(model, load, log),
+        keep_alive=60.0,
+        max_loaded=2,
+        shares=lambda model, load: model.name == "a2" and "start a1" in log,
+        worker_of=lambda one: shared if isinstance(one, CountingBackend) and one.spec.name[0] == "a" else one,
+    )
+    for name in ("a1", "a2", "b"):
+        await stable.use(name)
+    assert sorted(stable.names()) == ["a1", "a2", "b"]
+    async with stable.lifecycle.lease(spec("a2"), LoadOptions(), None):
+        await stable.use("c")  # one of a worker is busy: the other one would free nothing
+        assert log[-2:] == ["close b", "start c"]
+    await stable.use("d", keep_alive=-1.0)
+    await stable.use("e")
+    assert log[5:] == ["close c", "start d", "close a1", "close a2", "start e"]
+
+
 async def test_failed_load_is_told_to_all_and_leaves_nothing() -> None:
     stable = Stable()
     results = await asyncio.gather(*(stable.use("broken") for _ in range(3)), return_exceptions=True)
