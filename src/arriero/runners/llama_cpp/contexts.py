@@ -133,6 +133,10 @@ class Contexts:
         self.fused_cells.reach(slot, self.cells.length(slot))
         return True
 
+    def fused_room(self) -> int:
+        """Return how many tokens may still be computed in the fused context."""
+        return self._plan.cells - self.fused_cells.used()
+
     def can_fuse(self, span: Span) -> bool:
         """Whether `span` is of a prompt that the fused context knows up to there."""
         slot = span.slot

@@ -86,7 +86,7 @@ class Gathering:
             self._look_at = used + LOOK_EVERY
             total = sum(cells.length(slot) for slot in cells)
             crowded = used * len(cells) > LEAVING * SPREAD * total
-        if crowded or (len(cells) == 1 and len(batch.spans) > len(spans)):
+        if crowded or len(batch.spans) - len(spans) >= len(cells):
             for slot in list(cells):
                 self._contexts.move(slot, pooled=False)
 

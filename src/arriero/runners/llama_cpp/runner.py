@@ -143,7 +143,8 @@ class LlamaCppRunner:
             self._fused = Computing(fused, self._batch, fills=False, align=0, tiled=tiled)
         others = [index for index in indices if spans[index].slot not in cells]
         prompts = [index for index in indices if self.contexts.can_fuse(spans[index])]
-        if sum(spans[index].end - spans[index].start for index in prompts) < FUSED_ROWS:
+        rows = sum(spans[index].end - spans[index].start for index in prompts)
+        if not FUSED_ROWS <= rows <= self.contexts.fused_room():
             prompts = []
         pooled = [index for index in indices if spans[index].slot in cells and index not in prompts]
         parts = [(self._fused, prompts), (self._pooled, pooled), (self._computing, others)]

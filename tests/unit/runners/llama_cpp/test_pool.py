@@ -152,3 +152,33 @@ def test_a_failed_call_empties_the_pool(make_runner: MakeRunner, monkeypatch: py
     assert len(runner.contexts.cells) == 0
     runner.execute(Batch(frees=list(range(8))))
     assert all(runner.contexts.pool.positions(slot) == (-1, -1) for slot in range(8))
+
+
+def test_who_is_outnumbered_leaves(make_runner: MakeRunner) -> None:
+    ask, alone = asking(make_runner), asking(make_runner, layout="streams", parked_bytes=0)
+    texts = [*prompts(3), *(prompt(50 + number, 20) for number in range(3))]
+    recorders = [Recorder() for _ in texts]
+    for number, text in enumerate(texts):
+        ask.engine.add(SequenceSpec(number, text, recorders[number], max_tokens=12, draft_tokens=0))
+        if number == 2:
+            for _ in range(3):
+                ask.engine.step(0.0)
+            assert (len(ask.runner.contexts.cells), ask.runner.contexts.moves) == (3, 0)
+    while ask.engine.has_work:
+        ask.engine.step(0.0)
+    assert ask.runner.contexts.moves == 3
+    for text, recorder in zip(texts, recorders, strict=True):
+        expect_same(recorder, alone(text, answer=12)[0][1])
+
+
+def test_prompts_that_find_no_room_to_be_fused_are_computed_in_the_pool(
+    make_runner: MakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask, alone = asking(make_runner), asking(make_runner, layout="streams", parked_bytes=0)
+    monkeypatch.setattr(ask.runner.contexts, "fused_room", lambda: 0)
+    texts = prompts(5)
+    for text, (_, recorder) in zip(texts, ask(*texts), strict=True):
+        expect_same(recorder, alone(text)[0][1])
+    assert ask.most == 5
+    assert ask.runner.contexts.fused is not None
+    assert ask.runner.contexts.fused.counters["decode_calls"] == 0
