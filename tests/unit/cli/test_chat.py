@@ -124,7 +124,7 @@ def test_settings_reach_the_server(server: Scripted, talk: Talk) -> None:
     [
         (
             "/set parameter nonsense 1",
-            "Error: unknown parameter 'nonsense'. Known: draft_num_predict, frequency_penalty,",
+            "Error: unknown parameter 'nonsense'. Known: draft, draft_num_predict, frequency_penalty,",
         ),
         ("/set parameter temperature hot", 'Error: option "temperature" must be of type float32'),
         ("/set parameter top_p 2", 'Error: option "top_p" must be between 0 and 1'),

@@ -46,10 +46,10 @@ def test_every_locked_package_is_in_the_notices() -> None:
 
 
 def _suite(folder: Path, tests: str, strict: str, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run a suite of its own under our conftest."""
+    """Run a suite of its own under our conftest, without the plugins that it has no use for: they take a second."""
     shutil.copy(CONFTEST, folder / "conftest.py")
     (folder / "test_it.py").write_text(f"import pytest\n\n{tests}")
-    env = {**os.environ, "ARRIERO_STRICT": strict, **more}
+    env = {**os.environ, "ARRIERO_STRICT": strict, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **more}
     command = [
         sys.executable,
         "-m",
@@ -102,12 +102,12 @@ def test_a_missing_gpu_and_an_expected_failure_pass_a_strict_run(tmp_path: Path)
 def test_a_parallel_run_counts_and_refuses_as_one(tmp_path: Path) -> None:
     """A module that skips is collected in each process, and counts once; so does a touched Ollama folder."""
     (tmp_path / "test_module.py").write_text(f"import pytest\n\n{MODULE}")
-    done = _suite(tmp_path, PASSING + CALLED, "1", "-n", "2")
+    done = _suite(tmp_path, PASSING + CALLED, "1", "-p", "xdist", "-n", "2")
     assert done.returncode == 1, done.stdout
     assert "2 skipped" in done.stdout
     assert "    1  shared data: ARRIERO_TEST_DATA is not set" in done.stdout
     assert "    1  node: not installed" in done.stdout
-    done = _suite(tmp_path, TOUCH, "", "-n", "2")
+    done = _suite(tmp_path, TOUCH, "", "-p", "xdist", "-n", "2")
     assert done.returncode == 1, done.stdout
     assert ".ollama/history" in done.stdout
 
