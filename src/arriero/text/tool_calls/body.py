@@ -141,6 +141,11 @@ class BodyScanner:
         return Ended(whole[:place], mark, whole[place + len(mark) :], doubtful)
 
 
+def prepare(closes: tuple[str, ...], stops: tuple[str, ...], *, quoted: bool) -> None:
+    """Compile what a scanner with these marks looks for, so that no token of an answer waits for it."""
+    _tokens((*closes, *stops), quoted)
+
+
 def _valid(text: str) -> bool:
     try:
         strict(text.strip())

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from arriero.core.request import ToolCall
 from arriero.text.tool_calls.base import Envelope, ToolCallParser
+from arriero.text.tool_calls.reads import Members
 from arriero.text.tool_calls.repair import Repairer
 from arriero.text.tool_calls.sections import Rule, SectionParser
 from arriero.text.tool_calls.strays import STRAYS
@@ -43,6 +44,9 @@ class Family:
         if repairer.mode != "off":
             known = {*(rule.opens for rule in rules), *self.before, *self.after, *self.skips}
             rules += tuple(rule for rule in STRAYS if rule.opens not in known)
+        for rule in rules:
+            if isinstance(rule.read, Members):
+                rule.read.prepare()
         return SectionParser(rules, repairer, before=self.before, after=self.after, skips=self.skips)
 
     def write(self, calls: Sequence[ToolCall]) -> str:

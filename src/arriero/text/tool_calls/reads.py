@@ -87,6 +87,11 @@ class Members:
             return None
         return repairer.accept([RawCall(name, bare=tuple(bare))], notes, body)
 
+    def prepare(self) -> None:
+        """Compile all patterns, so that no token of an answer waits for it."""
+        _ = self.head_pattern, self.key_pattern, self.next_pattern, self._opening_line, self._end
+        _ = self._exact, self._loose
+
     def _members(self, pattern: re.Pattern[str], body: str, at: int) -> tuple[list[tuple[str, str]], int]:
         bare = []
         while (one := pattern.match(body, at)) is not None and one.end() > at:

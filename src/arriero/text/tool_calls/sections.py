@@ -14,7 +14,7 @@ from typing import Protocol
 
 from arriero.core.request import ToolCall
 from arriero.text.tool_calls.base import Item
-from arriero.text.tool_calls.body import BodyScanner, Ended
+from arriero.text.tool_calls.body import BodyScanner, Ended, prepare
 from arriero.text.tool_calls.partial import PartialCall
 from arriero.text.tool_calls.repair import Repairer
 
@@ -79,6 +79,8 @@ class SectionParser:
         skips: tuple[str, ...] = (),
         first_skips: tuple[str, ...] = (),
     ) -> None:
+        for rule in rules:
+            prepare(rule.closes, rule.stops, quoted=rule.quoted)
         self._repairer = repairer
         self._anywhere = {rule.opens: rule for rule in rules if not rule.at_start}
         self._at_start = {rule.opens: rule for rule in rules if rule.at_start}
@@ -110,7 +112,9 @@ class SectionParser:
         out: list[Item] = []
         while self._scanner is not None:
             ended = self._scanner.finish()
-            rest = self._end(ended, out, cut=cut and not ended.mark and not ended.rest)
+            # Where length cut the answer, a marker in a string that never ended is the string's.
+            open_ended = ended.doubtful or not (ended.mark or ended.rest)
+            rest = self._end(ended, out, cut=cut and open_ended)
             self._run(rest, out)
         rest = self._lead + self._held
         if rest and not (self._after_call and not rest.strip()):
