@@ -145,13 +145,17 @@ class Context:
         self.unsettled = target
         return self.cut(target, length)
 
-    def state(self, slot: int) -> npt.NDArray[np.uint8] | None:
-        """Return a copy of the KV of `slot` in llama.cpp's own format, None if there is none to be had."""
+    def state(self, slot: int, room: int = 0) -> npt.NDArray[np.uint8] | None:
+        """Return a copy of the KV of `slot` in llama.cpp's own format, None if there is none to be had.
+
+        `room` bytes of 0 follow.
+        """
         size = lib.llama_state_seq_get_size(self.handle, slot)
         if not size:
             return None
         began = time.perf_counter_ns()
-        data = new_state(size)
+        data = new_state(size + room)
+        data[size:] = 0
         written = lib.llama_state_seq_get_data(self.handle, _bytes(data), size, slot)
         self.counters["state_gets"] += 1
         self.counters["state_bytes"] += written

@@ -18,7 +18,7 @@ from arriero.runners.llama_cpp.context import Context
 from arriero.runners.llama_cpp.model import Model
 from arriero.runners.llama_cpp.plan import Plan
 from arriero.runners.llama_cpp.pool_cells import PoolCells
-from arriero.runners.llama_cpp.streams import in_streams, one_stream
+from arriero.runners.llama_cpp.streams import one_stream, put_in_streams, room_for
 from arriero.runners.llama_cpp.turning import turned
 
 log = logging.getLogger(__name__)
@@ -160,10 +160,11 @@ class Contexts:
 
     def state(self, slot: int) -> npt.NDArray[np.uint8] | None:
         """Return a copy of the KV of `slot`, None if there is none to be had."""
-        state = self.of(slot).state(slot)
-        if state is None or slot not in self.cells:
-            return state
-        return in_streams(state, self.main.plan.max_sequences)
+        if self.pool is None or slot not in self.cells:
+            return self.main.state(slot)
+        streams = self.main.plan.max_sequences
+        state = self.pool.state(slot, room_for(streams))
+        return None if state is None else put_in_streams(state, streams)
 
     def set_state(self, slot: int, data: npt.NDArray[np.uint8], *, pooled: bool = False) -> bool:
         """Fill the empty `slot` with what `state` gave; False if there is no room, and then `slot` is empty."""

@@ -43,8 +43,18 @@ def in_streams(data: Bytes, streams: int) -> Bytes:
     """Return what `one_stream` gave as a context with `streams` streams reads it."""
     if streams == 1:
         return data
-    spread = new_state(data.size + (streams - 1) * _WORD)
+    spread = new_state(data.size + room_for(streams))
     spread[: data.size] = data
-    spread[_HEAD : _HEAD + _WORD].view("<u4")[0] = streams
     spread[data.size :] = 0
-    return spread
+    return put_in_streams(spread, streams)
+
+
+def room_for(streams: int) -> int:
+    """Return the bytes of 0 that a state from one stream has behind it among `streams` ones."""
+    return (streams - 1) * _WORD
+
+
+def put_in_streams(data: Bytes, streams: int) -> Bytes:
+    """Make a state from one stream, with `room_for` behind it, one of a context with `streams` streams; return it."""
+    data[_HEAD : _HEAD + _WORD].view("<u4")[0] = streams
+    return data
