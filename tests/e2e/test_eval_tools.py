@@ -24,7 +24,7 @@ def test_scores_as_json_and_as_a_table(server: Server, tmp_path: Path) -> None:
     assert told["summary"][-1]["cases"] == len(told["cases"]) == 8
     assert all(one["error"] == "" for one in told["cases"])
     shown = evaluate(server, tmp_path, "--kind", "none", "--max-tokens", "40")
-    assert shown.stdout.split()[:3] == ["KIND", "CASES", "VALID"]
+    assert shown.stdout.split()[:3] == ["KIND", "CASES", "CALLS"]
 
 
 def test_the_exit_status_says_what_fell_short(server: Server, tmp_path: Path) -> None:

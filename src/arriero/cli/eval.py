@@ -26,6 +26,7 @@ def tools(
     least: Annotated[float, typer.Option("--least", help="Fail below this share of right answers, 0 to 1.")] = 0.0,
     temperature: Annotated[float, typer.Option("--temperature", help="How tokens are drawn.")] = 0.0,
     seed: Annotated[int, typer.Option("--seed", help="The seed of every case.")] = 0,
+    choice: Annotated[str, typer.Option("--tool-choice", help="auto, required or none; else the server's own.")] = "",
     max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Tokens of one answer.")] = 1024,
     concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="Cases at a time.")] = 4,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print every case that is not right.")] = False,
@@ -50,6 +51,8 @@ def tools(
         kinds = ", ".join(dict.fromkeys(case.kind for case in cases.cases))
         raise CommandFailed(f"there are no cases of the kind {kind!r}; there are: {kinds}")
 
+    progress = _Progress(len(chosen), verbose)
+
     async def work(address: Address) -> list[Score]:
         http = Http(address, api_key=key_from_environment())
         try:
@@ -61,8 +64,9 @@ def tools(
                 temperature=temperature,
                 seed=seed,
                 max_tokens=max_tokens,
+                tool_choice=choice,
                 concurrency=concurrency,
-                on_score=_tell if verbose else _keep_quiet,
+                on_score=progress.scored,
             )
         finally:
             await http.close()
@@ -75,7 +79,8 @@ def tools(
     told = summaries(scores)
     whole = told[-1]
     if whole.failed == whole.cases:
-        raise CommandFailed(f"all {whole.cases} requests failed, the first with: {scores[0].error}")
+        asked = f"{whole.cases} requests failed (POST /v1/chat/completions)"
+        raise CommandFailed(f"all {asked}, the first with: {scores[0].error}")
     if as_json:
         print(msgspec.json.encode({"model": model, "summary": told, "cases": scores}).decode())
     else:
@@ -91,22 +96,31 @@ def shown(told: list[Summary]) -> str:
     """The summaries as a table."""
     from arriero.cli.tables import table
 
-    rows: list[tuple[str, ...]] = [("KIND", "CASES", "VALID", "RIGHT TOOL", "RIGHT", "REPAIRED", "LOST")]
+    rows: list[tuple[str, ...]] = [("KIND", "CASES", "CALLS", "VALID", "RIGHT TOOL", "RIGHT", "REPAIRED", "LOST")]
     rows += [
-        (one.kind, *(str(count) for count in (one.cases, one.valid, one.tool, one.right, one.repaired, one.lost)))
+        (one.kind, *map(str, (one.cases, one.called, one.valid, one.tool, one.right, one.repaired, one.lost)))
         for one in told
     ]
     return table(rows)
 
 
-def _tell(case: Case, said: Said, score: Score) -> None:
-    if not score.right:
-        said_calls = " ".join(f"{name}({arguments})" for name, arguments in said.calls)
-        wanted = " ".join(f"{call.name}({call.arguments})" for call in case.calls) or "no call"
-        print(
-            f"{case.id}: {case.question}\n  wanted {wanted}\n  got    {said_calls or said.error or said.text[:200]!r}"
-        )
+class _Progress:
+    """Tells on standard error how far it is, where somebody looks; with `verbose` each case that is not right."""
 
+    def __init__(self, total: int, verbose: bool) -> None:
+        self._total, self._verbose = total, verbose
+        self._done = 0
+        self._shown = sys.stderr.isatty()
 
-def _keep_quiet(case: Case, said: Said, score: Score) -> None:
-    """Nothing is told of single cases."""
+    def scored(self, case: Case, said: Said, score: Score) -> None:
+        """One more is done."""
+        self._done += 1
+        if self._shown:
+            end = "\r\033[K" if self._done == self._total else ""
+            sys.stderr.write(f"\r\033[K{self._done} of {self._total}{end}")
+            sys.stderr.flush()
+        if self._verbose and not score.right:
+            calls = " ".join(f"{name}({arguments})" for name, arguments in said.calls)
+            wanted = " ".join(f"{call.name}({call.arguments})" for call in case.calls) or "no call"
+            got = calls or said.error or repr(said.text[:200])
+            print(f"{case.id}: {case.question}\n  wanted {wanted}\n  got    {got}", file=sys.stderr)

@@ -49,15 +49,20 @@ async def evaluate(
     temperature: float = 0.0,
     seed: int = 0,
     max_tokens: int = MAX_TOKENS,
+    tool_choice: str = "",
     concurrency: int = 4,
     on_score: Callable[[Case, Said, Score], None] = lambda case, said, score: None,
 ) -> list[Score]:
-    """Ask `chosen`, `concurrency` at a time; scores are in their order. A failed request is a score with an error."""
+    """Ask `chosen`, `concurrency` at a time; scores are in their order. A failed request is a score with an error.
+
+    `tool_choice` is OpenAI's; empty leaves it to the server.
+    """
     slots = asyncio.Semaphore(concurrency)
 
     async def one(case: Case) -> Score:
         async with slots:
-            drawn = {"temperature": temperature, "seed": seed, "max_tokens": max_tokens}
+            drawn: dict[str, Any] = {"temperature": temperature, "seed": seed, "max_tokens": max_tokens}
+            drawn |= {"tool_choice": tool_choice} if tool_choice else {}
             said = await _ask(http, model, cases, case, drawn)
         verdict = score(case, cases.tools_of(case), said)
         on_score(case, said, verdict)
@@ -88,7 +93,9 @@ async def _ask(http: Http, model: str, cases: CaseSet, case: Case, drawn: dict[s
         found = decode(raw, _Completion)
     except ArrieroError as error:
         return Said(error=error.message)
-    choice = found.choices[0] if found.choices else _Choice()
+    if not found.choices:
+        return Said(error="the server's answer has no choices")
+    choice = found.choices[0]
     message = choice.message
     return Said(
         calls=tuple((call.function.name, _text(call.function.arguments)) for call in message.tool_calls or ()),

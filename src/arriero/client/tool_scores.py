@@ -55,10 +55,13 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
-    """A verdict. `valid`: every call has JSON that fits its tool's schema. `right`: tools and arguments are right."""
+    """A verdict. `calls` is how many there are. `valid`: every one has JSON that fits its tool's schema, or there is
+    none. `right`: tools and arguments are right.
+    """
 
     case: str
     kind: str
+    calls: int
     valid: bool
     tool: bool
     right: bool
@@ -88,6 +91,7 @@ def score(case: Case, tools: Sequence[ToolSpec], said: Said) -> Score:
     return Score(
         case=case.id,
         kind=case.kind,
+        calls=len(said.calls),
         valid=valid,
         tool=not said.error and named,
         right=valid and named and _same_calls(case, found),
@@ -138,10 +142,11 @@ def _lost(tools: Sequence[ToolSpec], said: Said) -> int:
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts over the cases of one kind, or of all. `calls_expected`: cases that want a call."""
+    """Counts over the cases of one kind, or of all. `called`: answers with a call; `valid`: those of them that fit."""
 
     kind: str
     cases: int
+    called: int
     valid: int
     tool: int
     right: int
@@ -163,7 +168,8 @@ def _summary(kind: str, scores: Sequence[Score]) -> Summary:
     return Summary(
         kind=kind,
         cases=len(scores),
-        valid=sum(one.valid for one in scores),
+        called=sum(bool(one.calls) for one in scores),
+        valid=sum(one.valid and bool(one.calls) for one in scores),
         tool=sum(one.tool for one in scores),
         right=sum(one.right for one in scores),
         repaired=sum(one.repaired for one in scores),

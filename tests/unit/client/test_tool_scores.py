@@ -65,6 +65,11 @@ def test_a_call_that_was_cut_off_is_not_lost() -> None:
     assert score(case(PARIS), TOOLS, Said(text=text, cut=True)).lost == 0
 
 
+def test_an_answer_without_a_call_is_no_valid_one() -> None:
+    (_, whole) = summaries([score(case(PARIS), TOOLS, said()), score(case(PARIS), TOOLS, said('{"city": "Rome"}'))])
+    assert (whole.called, whole.valid, whole.tool, whole.right) == (1, 1, 1, 0)
+
+
 def test_summaries_add_up() -> None:
     scores = [score(case(PARIS), TOOLS, said('{"city": "Paris"}')), score(case(PARIS), TOOLS, Said(error="no"))]
     single, whole = summaries(scores)
