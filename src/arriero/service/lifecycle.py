@@ -2,7 +2,8 @@
 
 A Lease keeps a model loaded; its keep-alive counts from the end of the last one. Transitions of one model are
 serialised by its lock; loads of all models by another, so that the bound on loaded models holds. Closing takes no
-lock: a model leaves the table at once, and the next load waits until what is closing has closed.
+lock: a model leaves the table at once, and the next load waits for what is closing only where it needs its memory, or
+where that is the same model, whose prefixes are being written.
 """
 
 from __future__ import annotations
@@ -96,22 +97,24 @@ class Lifecycle:
         sized: Callable[[ModelSpec, LoadOptions], LoadOptions] = lambda spec, load: load,
         drafts: Callable[[ModelSpec, LoadOptions], Awaitable[tuple[ModelSpec, LoadOptions]]] | None = None,
         worker_of: Callable[[LoadableBackend], object] = lambda backend: backend,
+        waits: Callable[[ModelSpec, LoadOptions], bool] = lambda spec, load: True,
     ) -> None:
         """`fits` says, from the file's header, whether a model has enough memory now; it may block.
 
         `check` raises where a model cannot be loaded so, before another one has to go. `shares` says that its weights
         are in memory already: nobody has to go then. `sized` says what a model is loaded with for a request, `drafts`
         finds the draft model that it names. `worker_of` says who shares: `max_loaded` counts workers.
+        `waits` says whether a model needs the memory of what is closing; it may block.
         """
         self._make_backend, self._keep_alive, self._max_loaded = make_backend, keep_alive, max_loaded
         self._fits, self._check, self._shares, self._sized = fits, check, shares, sized
-        self._drafts, self._worker_of = drafts, worker_of
+        self._drafts, self._worker_of, self._waits = drafts, worker_of, waits
         self._loaded: dict[str, Loaded] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._loading = asyncio.Lock()
         self._changed = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing: dict[asyncio.Task[None], str] = {}  # and the file of what closes
 
     def running(self) -> list[RunningModel]:
         """The loaded models, the one that lives longest first."""
@@ -150,6 +153,8 @@ class Lifecycle:
                 loaded.timer.cancel()
         await asyncio.gather(*(one.backend.close() for one in self._loaded.values()), return_exceptions=True)
         self._loaded.clear()
+        if self._closing:
+            await asyncio.wait(set(self._closing))
         for task in list(self._tasks):
             task.cancel()
 
@@ -202,9 +207,14 @@ class Lifecycle:
                         with contextlib.suppress(TimeoutError):
                             async with asyncio.timeout(choice.seconds):
                                 await self._changed.wait()
-            await self._close_idle(victims)
-        if self._closing:
-            await asyncio.wait(set(self._closing))
+            for one in victims:
+                if not one.leases:  # nobody came meanwhile
+                    self._begin_closing(one)
+        if same := [task for task, path in self._closing.items() if path == spec.path]:
+            await asyncio.wait(same)  # it writes the prefixes that this load will find
+        while self._closing and await asyncio.to_thread(self._waits, spec, load):
+            if closing := set(self._closing):
+                await asyncio.wait(closing, return_when=asyncio.FIRST_COMPLETED)
         while self._loaded and not await asyncio.to_thread(self._fits, spec, load):
             idle = [group for group in self._groups() if not any(one.leases for one in group)]
             if not idle:
@@ -249,12 +259,18 @@ class Lifecycle:
 
     async def _close(self, loaded: Loaded) -> None:
         """Take the model off the table now, and end its backend; a caller who gives up does not stop that."""
-        if self._loaded.get(loaded.spec.name) is loaded:
-            del self._loaded[loaded.spec.name]
-            closing = asyncio.create_task(self._end(loaded))
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
+        closing = self._begin_closing(loaded)
+        if closing is not None:
             await asyncio.shield(closing)
+
+    def _begin_closing(self, loaded: Loaded) -> asyncio.Task[None] | None:
+        if self._loaded.get(loaded.spec.name) is not loaded:
+            return None
+        del self._loaded[loaded.spec.name]
+        closing = asyncio.create_task(self._end(loaded))
+        self._closing[closing] = loaded.spec.path
+        closing.add_done_callback(lambda task: self._closing.pop(task, None))
+        return closing
 
     async def _end(self, loaded: Loaded) -> None:
         if loaded.timer is not None:

@@ -5,9 +5,11 @@ The header says what the loaded weights would say; only what a GPU takes over is
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -72,7 +74,7 @@ def plan_memory(
     What does not fit is told in `problem`; ModelLoadError for a file that is no model, ValueError for options that no
     runner takes.
     """
-    header = read_whole(spec.path)
+    header = _header(spec.path)
     free = psutil.virtual_memory().available if free_memory is None else free_memory
     free = max(0, free - int(settings.get("promised_bytes", 0)))
     weights = sum(tensor.size or 0 for tensor in header.tensors)
@@ -116,6 +118,40 @@ def fits(spec: ModelSpec, load: LoadOptions, settings: Mapping[str, Any], free_m
     return not plan.problem and taken <= plan.free_memory and plan.context_length >= useful
 
 
+def waits_for(spec: ModelSpec, load: LoadOptions, settings: Mapping[str, Any], workers: Iterable[Worker]) -> bool:
+    """Whether `spec` gets more when those of `workers` have gone that are going: memory at all, or a larger plan."""
+    if not fits(spec, load, settings):
+        return True
+    going = sum(_resident(worker.pid) for worker in workers if worker.info is None and worker.pid is not None)
+    try:
+        now = plan_memory(spec, load, settings)
+        then = plan_memory(spec, load, settings, int(psutil.virtual_memory().available) + going)
+    except (ModelLoadError, OSError, ValueError):
+        return False
+    return (now.context_length, now.max_sequences, now.layout) != (then.context_length, then.max_sequences, then.layout)
+
+
+def _resident(pid: int) -> int:
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return 0  # it has ended
+
+
+def _header(path: str) -> GgufHeader:
+    """What the file says; read once, for a large vocabulary takes a tenth of a second."""
+    try:
+        said = os.stat(path)
+    except OSError:
+        return read_whole(path)  # says what is wrong
+    return _read_header(path, said.st_size, said.st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _read_header(path: str, size: int, mtime_ns: int) -> GgufHeader:
+    return read_whole(path)
+
+
 def check_options(spec: ModelSpec, load: LoadOptions, settings: Mapping[str, Any]) -> None:
     """InvalidRequest for options that `spec` cannot be loaded with, whatever memory there is: one of them, or two."""
     try:
@@ -144,7 +180,7 @@ def _draft_facts(spec: ModelSpec, facts: Facts, options: LlamaCppOptions, settin
     """What the header of the model's draft model says, None where nothing is guessed with one."""
     if not spec.draft or facts.recurrent or options.deterministic or not settings.get("speculation", True):
         return None
-    header = read_whole(spec.draft)
+    header = _header(spec.draft)
     weights = sum(tensor.size or 0 for tensor in header.tensors)
     return _facts(details(header), header, weights, facts.free_memory, "f16")
 

@@ -30,7 +30,7 @@ from arriero.service.generate import Generator
 from arriero.service.library import Library
 from arriero.service.lifecycle import Lifecycle, with_defaults
 from arriero.service.load_options import sized
-from arriero.service.memory import check_options, fits, free_memory, plan_memory, promised
+from arriero.service.memory import check_options, fits, free_memory, plan_memory, promised, waits_for
 from arriero.service.message_batches import MessageBatches
 from arriero.service.options import ServiceOptions
 from arriero.service.responses import Responses
@@ -71,6 +71,7 @@ class Service:
             sized=lambda spec, load: sized(spec, load, options.context_length),
             drafts=self._drafts.chosen,
             worker_of=worker_of,
+            waits=lambda spec, load: waits_for(spec, load, self._worker_options(), tuple(self._workers)),
         )
         self._generator = Generator(
             catalog,

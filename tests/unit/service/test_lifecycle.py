@@ -187,6 +187,38 @@ async def test_models_that_share_a_worker_count_once_and_go_together() -> None:
     assert log[5:] == ["close c", "start d", "close a1", "close a2", "start e"]
 
 
+@pytest.mark.parametrize("roomy", [True, False])
+async def test_a_switch_waits_for_what_closes_only_where_it_needs_the_memory(roomy: bool) -> None:
+    stable, may_end = Stable(), asyncio.Event()
+    log = stable.log
+
+    class Slow(CountingBackend):
+        async def close(self) -> None:
+            log.append(f"closing {self.spec.name}")
+            await may_end.wait()  # writes what is cached
+            await super().close()
+
+    stable.lifecycle = Lifecycle(
+        lambda model, load: Slow(model, load, log),
+        keep_alive=60.0,
+        max_loaded=1,
+        waits=lambda model, load: not roomy,
+    )
+    await stable.use("a")
+    switching = asyncio.create_task(stable.use("b"))
+    await until(lambda: "closing a" in log)
+    if roomy:
+        await switching
+        assert log == ["start a", "closing a", "start b"]
+        back = asyncio.create_task(stable.use("a"))  # it must find what is being written
+        await until(lambda: "closing b" in log)
+    await asyncio.sleep(0.02)
+    assert log.count("start a") + log.count("start b") == 1 + roomy
+    may_end.set()
+    await (back if roomy else switching)
+    assert log[-1] == ("start a" if roomy else "start b")
+
+
 async def test_failed_load_is_told_to_all_and_leaves_nothing() -> None:
     stable = Stable()
     results = await asyncio.gather(*(stable.use("broken") for _ in range(3)), return_exceptions=True)

@@ -12,7 +12,7 @@ from arriero.core.errors import InvalidRequest, ModelLoadError
 from arriero.core.messages import Ready
 from arriero.core.model import MemoryPlan
 from arriero.core.request import LoadOptions
-from arriero.service.memory import check_options, fits, plan_memory, promised
+from arriero.service.memory import check_options, fits, plan_memory, promised, waits_for
 from arriero.store.catalog import demo_path
 from arriero.store.describe import describe
 from tests.unit.runners.llama_cpp.tiny_gguf import Shape, write_gguf
@@ -92,6 +92,21 @@ def test_whether_it_fits() -> None:
     assert not asked(8 << 20)  # the weights alone would
     assert not asked(FREE, num_ctx=2**30)
     assert asked(24 << 20, num_ctx=256)
+
+
+def test_it_waits_for_a_worker_that_goes_only_where_it_gets_more_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan with the memory of this very process, which is some 100 MB, and without it."""
+    spec = describe("demo", demo_path())
+    going = SimpleNamespace(info=None, pid=os.getpid())
+
+    def waits(free: int, *workers: Any) -> bool:
+        monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=free))
+        return waits_for(spec, LoadOptions(), {}, workers)
+
+    assert not waits(FREE, going)
+    assert waits(8 << 20, going)  # it does not fit at all
+    assert waits(200 << 20, going)  # it does, with fewer sequences
+    assert not waits(200 << 20)
 
 
 def test_the_type_of_k_and_v_counts() -> None:
