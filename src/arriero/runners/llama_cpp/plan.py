@@ -145,6 +145,7 @@ def make_plan(options: LlamaCppOptions, facts: Facts) -> Plan:
     The layout is streams when at least eight sequences (or the number asked for) of full length fit into the memory
     meant for KV: a sequence then walks its own cells only. Otherwise, and where they are short enough to be computed
     together, all share one pool, in which a short sequence leaves room for others and a shared prefix is stored once.
+    Streams have a pool beside them where memory allows it (`pool_cells`), for sequences that share a long prefix.
     """
     if options.num_ctx is None and options.least_ctx is not None:
         chosen = make_plan(replace(options, least_ctx=None), facts)

@@ -27,7 +27,7 @@ SPILL_BLOCKS = 4
 
 
 class LlamaCppRunner:
-    """A Runner (core/runner.py) over one context, in either layout.
+    """A Runner (core/runner.py) in either layout, with a pool beside streams where the plan has one (contexts.py).
 
     unified: a prefix of a running slot is shared by `llama_memory_seq_cp`, which copies nothing. streams: the
     source's state is read once a batch and written into each target, then cut; with a sliding window the stream is

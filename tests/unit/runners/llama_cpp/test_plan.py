@@ -195,3 +195,25 @@ def test_a_chosen_context_holds_what_is_needed_at_least() -> None:
     assert plan(small, num_ctx=512, least_ctx=4000).num_ctx == 512
     with pytest.raises(ModelLoadError, match="ask for a smaller num_ctx"):
         plan(facts(free_memory=GIB), least_ctx=10**7)
+
+
+def test_a_pool_beside_streams_takes_what_they_leave() -> None:
+    found = plan(num_ctx=2048)
+    assert (found.pool_cells, found.stored_cells) == (2048 + 32 * 256, found.cells + 2 * found.pool_cells)
+    assert plan(num_ctx=2048, max_sequences=8).pool_cells == 4096
+    without = [
+        plan(facts(gpu=True), num_ctx=2048),
+        plan(facts(recurrent=True), num_ctx=2048),
+        plan(facts(sliding_window=True), num_ctx=2048),
+        plan(num_ctx=2048, layout="streams"),
+        plan(num_ctx=2048, layout="unified"),
+        plan(num_ctx=2048, deterministic=True),
+        plan(num_ctx=2048, kv_cache_type="q8_0"),
+        plan(num_ctx=2048, max_sequences=2),
+    ]
+    assert [found.pool_cells for found in without] == [0] * len(without)
+    for free in range(2 * GIB, 16 * GIB, GIB // 8):
+        found = plan(facts(free_memory=free), num_ctx=4096)
+        assert found.pool_cells % CELL_ALIGN == 0
+        assert found.layout == "streams" or not found.pool_cells
+        assert found.stored_cells * 12 * 1024 <= free // 4 or not found.pool_cells

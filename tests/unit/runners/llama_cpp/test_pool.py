@@ -18,6 +18,7 @@ from arriero.runners.llama_cpp import contexts
 from arriero.runners.llama_cpp.batch import TokenBatch
 from arriero.runners.llama_cpp.context import DecodeError
 from arriero.runners.llama_cpp.runner import LlamaCppRunner
+from arriero.runners.llama_cpp.turning import turned
 from tests.unit.runners.llama_cpp.conftest import MakeRunner
 from tests.unit.runners.llama_cpp.driving import Recorder, prompt
 
@@ -80,6 +81,20 @@ def test_a_prefix_in_the_pool_gives_the_logits_of_a_fresh_prefill(make_runner: M
         assert cached == 592
         expect_same(recorder, alone(text)[0][1])
     assert ask.most == 4
+
+
+def test_a_state_turned_twice_is_what_it_was(make_runner: MakeRunner) -> None:
+    ask = asking(make_runner)
+    ask.engine.add(SequenceSpec(0, prompt(1, SHARED), Recorder(), max_tokens=20, draft_tokens=0))
+    for _ in range(5):
+        ask.engine.step(0.0)
+    assert ask.runner.contexts.pool is not None
+    state = ask.runner.contexts.pool.state(0)
+    assert state is not None
+    assert not np.array_equal(turned(state), state)
+    np.testing.assert_array_equal(turned(turned(state)), state)
+    with pytest.raises(ValueError, match="not the state of a sequence in one stream"):
+        turned(np.zeros(100, np.uint8))
 
 
 def test_those_who_grow_apart_leave_the_pool(make_runner: MakeRunner) -> None:
