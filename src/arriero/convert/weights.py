@@ -35,11 +35,6 @@ class Tensor:
     shape: tuple[int, ...]
     _data: memoryview
 
-    @property
-    def elements(self) -> int:
-        """Number of elements."""
-        return math.prod(self.shape)
-
     def after(self, rows: int) -> Tensor:
         """The tensor without its first rows."""
         if not self.shape or self.shape[0] <= rows:
@@ -86,9 +81,6 @@ class Weights:
         for name, file in wanted.items():
             if held.get(name) != file:
                 raise InvalidRequest(f"{index} says that {file} holds tensor {name}, which is not there")
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._tensors
 
     def __iter__(self) -> Iterator[Tensor]:
         return iter(self._tensors.values())

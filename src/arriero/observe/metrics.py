@@ -9,7 +9,6 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from arriero.core.messages import Stats
 from arriero.observe.engine_stats import EngineCollector
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 ENDED_WELL = frozenset({"stop", "length", "tool_calls", "load", "unload", "embedded"})
 
 _TTFT_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
@@ -196,8 +195,3 @@ async def read_body(response: aiohttp.ClientResponse, limit: int) -> bytes:
         if size > limit:
             break
     return b"".join(pieces)
-
-
-def digest_of(raw: bytes) -> str:
-    """The digest of a manifest."""
-    return f"sha256:{hashlib.sha256(raw).hexdigest()}"
