@@ -11,6 +11,7 @@ from starlette.responses import Response
 from arriero.protocols.anthropic.models import encode_model, encode_models
 from arriero.protocols.anthropic.reply import MessageReply, encode_count
 from arriero.protocols.anthropic.request import decode_count, decode_messages
+from arriero.server.beside import beside, find_on_loop
 from arriero.server.errors import api_of_scope
 from arriero.server.generation import Generation
 from arriero.server.routes.context import Context, json_response, read_body
@@ -44,7 +45,9 @@ class AnthropicRoutes:
         body = await read_body(request, "anthropic")
         if isinstance(body, Response):
             return body
-        prompt, ignored = decode_count(body, self._service.find, strip_headers=self._strip, unknown=self._unknown)
+        decode = partial(decode_count, strip_headers=self._strip, unknown=self._unknown)
+        find = find_on_loop(self._service.find)
+        prompt, ignored = await beside(len(body), lambda: decode(body, find))
         headers = self._context.ignored.note(ignored, request.url.path)
         response = json_response(encode_count(len((await self._service.prompt_tokens(prompt)).tokens)))
         response.headers.update(headers)

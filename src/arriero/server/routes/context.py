@@ -15,6 +15,7 @@ from arriero.core.errors import ArrieroError, ErrorInfo
 from arriero.protocols.call import Call, Find
 from arriero.protocols.reply import ReplyEncoder
 from arriero.protocols.unknown import Unknown
+from arriero.server.beside import beside, find_on_loop
 from arriero.server.cache_header import with_cache_question
 from arriero.server.contract import HttpMetrics, Service
 from arriero.server.deadline import with_deadline
@@ -49,7 +50,8 @@ class Context:
         if isinstance(body, Response):
             return body
         try:
-            call = self.asked(decode(body, self.service.find), request, body)
+            find = find_on_loop(self.service.find)
+            call = await beside(len(body), lambda: self.asked(decode(body, find), request, body))
         except ArrieroError as error:
             return error_response(error.info(), api)
         reply = encoder(call, secrets.token_hex(12), int(time.time()))

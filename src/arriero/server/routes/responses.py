@@ -16,10 +16,12 @@ from arriero.core.errors import ArrieroError, InvalidRequest, UnsupportedFeature
 from arriero.core.events import Event, Finished
 from arriero.core.request import Choices, GenerateRequest, LoadOptions
 from arriero.core.responses import SavedResponse
+from arriero.protocols.call import Call
 from arriero.protocols.responses.compaction import CompactionReply, decode_compact
 from arriero.protocols.responses.conversations import keep_items
 from arriero.protocols.responses.reply import ResponseReply, encode_count, encode_deleted
 from arriero.protocols.responses.request import Draft, decode_response
+from arriero.server.beside import beside, find_on_loop
 from arriero.server.contract import Service
 from arriero.server.errors import error_response
 from arriero.server.generation import Generation
@@ -40,8 +42,8 @@ class ResponsesRoutes:
             return body
         context = self._context
         try:
-            draft = decode_response(body, context.unknown_fields)
-            call = context.asked(draft.call(await self._earlier(draft), self._service.find), request, body)
+            draft = await beside(len(body), lambda: decode_response(body, context.unknown_fields))
+            call = await self._call(draft, request, body)
         except ArrieroError as error:
             return error_response(error.info(), "openai")
         keeps = draft.store and self._service.keeps_responses()
@@ -54,8 +56,9 @@ class ResponsesRoutes:
         body = await read_body(request, "openai")
         if isinstance(body, Response):
             return body
-        draft = decode_response(body, self._context.unknown_fields)
-        call = draft.call(await self._earlier(draft), self._service.find)
+        draft = await beside(len(body), lambda: decode_response(body, self._context.unknown_fields))
+        earlier, find = await self._earlier(draft), find_on_loop(self._service.find)
+        call = await beside(len(body), lambda: draft.call(earlier, find))
         headers = self._context.ignored.note(call.ignored, request.url.path)
         counted = await self._service.prompt_tokens(call.request)
         response = json_response(encode_count(len(counted.tokens)))
@@ -68,8 +71,8 @@ class ResponsesRoutes:
         if isinstance(body, Response):
             return body
         context = self._context
-        draft = decode_compact(body)
-        call = context.asked(draft.call(await self._earlier(draft), self._service.find), request, body)
+        draft = await beside(len(body), lambda: decode_compact(body))
+        call = await self._call(draft, request, body)
         reply = CompactionReply(secrets.token_hex(24), int(time.time()))
         return Generation(self._service, call, reply, "openai", context.metrics)
 
@@ -98,6 +101,11 @@ class ResponsesRoutes:
             for index, item in enumerate(msgspec.json.decode(saved.input))
         ]
         return json_response(page(items, request.query_params))
+
+    async def _call(self, draft: Draft, request: Request, body: bytes) -> Call:
+        """The call that a draft makes with what was said before it."""
+        earlier, find = await self._earlier(draft), find_on_loop(self._service.find)
+        return await beside(len(body), lambda: self._context.asked(draft.call(earlier, find), request, body))
 
     async def _earlier(self, draft: Draft) -> list[dict[str, Any]]:
         """The items before the draft's own, of its conversation or of the responses that it goes on from."""
