@@ -57,7 +57,7 @@ class Envelope:
 
     shape "json":       opens {name_key: …, arguments_key: {…}} closes
     shape "list":       opens [{name_key: …, arguments_key: {…}}, …] closes, one list for all calls
-    shape "named":      opens name between {arguments} closes
+    shape "named":      opens name between {arguments} closes; with a `body` that ends in ARGUMENTS, opens body closes
     shape "parameters": opens name between (key_opens key key_closes value value_closes)* closes, text values bare
     shape "free":       a notation of its own, which `Family.write` knows
 
@@ -89,10 +89,16 @@ class Envelope:
         if self.shape == "list":
             body = json_text([self._object(call) for call in calls])
             return self.before + self.opens + body + self.closes + self.after
+        if self.shape == "named" and self.body:
+            return self.before + self.separator.join(map(self._numbered, range(len(calls)), calls)) + self.after
         return self.before + self.separator.join(self._one(call) for call in calls) + self.after
 
     def _object(self, call: ToolCall) -> dict[str, Any]:
         return {self.name_key: call.name, self.arguments_key: call.arguments}
+
+    def _numbered(self, number: int, call: ToolCall) -> str:
+        head = self.body.removesuffix("ARGUMENTS").replace("@NUMBER", str(number)).replace("@NAME", call.name)
+        return (self.body_opens or self.opens) + head + json_text(call.arguments) + self.closes
 
     def _one(self, call: ToolCall) -> str:
         if self.shape == "json":

@@ -10,7 +10,7 @@ from functools import cached_property
 from arriero.core.request import ToolCall
 from arriero.text.tool_calls.repair import Repairer
 from arriero.text.tool_calls.repair.reading import RawCall
-from arriero.text.tool_calls.sections import Read
+from arriero.text.tool_calls.sections import Read, Rule
 
 # What stands before the arguments of a JSON call that is written as every family shows it.
 JSON_HEAD = re.compile(
@@ -48,6 +48,11 @@ def named(head: str) -> Read:
         return repairer.named(found["name"].strip(), body[found.end() :], cut=cut, whole=body)
 
     return read
+
+
+def named_rule(opens: str, head: str, closes: tuple[str, ...] = (), stops: tuple[str, ...] = ()) -> Rule:
+    """The rule for calls that `named` reads, whose arguments are told of while they are written."""
+    return Rule(opens, named(head), closes=closes, stops=stops, streams=re.compile(rf"{head}\s*", re.DOTALL))
 
 
 @dataclass(frozen=True)

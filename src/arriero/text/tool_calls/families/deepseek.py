@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import re
-
 from arriero.text.tool_calls.base import Envelope
 from arriero.text.tool_calls.family import Family
-from arriero.text.tool_calls.reads import named
-from arriero.text.tool_calls.sections import Rule
+from arriero.text.tool_calls.reads import named_rule
 
 SECTION, SECTION_END = "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>"
 OPEN, SEPARATOR, CLOSE = "<｜tool▁call▁begin｜>", "<｜tool▁sep｜>", "<｜tool▁call▁end｜>"
 
 # `function<sep>name⏎```json⏎{…}⏎```` of V3 and R1, `name<sep>{…}` of V3.1.
 _HEAD = rf"\s*(?:function{SEPARATOR})?(?P<name>[^{{}}\n<`]{{1,128}})(?:{SEPARATOR}|\s*\n|(?=\s*\{{)|\s*\Z)"
-_read = named(_HEAD)
-_STREAMS = re.compile(rf"{_HEAD}\s*")
-_RULES = (Rule(OPEN, _read, streams=_STREAMS, closes=(CLOSE,), stops=(OPEN, SECTION_END)),)
+_RULES = (named_rule(OPEN, _HEAD, (CLOSE,), (OPEN, SECTION_END)),)
 
 
 def _fenced(source: str) -> bool:

@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-
-from arriero.core.request import ToolCall
-from arriero.text.tool_calls.base import Envelope, json_text
+from arriero.text.tool_calls.base import Envelope
 from arriero.text.tool_calls.family import Family
-from arriero.text.tool_calls.reads import named
-from arriero.text.tool_calls.sections import Rule
+from arriero.text.tool_calls.reads import named_rule
 
 SECTION, SECTION_END = "<|tool_calls|>", "<|calls|>"
 OPEN, NAME, ARGUMENTS, CLOSE = "<|tool_call:begin|>", "<|tool_call:name|>", "<|tool_call:args|>", "<|tool_call:end|>"
 _HEAD = r"[^<]{0,128}<\|tool_call:name\|>\s*(?P<name>[^<\s]{1,128})\s*(?:<\|tool_call:args\|>|\Z)"
-_read = named(_HEAD)
-_STREAMS = re.compile(rf"{_HEAD}\s*")
-
-
-def _write(calls: Sequence[ToolCall]) -> str:
-    parts = [
-        f"{OPEN}call{index}{NAME}{call.name}{ARGUMENTS}{json_text(call.arguments)}{CLOSE}"
-        for index, call in enumerate(calls)
-    ]
-    return SECTION + "".join(parts) + SECTION_END
-
 
 FAMILY = Family(
     name="solar",
@@ -39,10 +23,9 @@ FAMILY = Family(
         after=SECTION_END,
     ),
     matches=lambda source: OPEN in source,
-    rules=(Rule(OPEN, _read, streams=_STREAMS, closes=(CLOSE,), stops=(OPEN, SECTION_END)),),
+    rules=(named_rule(OPEN, _HEAD, (CLOSE,), (OPEN, SECTION_END)),),
     before=(SECTION,),
     after=(SECTION_END,),
     skips=("<|content|>", "<|end|>", "<|begin|>assistant"),
-    writes=_write,
     more_markers=(NAME, ARGUMENTS, "<|think|>", "<|begin|>"),
 )
