@@ -64,11 +64,10 @@ class Abort(_Command, frozen=True, kw_only=True):
 
 
 class Tokenize(_Command, frozen=True, kw_only=True):
-    """Answered by Tokens (or RequestFailed)."""
+    """Answered by Tokens (or RequestFailed); special tokens in the text are recognised."""
 
     id: int
     text: str
-    special: bool = True
 
 
 class Detokenize(_Command, frozen=True, kw_only=True):
@@ -195,7 +194,7 @@ class RequestFailed(_Report, frozen=True, kw_only=True):
 
 
 class Tokens(_Report, frozen=True, kw_only=True):
-    """Answer to Tokenize."""
+    """Answer to Tokenize and Prompt."""
 
     id: int
     tokens: tuple[int, ...]

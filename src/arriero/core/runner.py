@@ -214,15 +214,19 @@ class Drafter(Protocol):
         A text is told apart by its number: it grows from call to call, or begins again.
         """
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Free its weights and its context."""
 
 
 class Runner(Protocol):
     """Executes batches; owns weights and KV memory. Called from one thread."""
 
     @property
-    def info(self) -> RunnerInfo: ...
+    def info(self) -> RunnerInfo:
+        """What it can do; it does not change."""
 
-    def execute(self, batch: Batch) -> StepOutput: ...
+    def execute(self, batch: Batch) -> StepOutput:
+        """Do one step, blocking. What fails is in the output; an exception means that nobody knows what was done."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Free weights and KV; a second time does nothing."""

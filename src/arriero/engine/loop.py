@@ -34,14 +34,18 @@ class Stepping(Protocol[E]):
     """What a loop needs of an engine."""
 
     @property
-    def has_work(self) -> bool: ...
+    def has_work(self) -> bool:
+        """Whether a step would do anything."""
+        ...
 
     @property
     def gather_seconds(self) -> float:
         """How long the next step may wait for more to do, from when it could begin."""
         ...
 
-    def step(self, now: float) -> list[E]: ...
+    def step(self, now: float) -> list[E]:
+        """Do one step that begins at `now` (monotonic seconds); return what there is to tell of it."""
+        ...
 
 
 class Loop(Generic[E]):

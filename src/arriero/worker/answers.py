@@ -14,8 +14,8 @@ def answer(command: Question, tokenizer: Tokenizer, faces: Faces) -> wire.Tokens
     """Return what `command` asks for, or why that cannot be."""
     try:
         match command:
-            case wire.Tokenize(id=number, text=text, special=special):
-                found = tokenizer.encode(text, add_special=False, parse_special=special)
+            case wire.Tokenize(id=number, text=text):
+                found = tokenizer.encode(text, add_special=False, parse_special=True)
                 return wire.Tokens(id=number, tokens=tuple(found))
             case wire.Detokenize(id=number, tokens=tokens):
                 return wire.Text(id=number, text=_text(tokens, tokenizer))

@@ -73,8 +73,8 @@ class EmbeddingDesk:
                     self._rank(number, ranking)
                 case wire.Abort(id=number):
                     self._loop.submit(lambda: self._abort(number))
-                case wire.Tokenize(id=number, text=text, special=special):
-                    tokens = self._tokenizer.encode(text, add_special=False, parse_special=special)
+                case wire.Tokenize(id=number, text=text):
+                    tokens = self._tokenizer.encode(text, add_special=False, parse_special=True)
                     self._reply(wire.Tokens(id=number, tokens=tuple(tokens)))
                 case wire.Detokenize(id=number, tokens=ids):
                     raw = b"".join(self._tokenizer.piece(token, special=True) for token in self._known(ids))
