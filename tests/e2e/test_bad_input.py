@@ -41,9 +41,11 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     arguments = []
     for name, content in files.items():
         path = folder / f"{name}.gguf"
-        path.write_bytes(content)
+        path.write_bytes(demo)  # what is no GGUF at the start is refused there; these went bad later
         arguments += ["--model", f"{name}={path}"]
     with serve(tmp_path_factory.mktemp("broken"), *arguments) as server:
+        for name, content in files.items():
+            (folder / f"{name}.gguf").write_bytes(content)
         server.load()
         yield server
 
