@@ -212,7 +212,10 @@ class Lifecycle:
                     self._begin_closing(one)
         if same := [task for task, path in self._closing.items() if path == spec.path]:
             await asyncio.wait(same)  # it writes the prefixes that this load will find
-        while self._closing and await asyncio.to_thread(self._waits, spec, load):
+        while self._closing:
+            waits = await asyncio.to_thread(self._waits, spec, load)
+            if not waits:
+                break
             if closing := set(self._closing):
                 await asyncio.wait(closing, return_when=asyncio.FIRST_COMPLETED)
         while self._loaded and not await asyncio.to_thread(self._fits, spec, load):
