@@ -38,14 +38,12 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "counts": b"GGUF\x03\x00\x00\x00" + b"\xff" * 16 + demo[24:2000],
         "flipped": demo[:2000] + bytes(byte ^ 0x55 for byte in demo[2000:4000]) + demo[4000:],
     }
-    arguments = []
-    for name, content in files.items():
-        path = folder / f"{name}.gguf"
+    places = {name: folder / f"{name}.gguf" for name in files}
+    for path in places.values():
         path.write_bytes(demo)  # what is no GGUF at the start is refused there; these went bad later
-        arguments += ["--model", f"{name}={path}"]
-    with serve(tmp_path_factory.mktemp("broken"), *arguments) as server:
+    with serve(tmp_path_factory.mktemp("broken"), *(f"--model={name}={at}" for name, at in places.items())) as server:
         for name, content in files.items():
-            (folder / f"{name}.gguf").write_bytes(content)
+            places[name].write_bytes(content)
         server.load()
         yield server
 
