@@ -14,6 +14,7 @@ from training.chat import Message, assistant, system, user
 from training.data import arithmetic, copying, facts, json_skill, longform, refusal, styles, tools
 from training.data import memory as remembering
 from training.data.topics import Topic, Turn, filled
+from training.data.wordings import wordings
 from training.data.words import NAMES_EXAM, WORDS_EXAM
 
 Plain = tuple[str, str, str]
@@ -65,10 +66,10 @@ LEXICON = tools.Lexicon(
     enums=(("critical", "minor"), ("dry", "wet"), ("indoor", "outdoor"), ("bronze", "platinum", "diamond")),
     asks=(
         "Please make use of {t} with {args}.",
-        "You should {v} the {n} with {args}.",
+        "It falls to you to {v} the {n} with {args}.",
         "Be so kind and {v} a {n}: {args}",
     ),
-    bare=("Please make use of {t}.", "You should {v} the {n}.", "The moment has come to {v} the {n}."),
+    bare=("Please make use of {t}.", "It falls to you to {v} the {n}.", "The moment has come to {v} the {n}."),
     invented=0.0,
 )
 KEYS = """
@@ -134,6 +135,8 @@ def trained() -> Iterator[str]:
         for name, found in vars(makers).items():
             if name.isupper() and not name.endswith("_HELD") and isinstance(found, tuple):
                 yield from (text for text in found if isinstance(text, str))
+    for frames in ("tool_frames", "tool_frames_bare", "json_frames", "json_filled_frames"):
+        yield from wordings(frames)
 
 
 def worded_alike() -> list[str]:
