@@ -17,6 +17,8 @@ from arriero.runners.llama_cpp.wordpiece import WordPieceRules, segments
 
 _ONLY_IF_ASKED = lib.LLAMA_TOKEN_ATTR_CONTROL | lib.LLAMA_TOKEN_ATTR_UNKNOWN
 _SPECIAL = _ONLY_IF_ASKED | lib.LLAMA_TOKEN_ATTR_USER_DEFINED
+_KEPT_PIECES = 16384
+"""Tokens whose bytes are at hand: more than texts in a few languages use, and less than 2 MB."""
 
 
 class Vocab:
@@ -118,6 +120,8 @@ class Vocab:
             return self._piece(token, special=True)
         known = self._pieces.get(token)
         if known is None:
+            if len(self._pieces) >= _KEPT_PIECES:  # somebody reads them all, once
+                self._pieces.clear()
             known = self._pieces[token] = self._piece(token, special=False)
         return known
 
