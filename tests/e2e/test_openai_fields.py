@@ -115,7 +115,7 @@ def test_beam_search(client: openai.OpenAI, server: Server) -> None:
     scores = [sum(choice.logprobs.token_logprobs) for choice in found.choices]
     assert scores == sorted(scores, reverse=True)
     assert scores[0] >= sum(greedy.logprobs.token_logprobs) - 1e-3
-    assert all(len(top) <= 2 for top in found.choices[0].logprobs.top_logprobs)
+    assert all(2 <= len(top) <= 3 for top in found.choices[0].logprobs.top_logprobs)  # the token itself may be no top
     assert computed < (1 + 3 * 9) * 16 + found.usage.prompt_tokens  # of a fork no more than a block
     again = complete(client, best_of=3, extra_body=search, **asked)
     assert [choice.text for choice in again.choices] == [found.choices[0].text]

@@ -111,7 +111,7 @@ def test_repeat_last_n(server: Server) -> None:
     assert tokens(server, **penalty, repeat_last_n=0) == plain
     for window in (2, 6):
         answers = [tokens(server, prompt, **penalty, repeat_last_n=window) for prompt in (COUNT, STORY, NUMBERS)]
-        assert max(map(len, answers)) > 2 * window  # an answer so constrained may end early, not all of them
+        assert max(map(len, answers)) > window + 2  # an answer so constrained may end early, not all of them
         for found in answers:
             assert all(found[end] not in found[max(0, end - window) : end] for end in range(len(found)))
     everything = tokens(server, **penalty, repeat_last_n=-1)

@@ -340,14 +340,16 @@ class LocalBackend:
         if self._worker is not None:
             self.restarts += 1
             await self._worker.child.stop()
-        spare = None if self._spare is None else self._spare.take(self.spec.runner, self._environment)
-        if spare is not None:
+        spares = self._spare
+        spare = None if spares is None else spares.take(self.spec.runner, self._environment)
+        if spares is not None and spare is not None:
             worker = self._worker = _Worker(self, spare)
             try:
                 return await self._load_into(worker)
             except ModelLoadError:
                 if spare.has_spoken:
                     raise  # it began, so it is the model's fault
+                spares.gone()
                 log.info("the spare worker was gone: model %s gets a new one", self.spec.name)
         worker = self._worker = _Worker(self)
         await worker.child.spawn(self._environment)

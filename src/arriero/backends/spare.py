@@ -57,6 +57,10 @@ class SpareWorker:
         self._on_take(fits)
         return child if fits else None
 
+    def gone(self) -> None:
+        """The worker that was given away had died: a new one is started in its place."""
+        self._on_take(False)
+
     async def close(self) -> None:
         """End the process, if there is one."""
         child, self._child = self._child, None
