@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import IO, Self
 
 import msgspec
+import psutil
 
 from arriero.client.bench.local import tree_bytes
 from arriero.client.bench.target import Target
@@ -55,6 +56,8 @@ class Started:
         while True:
             try:
                 with _DIRECT.open(f"{self.url}{self.ready}", timeout=5):
+                    if not self._listens():
+                        raise OSError("somebody else answers there")
                     return
             except (urllib.error.URLError, OSError):
                 if self.process.poll() is not None or time.monotonic() > until:
@@ -62,6 +65,12 @@ class Started:
                     await self.end()
                     raise RuntimeError(f"{self.name} did not start: {' / '.join(tail)}") from None
             await asyncio.sleep(POLL_S)
+
+    def _listens(self) -> bool:
+        """Whether it is this server that answers at its port."""
+        assert self.process is not None
+        taken = psutil.Process(self.process.pid).net_connections("tcp")
+        return any(one.status == psutil.CONN_LISTEN and one.laddr.port == self.port for one in taken)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         if self._output is None:
@@ -189,12 +198,18 @@ class LlamaServer(Started):
         return [*threads, *self._flags]
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """A loopback port that nobody listens on, and that was given to nobody before: who asked for it may be late."""
+    while True:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            port: int = listener.getsockname()[1]
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 def scratch() -> tempfile.TemporaryDirectory[str]:
