@@ -42,6 +42,10 @@ class PagedStorage:
     def match_tail(self, chain: TokenChain, end: int) -> None:
         """See KVStorage. A place in a block is one sequence's own."""
 
+    def extend(self, match: Match, chain: TokenChain) -> Match:
+        """See KVStorage. Only full blocks are known."""
+        return match
+
     def common(self, chain: TokenChain) -> int:
         """See KVStorage. Only full blocks are known."""
         return len(self._pool.match(chain, len(chain.tokens) // self.rules.block_size)) * self.rules.block_size

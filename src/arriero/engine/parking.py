@@ -6,52 +6,16 @@ Pure accounting: it names states by number and decides; the runner's Park and Dr
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Callable
+from itertools import islice
 
 from arriero.core.runner import Prefix
 from arriero.engine.block_manager import BrokenInvariantError
 from arriero.engine.chain import TokenChain, common_length
+from arriero.engine.parked_states import Node, Parking, State
 
-
-class Parking(NamedTuple):
-    """Keep the first `blocks` blocks as the new `state` (None: nothing to keep); drop `dropped`, or spill them."""
-
-    state: int | None
-    blocks: int
-    dropped: list[int]
-
-
-@dataclass(slots=True)
-class _State:
-    """A parked chain: the keys of its full blocks, the tokens behind them, and its bytes, estimated until known."""
-
-    keys: list[bytes]
-    tail: tuple[int, ...]
-    size: int
-
-    @property
-    def units(self) -> int:
-        """Blocks that it counts for: a begun one is one."""
-        return len(self.keys) + bool(self.tail)
-
-
-@dataclass(slots=True)
-class _Node:
-    """One full block of at least one parked chain."""
-
-    parent: bytes
-    tokens: tuple[int, ...]
-    states: dict[int, None] = field(default_factory=dict)  # the states in memory that hold it, oldest first
-    spilled: dict[int, None] = field(default_factory=dict)  # those that were spilled
-
-    def all(self) -> list[int]:
-        """Those that hold it, in the order in which they are preferred."""
-        return [*reversed(self.states), *reversed(self.spilled)]
-
-    def first(self) -> int:
-        """The one that is preferred."""
-        return next(reversed(self.states or self.spilled))
+_LOOKED_AT = 8
+"""States that are looked through for a few tokens more than their common blocks."""
 
 
 class ParkedPrefixes:
@@ -89,9 +53,9 @@ class ParkedPrefixes:
         self.bytes = 0  # sum of their sizes
         self.spilled_bytes = 0
         self.evictions = 0
-        self._states: OrderedDict[int, _State] = OrderedDict()  # in memory; least recently used first
-        self._spilled: dict[int, _State] = {}
-        self._nodes: dict[bytes, _Node] = {}
+        self._states: OrderedDict[int, State] = OrderedDict()  # in memory; least recently used first
+        self._spilled: dict[int, State] = {}
+        self._nodes: dict[bytes, Node] = {}
         self._tips: dict[bytes, dict[tuple[int, ...], int]] = {}  # last key of a state → tokens behind it → the state
         self._block_bytes = 0 if not budget or byte_budget is None else byte_budget // budget
         self._unsalted = TokenChain([], block_size, b"").root
@@ -130,7 +94,7 @@ class ParkedPrefixes:
         nodes = [self._nodes[key] for key in known.keys]
         return Prefix(nodes[0].parent, (*(token for node in nodes for token in node.tokens), *known.tail))
 
-    def _known(self, state: int) -> _State:
+    def _known(self, state: int) -> State:
         return self._states[state] if state in self._states else self._spilled[state]
 
     def length(self, state: int) -> int:
@@ -165,6 +129,25 @@ class ParkedPrefixes:
                 best = (index + 1, state)
         return best
 
+    def further(self, state: int, chain: TokenChain, blocks: int) -> tuple[int, int]:
+        """Return who goes on longest as `chain` behind its first `blocks` blocks, and for how many tokens.
+
+        For states that can be cut anywhere; `state` is one with these blocks. The last token of `chain` is never taken.
+        """
+        best, most = state, 0
+        node = self._nodes[chain.parent(blocks)]
+        rest = chain.tokens[blocks * self.block_size : -1]
+        for other in islice(reversed(node.states or node.spilled), _LOOKED_AT):
+            found = common_length(rest, self._behind(other, blocks))
+            if found > most:
+                best, most = other, found
+        return best, most
+
+    def _behind(self, state: int, blocks: int) -> tuple[int, ...]:
+        """The tokens of `state` behind so many of its blocks: a block of them, or its tail."""
+        known = self._known(state)
+        return self._nodes[known.keys[blocks]].tokens if len(known.keys) > blocks else known.tail
+
     def common(self, chain: TokenChain) -> int:
         """Return the tokens that the longest common prefix of `chain` and something parked has. Walks everything."""
         full = len(chain.tokens) // self.block_size
@@ -177,7 +160,7 @@ class ParkedPrefixes:
         nexts = [node.tokens for node in self._nodes.values() if node.parent == last]
         return start + max((common_length(rest, tokens) for tokens in [*nexts, *self._tips.get(last, ())]), default=0)
 
-    def _usable(self, key: bytes, node: _Node, chain: TokenChain, blocks: int) -> int | None:
+    def _usable(self, key: bytes, node: Node, chain: TokenChain, blocks: int) -> int | None:
         """Return a state from which exactly the first `blocks` blocks of `chain` (and its tail) can be restored."""
         if not (self.whole or self.window):
             return node.first()
@@ -187,7 +170,7 @@ class ParkedPrefixes:
             return tips[max(fitting, key=len)]
         return self._loose(node, blocks)
 
-    def _loose(self, node: _Node, blocks: int) -> int | None:
+    def _loose(self, node: Node, blocks: int) -> int | None:
         """Return a state with `node`, its block number `blocks`, that can be cut there; None if there is none."""
         if not self._in_window(blocks):
             return None
@@ -201,15 +184,16 @@ class ParkedPrefixes:
         """Decide about the first `blocks` computed blocks of a sequence that leaves its slot.
 
         Nothing is parked that a state covers already; what the budget cannot hold is cut (or left, with `whole` or
-        a `window`).
-        `tail` tokens behind the blocks are kept with them; only with `whole` or a `window` may there be any.
+        a `window`). `tail` tokens behind the blocks are kept with them.
         """
         keep = min(blocks, self._capacity)
         if keep < 1 or (keep < blocks and (self.whole or self.window)):
             return Parking(None, 0, [])
+        if tail and not (self.whole or self.window) and keep == self._capacity:
+            tail = 0
         start = keep * self.block_size
         size = self._largest if self.whole else (keep + bool(tail)) * self._block_bytes
-        new = _State(chain.keys(keep)[:keep], tuple(chain.tokens[start : start + tail]), size)
+        new = State(chain.keys(keep)[:keep], tuple(chain.tokens[start : start + tail]), size)
         if new.units + self._left > self.budget or self._is_over(size):
             return Parking(None, 0, [])
         covering = self._covering(new)
@@ -218,7 +202,7 @@ class ParkedPrefixes:
             return Parking(None, 0, [])
         if any(self._collides(key, chain, i) for i, key in enumerate(new.keys)):
             return Parking(None, 0, [])
-        dropped = self._prefixes_of(new) if self._in_window(new.units) else []
+        dropped = self._prefixes_of(new, chain.block) if self._in_window(new.units) else []
         for state in dropped:
             self.forget(state)
         dropped += self._make_room(new.units, new.size)
@@ -228,16 +212,16 @@ class ParkedPrefixes:
         self.used += new.units
         self.bytes += new.size
         self._enter(state, new, chain)
-        return Parking(state, keep, dropped)
+        return Parking(state, keep, dropped, tail)
 
     def adopt(self, number: int, prefix: Prefix, size: int) -> bool:
         """Take in a spilled state of an earlier run, before anything is parked; False if it is of no use."""
-        blocks, tail = divmod(len(prefix.tokens), self.block_size)
+        blocks = len(prefix.tokens) // self.block_size
         chain = TokenChain(list(prefix.tokens), self.block_size, b"", root=prefix.root)
         self._next = max(self._next, number + 1)
-        if not blocks or (tail and not (self.whole or self.window)):
+        if not blocks:
             return False
-        state = _State(chain.keys(blocks)[:blocks], prefix.tokens[blocks * self.block_size :], size)
+        state = State(chain.keys(blocks)[:blocks], prefix.tokens[blocks * self.block_size :], size)
         if state.tail in self._tips.get(state.keys[-1], {}):
             return False
         if any(self._collides(key, chain, index) for index, key in enumerate(state.keys)):
@@ -247,12 +231,12 @@ class ParkedPrefixes:
         self._enter(number, state, chain)
         return True
 
-    def _enter(self, number: int, state: _State, chain: TokenChain) -> None:
+    def _enter(self, number: int, state: State, chain: TokenChain) -> None:
         self._tips.setdefault(state.keys[-1], {})[state.tail] = number
         for index, key in enumerate(state.keys):
             node = self._nodes.get(key)
             if node is None:
-                node = self._nodes[key] = _Node(chain.parent(index), chain.block(index))
+                node = self._nodes[key] = Node(chain.parent(index), chain.block(index))
             (node.states if number in self._states else node.spilled)[number] = None
 
     def sized(self, state: int, size: int) -> list[int]:
@@ -312,7 +296,7 @@ class ParkedPrefixes:
         """Return the states in memory that may be spilled, most recently used first."""
         return [number for number, state in reversed(self._states.items()) if self._may_spill(state)]
 
-    def _may_spill(self, state: _State) -> bool:
+    def _may_spill(self, state: State) -> bool:
         unsalted = self._nodes[state.keys[0]].parent == self._unsalted
         return unsalted and 0 < self.spill_blocks <= state.units
 
@@ -351,18 +335,30 @@ class ParkedPrefixes:
                 del self._nodes[key]
         return True
 
-    def _covering(self, new: _State) -> int | None:
+    def _covering(self, new: State) -> int | None:
         """Return a state that can be restored in place of `new`."""
         tip = new.keys[-1]
         same = self._tips.get(tip, {}).get(new.tail)
         node = self._nodes.get(tip)
-        if same is not None or node is None or new.tail or self.whole:
+        if same is not None or node is None or self.whole or (new.tail and self.window):
             return same
-        return self._loose(node, len(new.keys)) if self.window else node.first()
+        if self.window:
+            return self._loose(node, len(new.keys))
+        if not new.tail:
+            return node.first()
+        length = len(new.tail)
+        return next((one for one in node.all() if self._behind(one, len(new.keys))[:length] == new.tail), None)
 
-    def _prefixes_of(self, new: _State) -> list[int]:
-        """Return the states that `new` makes needless: those that end with one of its blocks."""
-        return [self._tips[key][()] for key in new.keys[:-1] if () in self._tips.get(key, {})]
+    def _prefixes_of(self, new: State, block: Callable[[int], tuple[int, ...]]) -> list[int]:
+        """Return the states that `new`, whose blocks `block` gives, makes needless: those that end within it."""
+        found, last = [], len(new.keys) - 1
+        for index, key in enumerate(new.keys):
+            for tail, state in self._tips.get(key, {}).items():
+                behind = block(index + 1)[: len(tail)] if index < last else new.tail[: len(tail)]
+                needless = tail == behind and (index < last or tail != new.tail)
+                if needless and not (tail and self.window) and (index < last or not self.window):
+                    found.append(state)
+        return found
 
     def _collides(self, key: bytes, chain: TokenChain, index: int) -> bool:
         node = self._nodes.get(key)
@@ -387,7 +383,8 @@ class ParkedPrefixes:
                 held.setdefault(key, set()).add(number)
                 if index and self._nodes[key].parent != state.keys[index - 1]:
                     raise BrokenInvariantError(f"parked state {number} is not a chain")
-            if number in self._states and self._in_window(state.units) and self._prefixes_of(state):
+            tokens = [self._nodes[key].tokens for key in state.keys]
+            if number in self._states and self._in_window(state.units) and self._prefixes_of(state, tokens.__getitem__):
                 raise BrokenInvariantError(f"a parked state is a prefix of {number}")
         if sum(map(len, self._tips.values())) != len(self._states) + len(self._spilled):
             raise BrokenInvariantError("parked: two states have the same end")

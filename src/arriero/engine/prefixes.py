@@ -35,12 +35,14 @@ class Prefixes:
         if coming > match.blocks and not match.tail:
             self._roster.defer(sequence, keys[coming - 1])
             return None
-        return match
+        return self._storage.extend(match, sequence.chain)
 
     def claim(self, sequence: Sequence, match: Match) -> None:
         """Let others wait for what a sequence that was just admitted is about to compute."""
         blocks = self._rules.shareable(sequence, len(sequence.tokens))
-        keys = self._keys(sequence, blocks, 0 if match.tail else len(sequence.tokens) - 1)
+        end = len(sequence.tokens) - 1
+        reached = match.tail > 0 and match.blocks * self._rules.block_size + match.tail >= end
+        keys = self._keys(sequence, blocks, 0 if reached else end)
         if len(keys) > match.blocks:
             self._roster.claims.claim(sequence.id, keys, match.blocks, len(keys))
 

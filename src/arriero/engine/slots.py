@@ -38,6 +38,7 @@ class SequenceStorage:
         self._window = info.window
         # States that can only be used whole end where their sequence did, not with its last full block.
         self._ends = self.rules.enabled and not self.rules.prompt_only and (self._whole or self._window > 0)
+        self._cuts = self.rules.tails and not self._ends  # others can be cut at any token
         budget = info.parked_blocks if self.rules.enabled else 0
         self._pool = BlockManager(info.active_blocks, info.block_size, caching=False)
         byte_budget = info.parked_bytes or None
@@ -113,6 +114,13 @@ class SequenceStorage:
             return None  # a collision of keys
         count = end // self.rules.block_size
         return Match(count, tuple(holder.block_table[:count]), holder, tail=end % self.rules.block_size)
+
+    def extend(self, match: Match, chain: TokenChain) -> Match:
+        """See KVStorage."""
+        if not self._cuts or match.parked is None or match.parked < 0 or match.tail:
+            return match
+        state, tail = self._parked.further(match.parked, chain, match.blocks)
+        return Match(match.blocks, parked=state, tail=tail) if tail else match
 
     def common(self, chain: TokenChain) -> int:
         """See KVStorage."""
@@ -196,13 +204,14 @@ class SequenceStorage:
     def _park(self, sequence: Sequence) -> None:
         """Keep what a sequence that leaves has computed: whole, or the blocks that others may use."""
         size = self.rules.block_size
-        blocks, tail = divmod(sequence.num_computed, size) if self._ends else (sequence.num_registered, 0)
+        ends = self._ends or self._cuts
+        blocks, tail = divmod(sequence.num_computed, size) if ends else (sequence.num_registered, 0)
         if sequence.held_from > max(0, blocks * size - self._window):
             return  # its window begins behind what could be cut off
         parking = self._parked.park(sequence.chain, blocks, tail)
         self._evict(parking.dropped)
         if parking.state is not None:
-            tokens = parking.blocks * size + tail
+            tokens = parking.blocks * size + parking.tail
             self._operations.parks.append(Park(sequence.slot, parking.state, tokens))
             self._counters.parks += 1
 

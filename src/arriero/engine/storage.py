@@ -81,6 +81,9 @@ class KVStorage(Protocol):
     def match_tail(self, chain: TokenChain, end: int) -> Match | None:
         """Find a running slot that has the first `end` tokens, which end inside a block; None if there is none."""
 
+    def extend(self, match: Match, chain: TokenChain) -> Match:
+        """Add to `match` what a parked state has of `chain` behind its blocks, up to the last token."""
+
     def common(self, chain: TokenChain) -> int:
         """Return the tokens that the longest common prefix of `chain` and something cached has. Walks everything."""
 

@@ -110,3 +110,23 @@ def test_check_notices(damage: str) -> None:
         parked._nodes.popitem()
     with pytest.raises((BrokenInvariantError, KeyError)):
         parked.check()
+
+
+def test_tokens_behind_the_blocks_are_kept_and_found() -> None:
+    parked = ParkedPrefixes(10, 2)
+    assert parked.park(_chain("aabbc"), 2, 1) == Parking(1, 2, [], 1)
+    assert parked.find(_chain("aabbcd"), 2) == (2, 1)
+    assert parked.further(1, _chain("aabbcd"), 2) == (1, 1)
+    assert parked.further(1, _chain("aabbc"), 2) == (1, 0)  # the last token is to be computed
+    assert parked.further(1, _chain("aabcc"), 1) == (1, 1)  # a block need not be had whole
+    assert parked.park(_chain("aabbc"), 2, 1) == Parking(None, 0, [])
+    assert parked.park(_chain("aabb"), 2) == Parking(None, 0, [])
+    assert parked.park(_chain("aabbccd"), 3, 1) == Parking(2, 3, [1], 1)
+    assert parked.park(_chain("aabbc"), 2, 1) == Parking(None, 0, [])
+    parked.check()
+
+
+def test_tokens_behind_the_blocks_go_first_where_there_is_no_room() -> None:
+    parked = ParkedPrefixes(2, 2)
+    assert parked.park(_chain("aabbc"), 2, 1) == Parking(1, 2, [])
+    parked.check()

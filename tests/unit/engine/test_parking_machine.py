@@ -41,7 +41,7 @@ class ParkingMachine(RuleBasedStateMachine):
     def _gives(self, other: tuple[int, ...], prefix: tuple[int, ...]) -> bool:
         """Whether the state `other` can be restored as `prefix`."""
         fits = not self.parked.window or self._blocks(other) * SIZE <= self.parked.window
-        cut = not self.parked.whole and fits and len(prefix) % SIZE == 0
+        cut = not self.parked.whole and fits and (not self.parked.window or len(prefix) % SIZE == 0)
         return (other[: len(prefix)] if cut else other) == prefix
 
     @property
@@ -52,21 +52,23 @@ class ParkingMachine(RuleBasedStateMachine):
     @rule(tokens=tokens_lists)
     def park(self, tokens: list[int]) -> None:
         whole, budget = self.parked.whole, self.parked.budget
-        blocks, tail = divmod(len(tokens), SIZE) if self._ends else (len(tokens) // SIZE, 0)
-        state, kept, dropped = self.parked.park(TokenChain(tokens, SIZE, b""), blocks, tail)
+        blocks, tail = divmod(len(tokens), SIZE)
+        state, kept, dropped, tail = self.parked.park(TokenChain(tokens, SIZE, b""), blocks, tail)
         if self.room is not None and self.each and not whole:
             budget = min(budget, self.room // self.each)
-        prefix = tuple(tokens if self._ends else tokens[: min(blocks, budget) * SIZE])
+        prefix = tuple(tokens if self._ends or blocks < budget else tokens[: budget * SIZE])
         fits = blocks > 0 and (not self._ends or blocks <= budget) and self._blocks(prefix) <= self.parked.budget
         fits = fits and (self.room is None or self._size(prefix) <= self.room)
         covering = [n for n, other in self.model.items() if self._gives(other, prefix)]
         if not prefix or covering or not fits:
-            assert (state, kept, dropped) == (None, 0, [])
+            assert (state, kept, dropped, tail) == (None, 0, [], 0)
             if prefix and covering and fits:
                 self._use_one_of(covering)
             return
-        shorter = [(n, other) for n, other in self.model.items() if len(other) // SIZE < len(prefix) // SIZE]
-        expected = [n for n, other in shorter if len(other) % SIZE == 0 and self._gives(prefix, other)]
+        shorter = [(n, other) for n, other in self.model.items() if len(other) < len(prefix)]
+        if self.parked.window:
+            shorter = [(n, other) for n, other in shorter if len(other) // SIZE < len(prefix) // SIZE]
+        expected = [n for n, other in shorter if self._gives(prefix, other)]
         for number in expected:
             del self.model[number]
         for number in expected:
@@ -111,10 +113,15 @@ class ParkingMachine(RuleBasedStateMachine):
         limit = (len(tokens) - 1) // SIZE
         chain = TokenChain(tokens, SIZE, b"")
         blocks, state = self.parked.find(chain, limit)
-        ends = range(SIZE, len(tokens)) if self._ends else range(SIZE, limit * SIZE + 1, SIZE)
+        ends = range(SIZE, len(tokens))
         known = [end for end in ends for other in self.model.values() if self._gives(other, tuple(tokens[:end]))]
         assert (state is None) == (blocks == 0)
-        found = blocks * SIZE + (0 if state is None else self.parked.tail(state, chain, blocks))
+        found = blocks * SIZE
+        if state is not None and self._ends:
+            found += self.parked.tail(state, chain, blocks)
+        elif state is not None:
+            state, more = self.parked.further(state, chain, blocks)
+            found += more
         assert found == max(known, default=0)
         if state is not None:
             assert self.model[state][:found] == tuple(tokens[:found])

@@ -142,7 +142,7 @@ def test_parked_prefixes_stay_within_their_bytes() -> None:
         world.run()
         stats = world.engine.stats()
         assert stats.parked_bytes == world.runner.parked_bytes() <= 320
-    assert (stats.parked_states, stats.parked_blocks, stats.parked_bytes) == (2, 8, 2 * (8 + 2 * 64))
+    assert (stats.parked_states, stats.parked_blocks, stats.parked_bytes) == (2, 10, 2 * (8 + 2 * 71))
     world.finish()
 
 
@@ -192,8 +192,8 @@ def test_a_failed_restore_is_computed_instead() -> None:
     stats = world.engine.stats()
     assert stats.failed_restores == 1
     assert stats.parks == 2  # the state that failed is gone, so that the prefix was parked anew
-    # the attempt handed one chunk over in vain
-    assert stats.prefilled_tokens == 501 + 501 + 5
+    # the attempt handed the last token over in vain
+    assert stats.prefilled_tokens == 501 + 501 + 1
 
 
 def test_everybody_copying_from_a_failed_restore_computes_as_well() -> None:
@@ -322,3 +322,23 @@ def test_a_prompt_of_tokens_already_answered_shares_no_more_than_the_prompt() ->
     again = world.add([*PREFIX[:20], *world.records[first].tokens[:3], 5], max_tokens=4)
     world.finish()
     assert len(world.records[again].tokens) == 4
+
+
+def test_a_conversation_goes_on_behind_its_last_computed_token() -> None:
+    """Not behind the last full block: of a turn only what is new, and the token drawn last, is computed."""
+    world = _world("sequence")
+    told, computed = PREFIX[:37], 0
+    for turn in range(4):
+        number = world.add(told, max_tokens=10)
+        world.finish()
+        before, computed = computed, world.engine.stats().prefilled_tokens
+        assert computed - before == (37 if turn == 0 else 1 + 5)
+        told = [*told, *world.records[number].tokens, *([60 - turn] * 5)]
+
+
+def test_prompts_that_part_inside_a_block_share_what_is_before() -> None:
+    world = _world("sequence")
+    for last in (61, 62, 63):
+        world.add([*PREFIX[:41], last, *PREFIX[:30]], max_tokens=3)
+        world.finish()
+    assert world.engine.stats().prefilled_tokens == 72 + 31 + 31

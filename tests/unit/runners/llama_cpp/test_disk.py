@@ -130,7 +130,7 @@ def test_what_is_evicted_from_memory_is_found_again(disk: Disk, fresh: Callable[
     for number in range(5):
         tokens = [*prompt(number, 100), 7, 8]
         (asked,) = ask(tokens)
-        assert asked.cached == 96
+        assert asked.cached in (100, 101)
         expect_same(asked, fresh(tokens), False)
     stats = ask.engine.stats()
     assert stats.spill_restores >= 3
@@ -167,7 +167,7 @@ def test_streams_go_on_while_a_prefix_is_read(disk: Disk, monkeypatch: pytest.Mo
     may.set()
     while not any(isinstance(one, Ended) and one.id == 2 for one in told):
         step(1)
-    assert [one.cached_tokens for one in told if isinstance(one, Started) and one.id == 2] == [96]
+    assert [one.cached_tokens for one in told if isinstance(one, Started) and one.id == 2] == [99]
     assert any(isinstance(one, Ended) and one.id == 1 for one in told) is False
     assert len(readers) == 1
     assert readers[0].startswith("disk reader")
@@ -254,7 +254,7 @@ def test_harm_costs_only_speed(
     assert asked.cached == 0
     expect_same(asked, fresh(tokens), False)
     (asked,) = ask([*tokens, 9])  # parked anew
-    assert asked.cached == 96
+    assert asked.cached == 101
     disk.end(ask)
 
 
@@ -306,7 +306,7 @@ def test_a_full_disk_costs_only_speed(disk: Disk, monkeypatch: pytest.MonkeyPatc
     assert stats.failed_spills >= 3
     assert stats.spilled_states == stats.spills - stats.failed_spills
     assert ask([*prompt(0, 100), 7])[0].cached == 0
-    assert ask([*prompt(0, 100), 7])[0].cached == 96
+    assert ask([*prompt(0, 100), 7])[0].cached == 100
 
 
 def test_a_place_that_cannot_be_had_is_none(make_runner: MakeRunner, tmp_path: Path) -> None:
@@ -314,7 +314,7 @@ def test_a_place_that_cannot_be_had_is_none(make_runner: MakeRunner, tmp_path: P
     ask = Asker(Engine(make_runner(spill_folder=str(tmp_path / "file"), digest=DIGEST)))
     assert runner_of(ask).states.disk is None
     ask(FIRST)
-    assert ask([*FIRST, 7])[0].cached == 96
+    assert ask([*FIRST, 7])[0].cached == 100
 
 
 def test_the_bytes_are_bounded_and_the_least_used_go(disk: Disk) -> None:
@@ -362,4 +362,4 @@ def test_too_much_to_write_is_given_up(disk: Disk, monkeypatch: pytest.MonkeyPat
     assert states.disk is not None
     assert len(states.disk._pending) == 1
     assert ask.engine.stats().failed_spills >= 2
-    assert ask([*prompt(0, 100), 7])[0].cached == 96  # from what waits to be written
+    assert ask([*prompt(0, 100), 7])[0].cached == 100  # from what waits to be written
