@@ -27,7 +27,7 @@ def main() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with tempfile.TemporaryDirectory() as folder:
         junit = Path(folder) / "junit.xml"
-        command = [sys.executable, "-m", "pytest", "-q", "-o", "timeout=0", "-n", str(cores), "--dist", "load"]
+        command = [sys.executable, "-m", "pytest", "-q", "-o", "timeout=0", "-n", str(cores), "--dist", "worksteal"]
         done = subprocess.run([*command, f"--junitxml={junit}", TEST], cwd=ROOT, stdin=subprocess.DEVNULL)
         if not junit.exists():
             return done.returncode
