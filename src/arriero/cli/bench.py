@@ -88,7 +88,13 @@ def shown(run: Run) -> str:
         for server in run.servers
         for error in outcome.errors(server.name)
     ]
-    return table(plain) + "".join(failed)
+    short = [
+        f"{outcome.case}, {server.name}: too few tokens came behind the first for a rate; take a longer --size\n"
+        for outcome in run.outcomes
+        for server in run.servers
+        if outcome.without_rate(server.name)
+    ]
+    return table(plain) + "".join(failed + short)
 
 
 def _used(rows: list[tuple[str, ...]]) -> set[int]:

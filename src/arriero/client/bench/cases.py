@@ -9,7 +9,7 @@ from itertools import pairwise
 from arriero.client.bench.agents import converse_alone, converse_shared
 from arriero.client.bench.case import Bench, Case, Metric, Unmeasured
 from arriero.client.bench.counted import counted
-from arriero.client.bench.figures import output_rate, percentile
+from arriero.client.bench.figures import decode_rate, output_rate, percentile
 from arriero.client.bench.sample import Sample
 
 _EDIT = "Copy this text: "
@@ -33,8 +33,7 @@ async def single(bench: Bench) -> Mapping[str, float]:
     """One stream: tokens a second behind the first."""
     asked = bench.asker.ask(bench.words.text("single", bench.size.own_words), bench.size.single_output)
     await asked.task
-    (sample,) = finished(bench)
-    return {"decode": sample.decode_rate, "ttft": sample.ttft}
+    return _decoding(finished(bench))
 
 
 async def _load(bench: Bench, clients: int, prompts: Sequence[str], max_tokens: int) -> list[Sample]:
@@ -120,13 +119,14 @@ async def copying(bench: Bench) -> Mapping[str, float]:
     for number in range(bench.size.edited_texts):
         text = bench.words.text(f"copied {number}", bench.size.edited_words)
         await bench.asker.ask(f"{_EDIT}{text}", room, chat=True).task
-    samples = finished(bench)
-    seconds = [sample.events[-1] - sample.events[0] for sample in samples]
-    drawn = sum(sample.decode_rate * taken for sample, taken in zip(samples, seconds, strict=True))
-    return {
-        "decode": drawn / sum(seconds) if any(seconds) else 0.0,
-        "ttft": percentile([sample.ttft for sample in samples], 0.5),
-    }
+    return _decoding(finished(bench))
+
+
+def _decoding(samples: Sequence[Sample]) -> Mapping[str, float]:
+    """How fast answers came, where that can be told, and how soon."""
+    rate = decode_rate(samples)
+    ttft = {"ttft": percentile([sample.ttft for sample in samples], 0.5)}
+    return ttft if rate is None else {"decode": rate, **ttft}
 
 
 async def cold(bench: Bench) -> Mapping[str, float]:

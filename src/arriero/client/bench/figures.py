@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from arriero.client.bench.sample import Sample
 
 MET_OF_FIVE = 0.8
+LEAST_BEHIND = 32  # tokens: servers send several in one piece, and the time between two pieces is no rate
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -34,6 +35,13 @@ def output_rate(samples: Sequence[Sample]) -> float:
     """Tokens a second of all answers, from the first request to the last end."""
     wall = max((one.ended for one in samples), default=0.0) - min((one.sent for one in samples), default=0.0)
     return sum(one.completion_tokens for one in samples) / wall if wall else 0.0
+
+
+def decode_rate(samples: Sequence[Sample]) -> float | None:
+    """Tokens a second behind each answer's first text; None where too few came there to make a rate."""
+    drawn = sum(one.behind for one in samples)
+    seconds = sum(one.events[-1] - one.events[0] for one in samples if one.behind)
+    return drawn / seconds if drawn >= LEAST_BEHIND and seconds else None
 
 
 def median(values: Sequence[float]) -> float:

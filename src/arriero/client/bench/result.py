@@ -90,13 +90,19 @@ class Outcome(msgspec.Struct, kw_only=True):
         samples = [sample for one in self.rounds if one.server == server for sample in one.samples]
         good = [one for one in samples if not one.error and one.events]
         return {
-            **{metric.name: median(self.values(server, metric.name)) for metric in self.metrics},
+            **{metric.name: median(values) for metric in self.metrics if (values := self.values(server, metric.name))},
             "rounds": len({one.round for one in self.rounds if one.server == server and not one.error}),
             "acceptance": self.acceptance(server),
             "ttft_s": spread([one.ttft for one in good]),
             "between_s": spread([gap for one in good for gap in one.gaps]),
             "request_s": spread([one.ended - one.sent for one in good if not one.cut]),
         }
+
+    def without_rate(self, server: str) -> bool:
+        """Whether the server answered, but with too few tokens to tell how fast they came."""
+        answered = any(one.figures for one in self.rounds if one.server == server)
+        wanted = any(metric.name == "decode" for metric in self.metrics)
+        return answered and wanted and not self.values(server, "decode")
 
     def errors(self, server: str) -> list[str]:
         """Why measurements failed, each reason once."""

@@ -38,15 +38,15 @@ class Sample(msgspec.Struct, kw_only=True):
         return [after - before for before, after in zip(self.events, self.events[1:], strict=False)]
 
     @property
-    def decode_rate(self) -> float:
-        """Tokens a second behind the first text; 0 if there was no more than that.
+    def behind(self) -> float:
+        """Tokens that came behind the first text.
 
         Where an event has several tokens, how many came with the first is told by its share of the text.
         """
         if len(self.events) < 2 or self.completion_tokens < 2:
             return 0.0
         first = 1.0 if len(self.events) == self.completion_tokens else self.completion_tokens * self.first_share
-        return (self.completion_tokens - max(1.0, first)) / (self.events[-1] - self.events[0])
+        return self.completion_tokens - max(1.0, first)
 
 
 def read(sample: Sample, chunks: Chunks) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from arriero.client.bench.figures import met, output_rate, percentile, ratios, spread
+from arriero.client.bench.figures import decode_rate, met, output_rate, percentile, ratios, spread
 from arriero.client.bench.sample import Sample
 
 
@@ -29,3 +29,13 @@ def test_output_rate_spans_all_requests() -> None:
     samples = [Sample(sent=1.0, ended=3.0, completion_tokens=10), Sample(sent=2.0, ended=6.0, completion_tokens=30)]
     assert output_rate(samples) == 8.0
     assert output_rate([]) == 0.0
+
+
+def test_a_rate_needs_tokens_behind_the_first_text() -> None:
+    """Eight tokens in two pieces that came in one breath are no 400,000 a second."""
+    burst = Sample(completion_tokens=8, first_share=0.5, events=[1.0, 1.00001])
+    assert decode_rate([burst]) is None
+    long = Sample(completion_tokens=60, first_share=0.2, events=[1.0, 2.0, 3.0])
+    assert decode_rate([long]) == 48 / 2.0
+    assert decode_rate([long, burst]) == 52 / 2.00001
+    assert decode_rate([]) is None

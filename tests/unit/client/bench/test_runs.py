@@ -84,6 +84,19 @@ def test_summaries_hold_percentiles_of_all_requests() -> None:
     assert (summary["decode"], summary["rounds"], summary["acceptance"]) == (102.0, 5, 0.4)
 
 
+def test_a_rate_that_cannot_be_told_is_left_out_everywhere() -> None:
+    run = a_run()
+    (outcome,) = run.outcomes
+    for one in outcome.rounds:
+        one.figures.pop("decode", None)
+    outcome.summarize()
+    assert "decode" not in outcome.summaries["a"]
+    assert next(cells(run, outcome))[3:6] == ("–", "–", "–")
+    assert [outcome.without_rate(name) for name in ("a", "b", "nobody")] == [True, True, False]
+    assert not a_run().outcomes[0].without_rate("a")
+    ElementTree.fromstring(plot(run))
+
+
 def test_targets_are_read() -> None:
     target = parse_target("peer=http://127.0.0.1:8080/v1#m", "other", None)
     assert (target.name, target.url, target.model) == ("peer", "http://127.0.0.1:8080", "m")

@@ -19,7 +19,7 @@ def test_openais_stream_is_read_as_it_came() -> None:
     assert sample.events == [1.0, 1.5]
     assert (sample.ttft, sample.gaps) == (0.5, [0.5])
     assert sample.first_share == 0.2  # one character of five, in two events for three tokens
-    assert sample.decode_rate == 2 / 0.5
+    assert sample.behind == 2
     assert (sample.prompt_tokens, sample.cached_tokens, sample.completion_tokens) == (7, 4, 3)
     assert (sample.drafted, sample.accepted) == (5, 2)
 
@@ -42,7 +42,7 @@ def test_tokens_that_come_with_the_first_event_are_not_counted_behind_it() -> No
         sample,
         [(1.0, b'data: {"choices": [{"text": "aaaa"}]}\n\n'), (2.0, b'data: {"choices": [{"text": "bbbb"}]}\n\n')],
     )
-    assert sample.decode_rate == 5.0
+    assert sample.behind == 5.0
 
 
 def test_an_error_in_the_stream_is_the_samples() -> None:
