@@ -89,6 +89,7 @@ def test_ollamas_variables_are_honoured(tmp_path: Path) -> None:
         ("ARRIERO_FLASH_ATTENTION", "maybe"),
         ("ARRIERO_KEY_WEIGHTS", "x"),
         ("ARRIERO_LOG", "loud"),
+        ("ARRIERO_LOG", "trace"),
     ],
 )
 def test_unusable_values_name_their_variable(tmp_path: Path, name: str, value: str) -> None:

@@ -9,7 +9,6 @@ from typing import TextIO
 
 FORMAT = "time=%(asctime)s.%(msecs)03dZ level=%(levelname)s logger=%(name)s %(message)s"
 LEVELS = {
-    "trace": logging.DEBUG,
     "debug": logging.DEBUG,
     "info": logging.INFO,
     "warning": logging.WARNING,
@@ -30,7 +29,7 @@ class _OneLine(logging.Formatter):
 def set_up_logging(level: str = "info", stream: TextIO | None = None) -> None:
     """Send records of arriero at `level` and above to `stream` (stderr); calling it again replaces the handler.
 
-    ValueError for an unknown level. Libraries speak from warning on (from info on where `level` is trace or debug).
+    ValueError for an unknown level. Libraries speak from warning on (from info on where `level` is debug).
     """
     if level not in LEVELS:
         raise ValueError(f"unknown log level {level!r}, expected one of {', '.join(LEVELS)}")
