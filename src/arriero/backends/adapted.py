@@ -20,7 +20,7 @@ class AdaptedBackend:
     """Implements core.backend.Backend for `spec` on `worker`, which others may hold.
 
     `is_first` says whether the worker's memory is told with this model (adapters are told with their own);
-    `let_go` is called once, when this model closes: it ends the worker when nobody else has it.
+    `let_go` is called once, when this model closes: it gives the worker where nobody else has it, which then ends.
     """
 
     def __init__(
@@ -32,7 +32,8 @@ class AdaptedBackend:
     ) -> None:
         self.spec, self.worker = spec, worker
         self._is_first, self._let_go = is_first, let_go
-        self._face = "" if spec == worker.spec else f"{spec.name}@{spec.digest}"  # "": the one it was loaded as
+        self.face = "" if spec == worker.spec else f"{spec.name}@{spec.digest}"
+        """The worker's name for it; "": the one that it was loaded as."""
         self._size = 0
         self._closed = False
 
@@ -53,8 +54,8 @@ class AdaptedBackend:
     async def start(self) -> Ready:
         """Load the weights and the adapters, if they are not there; ModelLoadError says why that cannot be."""
         await self.worker.start()
-        if self._face:
-            self._size = await self.worker.attach(self._face, self.spec) or self._size
+        if self.face:
+            self._size = await self.worker.attach(self.face, self.spec) or self._size
         info = self.info
         assert info is not None
         return info
@@ -69,7 +70,7 @@ class AdaptedBackend:
 
     def generate(self, request: GenerateRequest, permit: Permit) -> AsyncGenerator[Event | Restarted, None]:
         """See LocalBackend."""
-        return self.worker.generate(request, permit, self._face)
+        return self.worker.generate(request, permit, self.face)
 
     async def embed(self, request: EmbedRequest, permit: Permit) -> Embedded:
         """See LocalBackend."""
@@ -81,11 +82,11 @@ class AdaptedBackend:
 
     async def render(self, request: GenerateRequest) -> str:
         """See LocalBackend."""
-        return await self.worker.render(request, self._face)
+        return await self.worker.render(request, self.face)
 
     async def prompt_tokens(self, request: GenerateRequest) -> list[int]:
         """See LocalBackend."""
-        return await self.worker.prompt_tokens(request, self._face)
+        return await self.worker.prompt_tokens(request, self.face)
 
     async def tokenize(self, text: str) -> list[int]:
         """See LocalBackend."""

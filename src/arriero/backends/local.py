@@ -190,6 +190,14 @@ class LocalBackend:
         worker.faces.add(face)
         return reply.size
 
+    def detach(self, face: str) -> None:
+        """Nobody will ask for `face`, unless it is attached again: the worker lets go of what only it needs."""
+        self._faces.pop(face, None)
+        worker = self._worker
+        if worker is not None and face in worker.faces:
+            worker.faces.discard(face)
+            worker.child.send(wire.Detach(face=face))
+
     async def close(self) -> None:
         """End the worker; its memory is back when this returns."""
         self._closed = True

@@ -49,6 +49,15 @@ class Attach(_Command, frozen=True, kw_only=True):
     spec: ModelSpec
 
 
+class Detach(_Command, frozen=True, kw_only=True):
+    """Forget the attached `face`, and the adapters that only it has: nobody asks for it unless it is attached again.
+
+    There is no answer.
+    """
+
+    face: str
+
+
 class Generate(_Command, frozen=True, kw_only=True):
     """Start a generation as the model `face`; "": the one that was loaded."""
 
@@ -111,7 +120,21 @@ class Shutdown(_Command, frozen=True, kw_only=True):
     """End the process."""
 
 
-Command = Load | Prepare | Attach | Generate | Abort | Tokenize | Detokenize | Render | Prompt | Embed | Rank | Shutdown
+Command = (
+    Load
+    | Prepare
+    | Attach
+    | Detach
+    | Generate
+    | Abort
+    | Tokenize
+    | Detokenize
+    | Render
+    | Prompt
+    | Embed
+    | Rank
+    | Shutdown
+)
 
 
 class _Report(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True, omit_defaults=True):

@@ -50,7 +50,7 @@ class LoadedModel:
 
     `make_scorer` gets how many alternatives to report of each token; None: the runner cannot score prompts.
     `add_adapter` loads a LoRA adapter's file, once, so that batches may name it, and returns its bytes (0 if it was
-    there); for the runner's thread.
+    there); for the runner's thread. `drop_adapter` frees one that no batch will name any more, for the same thread.
     """
 
     runner: Runner
@@ -61,3 +61,4 @@ class LoadedModel:
     make_scorer: Callable[[int], Scorer] | None = None
     add_adapter: Callable[[str], int] | None = None
     drafter: Drafter | None = None
+    drop_adapter: Callable[[str], None] | None = None

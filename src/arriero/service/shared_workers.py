@@ -64,6 +64,8 @@ class SharedWorkers:
                 if not shared.users:
                     self._shared.remove(shared)
                     return shared.worker
+                if backend.face and all(other.face != backend.face for other in shared.users):
+                    shared.worker.detach(backend.face)
         return None
 
 

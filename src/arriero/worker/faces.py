@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from arriero.core.errors import InvalidRequest
 from arriero.core.model import ModelSpec
 from arriero.core.request import GenerateRequest
@@ -65,3 +67,15 @@ class Faces:
             size += self._model.add_adapter(path)
         self._faces[key] = face
         return size
+
+    def detach(self, key: str, in_use: Collection[str]) -> None:
+        """Forget the face of that key, and free its adapters where no other has them and they are not `in_use`.
+
+        For the thread that owns the runner.
+        """
+        face, drop = self._faces.pop(key, None), self._model.drop_adapter
+        if face is None or drop is None:
+            return
+        kept = {path for other in self._faces.values() for path, _ in other.adapters}.union(in_use)
+        for path in {path for path, _ in face.adapters} - kept:
+            drop(path)

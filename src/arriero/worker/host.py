@@ -111,6 +111,8 @@ class Host:
                 self._generate(command.id, command.request, command.face)
             case wire.Attach():
                 self._attach(command)
+            case wire.Detach(face=face):
+                self._loop.submit(lambda: self._detach(face))
             case wire.Tokenize() | wire.Detokenize() | wire.Render() | wire.Prompt():
                 self._reply(answer(command, self._model.tokenizer, self._faces))
             case wire.Embed(id=number) | wire.Rank(id=number):
@@ -322,6 +324,10 @@ class Host:
     def _go_on(self, stream: RequestStream, sequence: SequenceSpec) -> None:
         if self._streams.get(stream.number) is stream:  # its client is still there
             self._engine.add(sequence)
+
+    def _detach(self, face: str) -> None:
+        in_use = {path for stream in self._streams.values() for path, _ in stream.sequence.adapters}
+        self._faces.detach(face, in_use)
 
     def _masked(self, number: int, what: RequestStream | wire.RequestFailed) -> None:
         """The mask of a request is there, or cannot be made; the client may have gone meanwhile."""

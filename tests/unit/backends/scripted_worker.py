@@ -47,6 +47,8 @@ class ScriptedWorker:
                         broken = "broken" in command.spec.adapters
                         error = wire.RequestFailed(id=number, error=ErrorInfo("model_load_failed", "no such adapter"))
                         self._send(error if broken else wire.Attached(id=number, size=7))
+                    case wire.Detach(face=face):
+                        self._note(event="detach", face=face)
                     case wire.Generate():
                         self._generate(command.id, command.request.prompt or "", command.face)
                     case wire.Abort(id=number):

@@ -73,9 +73,26 @@ async def test_one_process_serves_them_all_and_the_last_one_ends_it(scripted: Ma
     await one.close()
     assert sharing.workers.shares(BASE, LoadOptions())
     assert await answered(two, "still there")
+    assert [note["face"][:3] for note in worker.notes("detach")] == ["one"]
     await two.close()
     assert worker.notes("shutdown")
     assert not sharing.workers.shares(BASE, LoadOptions())
+
+
+async def test_who_comes_back_is_attached_again_and_keeps_what_another_of_its_name_has(scripted: Make) -> None:
+    sharing = Sharing(scripted)
+    base, old, new = sharing.backend(BASE), sharing.backend(tuned("one", "a")), sharing.backend(tuned("one", "a"))
+    for backend in (base, old, new):
+        await backend.start()
+    await old.close()
+    assert await answered(new, "hello")
+    (worker,) = sharing.made
+    assert not worker.notes("detach")
+    await new.close()
+    again = sharing.backend(tuned("one", "a"))
+    await again.start()
+    assert await answered(again, "hello")
+    assert (len(worker.notes("attach")), len(worker.notes("detach"))) == (2, 1)
 
 
 async def test_a_fresh_worker_after_a_crash_is_told_again(scripted: Make) -> None:

@@ -44,6 +44,7 @@ class Model:
         self._kv_type = options.kv_cache_type
         self._adapter_bytes = 0
         self._adapters: dict[str, Any] = {}
+        self._sizes: dict[str, int] = {}  # of their files
         self._own = tuple((adapter, 1.0) for adapter in options.adapters)
         try:
             for adapter in options.adapters:
@@ -118,8 +119,16 @@ class Model:
             raise ModelLoadError(f"the adapter cannot be loaded: {log_tail.errors() or 'llama.cpp gives no reason'}")
         self._adapters[path] = handle
         size = Path(path).stat().st_size
+        self._sizes[path] = size
         self._adapter_bytes += size
         return size
+
+    def drop_adapter(self, path: str) -> None:
+        """Free an adapter that was added and that no context has; nothing happens if it is not there."""
+        handle = self._adapters.pop(path, None)
+        if handle is not None:
+            lib.llama_adapter_lora_free(handle)
+            self._adapter_bytes -= self._sizes.pop(path)
 
     def apply_adapters(self, context: Any, chosen: Adapters = ()) -> None:
         """Let a context of this model add its own adapters and those `chosen` to every product with their tensors.

@@ -60,7 +60,15 @@ def open_model(
         return NumpySampler(params, eog_ids=model.vocab.eog_ids, banned_ids=suppressed, mask=mask)
 
     return LoadedModel(
-        runner, model.vocab, make_sampler, model.chat_template, masks, NumpyScorer, model.add_adapter, drafter
+        runner,
+        model.vocab,
+        make_sampler,
+        model.chat_template,
+        masks,
+        NumpyScorer,
+        model.add_adapter,
+        drafter,
+        runner.drop_adapter,
     )
 
 

@@ -103,6 +103,12 @@ class LlamaCppRunner:
         output.counters["graphs_reused"], self._reused = reused - self._reused, reused
         return output
 
+    def drop_adapter(self, path: str) -> None:
+        """Free the adapter at `path`, which no batch will name any more; nothing happens if it is not there."""
+        if any(path == used for used, _ in self.context.adapters):
+            self.contexts.use(())
+        self.model.drop_adapter(path)
+
     def close(self) -> None:
         """Free KV, parked states and weights; what was spilled last has CLOSE_SECONDS to be written."""
         self.states.close(CLOSE_SECONDS)

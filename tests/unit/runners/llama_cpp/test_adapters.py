@@ -96,3 +96,20 @@ def test_an_adapter_that_cannot_be_loaded_leaves_the_model_as_it_was(
     assert answers(runner, [(PROMPTS[0], ())])[0] == before
     with pytest.raises(ModelLoadError, match="the adapter cannot be loaded"):
         Model(LlamaCppOptions(path=str(tiny_path), adapters=(str(tmp_path / "noise.gguf"),)))
+
+
+def test_an_adapter_that_is_dropped_can_come_back(make_runner: MakeRunner, sets: list[Adapters]) -> None:
+    runner = make_runner()
+    weights = runner.model.facts().weights
+    one, two = (path for path, _ in sets[3])
+    for path in (one, two):
+        runner.model.add_adapter(path)
+    asked = [(PROMPTS[0], adapters) for adapters in sets[:3]]
+    before = [answers(runner, [ask])[0] for ask in asked]
+    for _ in range(3):  # the contexts have it each time
+        assert answers(runner, [(PROMPTS[0], sets[1])])[0] == before[1]
+        runner.drop_adapter(one)
+        runner.drop_adapter(one)
+        assert runner.model.facts().weights == weights + Path(two).stat().st_size
+        assert [answers(runner, [asked[place]])[0] for place in (0, 2)] == [before[0], before[2]]
+        assert runner.model.add_adapter(one) == Path(one).stat().st_size
