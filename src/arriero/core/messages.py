@@ -245,10 +245,15 @@ class Scores(_Report, frozen=True, kw_only=True):
 
 
 class Stats(_Report, frozen=True, kw_only=True):
-    """Counters since the start (they only grow) and gauges now; sent after a step, at most some times a second."""
+    """Counters since the start (they only grow) and gauges now; sent after a step, at most some times a second.
+
+    Where several models share the worker, what is counted of requests is told by model, too.
+    """
 
     counters: dict[str, int]
     gauges: dict[str, float] = {}
+    counters_by_model: dict[str, dict[str, int]] = {}
+    gauges_by_model: dict[str, dict[str, float]] = {}
 
 
 Report = (

@@ -145,6 +145,10 @@ class Engine:
             spilled_bytes=gauges.spilled_bytes,
         )
 
+    def stats_by_model(self) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, float]]]:
+        """Return the counters and gauges of sequences by the model that they were asked of (`SequenceSpec.model`)."""
+        return self._scheduler.by_model()
+
     def spill_all(self) -> None:
         """Have all that is parked leave memory with the next step, after which the runner is closed."""
         self._storage.spill_all()

@@ -16,6 +16,7 @@ from arriero.engine.sequence import Sequence, SequenceSpec, Status
 from arriero.engine.shares import Shares
 from arriero.engine.stats import EngineStats
 from arriero.engine.storage import KVStorage, Match
+from arriero.engine.tallies import Tallies
 
 PATIENCE_ALONE = 4.0
 """How many times as long as beside others' streams a step may take in which only one tenant's long prompts advance:
@@ -31,6 +32,7 @@ class Roster:
         self._storage = storage
         self._stats = stats
         self.live: dict[int, Sequence] = {}
+        self.tallies = Tallies()
         self.shares = Shares(options.tenant_weights)
         self.line = WaitingLine(self.shares, options.ageing)
         self.running: list[Sequence] = []  # as `rank_running` sorts them: the last one is preempted first
@@ -49,6 +51,7 @@ class Roster:
     def enter(self, sequence: Sequence) -> None:
         """Take a new sequence in; it stands nowhere yet."""
         self._stats.added += 1
+        self.tallies.enter(sequence)
         self.live[sequence.id] = sequence
         self.shares.enter(sequence.spec.tenant)
 
@@ -154,6 +157,7 @@ class Roster:
         sequence.finish()
         del self.live[sequence.id]
         self.shares.leave(sequence.spec.tenant)
+        self.tallies.end(sequence, reason, failed=error is not None)
         if reason == "abort":
             self._stats.aborts += 1
         elif error is not None:

@@ -114,6 +114,11 @@ class Scheduler:
         """Sequences that have not ended and hold no slot, by the priority they came with."""
         return self._roster.waiting()
 
+    def by_model(self) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, float]]]:
+        """Counters and gauges of sequences by the model that they were asked of."""
+        tallies, live = self._roster.tallies, self._roster.live.values()
+        return tallies.counters(live), tallies.gauges(live)
+
     def _num_waiting(self) -> int:
         return len(self._roster.live) - len(self._roster.running)
 

@@ -22,7 +22,7 @@ class SequenceSpec:
     first; within one, the tenant (who asks) that was served least. Without `use_cache` all tokens are computed; others
     may use what that gives. A `scorer` is for all tokens of the prompt but the first, so it needs `use_cache` off.
     No more than `draft_tokens` are guessed ahead, None for as many as pay; `prediction` is text that the answer may
-    repeat.
+    repeat. `model` is the name that it was asked of, and only counted by.
     """
 
     id: int
@@ -41,6 +41,7 @@ class SequenceSpec:
     """When its answer must have begun, in the seconds of the steps' `now`; it ends with an error if it has not."""
     scorer: Scorer | None = None
     adapters: Adapters = ()
+    model: str = ""
 
     @property
     def cache_salt(self) -> bytes:

@@ -88,30 +88,43 @@ _NAME = re.compile(r"[a-z_][a-z0-9_]*\Z")
 
 
 class EngineCollector(Collector):
-    """Sums of workers' reports, by model. A name without help above is exported all the same."""
+    """Sums of workers' reports, by model. A name without help above is exported all the same.
+
+    What a worker counts of requests goes to the models that they named; all else to the one that it was loaded as.
+    """
 
     def __init__(self) -> None:
         self._totals: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
-        self._gauges: dict[str, dict[str, float]] = {}
+        self._gauges: defaultdict[str, dict[int | str, Mapping[str, float]]] = defaultdict(dict)  # by model, worker
         self._last: OrderedDict[tuple[str, int | str], Mapping[str, int]] = OrderedDict()
 
     def report(self, model: str, worker: int | str, stats: Stats) -> None:
-        """Add what `worker` has counted since its last report."""
+        """Add what `worker`, loaded as `model`, has counted since its last report."""
+        counters, gauges = stats.counters_by_model, stats.gauges_by_model
+        no_counts = {name: 0 for one in counters.values() for name in one}
+        nobody = {name: 0.0 for one in gauges.values() for name in one}
+        self._add(model, worker, {**stats.counters, **no_counts, **counters.get(model, {})})
+        self._gauges[model][worker] = {**stats.gauges, **nobody, **gauges.get(model, {})}
+        for name in counters.keys() - {model}:
+            self._add(name, worker, counters[name])
+            self._gauges[name][worker] = gauges.get(name, {})
+
+    def _add(self, model: str, worker: int | str, counters: Mapping[str, int]) -> None:
         last = self._last.pop((model, worker), {})
         totals = self._totals[model]
-        for name, value in stats.counters.items():
+        for name, value in counters.items():
             before = last.get(name, 0)
             # A smaller value means that the process is a new one under an old id.
             totals[name.removesuffix("_total")] += value - before if value >= before else value
-        self._last[model, worker] = stats.counters
+        self._last[model, worker] = counters
         if len(self._last) > _REMEMBERED_WORKERS:
             self._last.popitem(last=False)
-        self._gauges[model] = dict(stats.gauges)
 
-    def ended(self, model: str, worker: int | str) -> None:
+    def ended(self, worker: int | str) -> None:
         """Forget an ended worker: its counts stay, its gauges go."""
-        self._last.pop((model, worker), None)
-        self._gauges.pop(model, None)
+        for model, gauges in self._gauges.items():
+            self._last.pop((model, worker), None)
+            gauges.pop(worker, None)
 
     def collect(self) -> Iterator[Metric]:
         """Yield one family a name, with every model in it."""
@@ -122,10 +135,12 @@ class EngineCollector(Collector):
                 if name in totals:
                     counter.add_metric([model], totals[name])
             yield counter
-        names = [*GAUGES, *sorted({name for gauges in self._gauges.values() for name in gauges} - {*GAUGES})]
+        reports = [gauges for workers in self._gauges.values() for gauges in workers.values()]
+        names = [*GAUGES, *sorted({name for gauges in reports for name in gauges} - {*GAUGES})]
         for name in filter(_NAME.match, names):
             gauge = GaugeMetricFamily(PREFIX + name, GAUGES.get(name, "Reported by the runner."), labels=["model"])
-            for model, gauges in self._gauges.items():
-                if name in gauges:
-                    gauge.add_metric([model], gauges[name])
+            for model, workers in self._gauges.items():
+                values = [gauges[name] for gauges in workers.values() if name in gauges]
+                if values:
+                    gauge.add_metric([model], sum(values))
             yield gauge

@@ -110,9 +110,9 @@ class Metrics:
         """A worker's report. `worker` names the process: another one for the same model starts from zero."""
         self._engine.report(model, worker, stats)
 
-    def worker_ended(self, model: str, worker: int | str) -> None:
+    def worker_ended(self, worker: int | str) -> None:
         """A worker's process has ended."""
-        self._engine.ended(model, worker)
+        self._engine.ended(worker)
 
     def queue(self, pending: int, inside: int) -> None:
         """How many generations wait for their first text, and how many there are in all."""

@@ -262,7 +262,7 @@ class Service:
             load_timeout=self._options.load_timeout,
             spare=self._spare,
             on_stats=lambda worker, stats: self._metrics.engine_stats(spec.name, worker, stats),
-            on_end=lambda worker: self._metrics.worker_ended(spec.name, worker),
+            on_end=self._metrics.worker_ended,
         )
         self._workers.add(worker)
         return worker

@@ -20,6 +20,7 @@ class Face:
 
     def __init__(self, spec: ModelSpec, model: LoadedModel, *, hold_calls: bool, adapters: Adapters = ()) -> None:
         """TemplateError for a template that does not compile."""
+        self.name = spec.name
         own = spec.chat_template or model.chat_template
         self.templates = Templates(spec, own, model.tokenizer)
         self.prompts = PromptBuilder(model.tokenizer, self.templates, model.runner.info.max_sequence_tokens)
@@ -42,6 +43,8 @@ class Faces:
         """TemplateError as for a Face. The adapters of `spec` are the runner's own, in every step."""
         self._model, self._hold_calls = model, hold_calls
         self._faces = {"": Face(spec, model, hold_calls=hold_calls)}
+        self.shared = False
+        """Whether another one was ever attached."""
 
     def __getitem__(self, key: str) -> Face:
         """The face of that key; InvalidRequest where it was never attached."""
@@ -66,6 +69,7 @@ class Faces:
                 raise InvalidRequest("this model's runner takes no adapters")
             size += self._model.add_adapter(path)
         self._faces[key] = face
+        self.shared = True
         return size
 
     def detach(self, key: str, in_use: Collection[str]) -> None:

@@ -194,6 +194,7 @@ class Host:
             adapters=face.adapters_of(request),
             draft_tokens=draft_tokens(request),
             prediction=self._predicted(request),
+            model=face.name,
         )
         return RequestStream(request, prompt, sequence, self._model.tokenizer, received, mask, piece)
 
@@ -309,7 +310,12 @@ class Host:
     def _stats(self) -> wire.Stats:
         self._stats_sent = time.monotonic()
         stats = self._engine.stats()
-        return wire.Stats(counters=stats.counters, gauges=stats.gauges)
+        if not self._faces.shared:
+            return wire.Stats(counters=stats.counters, gauges=stats.gauges)
+        counters, gauges = self._engine.stats_by_model()
+        return wire.Stats(
+            counters=stats.counters, gauges=stats.gauges, counters_by_model=counters, gauges_by_model=gauges
+        )
 
     def _again(self, stream: RequestStream) -> SequenceSpec | None:
         """What goes on after the context was full; None if nothing does."""

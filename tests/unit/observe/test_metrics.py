@@ -54,7 +54,7 @@ def test_engine_counters_survive_a_worker() -> None:
     assert total() == 30
     metrics.engine_stats("demo", 2, Stats(counters={"executed_tokens": 1}))  # a new process under the same id
     assert total() == 31
-    metrics.worker_ended("demo", 2)
+    metrics.worker_ended(2)
     assert total() == 31
     assert "arriero_running demo" not in samples(metrics)
 
@@ -66,6 +66,33 @@ def test_models_do_not_mix() -> None:
     found = samples(metrics)
     assert (found["arriero_aborts_total a"], found["arriero_aborts_total b"]) == (1, 5)
     assert found["arriero_batch_sequences_total b"] == 7
+
+
+def test_requests_of_models_on_one_worker_count_for_the_model_that_they_named() -> None:
+    metrics = Metrics()
+
+    def report(base: int, tuned: int, running: float = 0) -> Stats:
+        return Stats(
+            counters={"decoded_tokens": base + tuned, "decode_calls": 7},
+            gauges={"running": running, "blocks_free": 5},
+            counters_by_model={"base": {"decoded_tokens": base}, "tuned": {"decoded_tokens": tuned}},
+            gauges_by_model={"base": {"running": 0}, "tuned": {"running": running}},
+        )
+
+    metrics.engine_stats("base", 1, Stats(counters={"decoded_tokens": 3, "decode_calls": 3}))  # nobody shares it yet
+    metrics.engine_stats("base", 1, report(3, 4, running=2))
+    metrics.engine_stats("base", 1, report(5, 6, running=1))
+    metrics.engine_stats("tuned", 2, Stats(counters={"decoded_tokens": 10}, gauges={"running": 1}))  # by itself, too
+    found = samples(metrics)
+    assert (found["arriero_decoded_tokens_total base"], found["arriero_decoded_tokens_total tuned"]) == (5, 16)
+    assert (found["arriero_running base"], found["arriero_running tuned"]) == (0, 2)
+    assert (found["arriero_decode_calls_total base"], found["arriero_blocks_free base"]) == (7, 5)
+    assert "arriero_blocks_free tuned" not in found
+    metrics.worker_ended(1)
+    found = samples(metrics)
+    assert "arriero_running base" not in found
+    assert found["arriero_running tuned"] == 1
+    assert found["arriero_decoded_tokens_total tuned"] == 16
 
 
 def test_the_engines_names_are_described() -> None:
