@@ -35,6 +35,14 @@ class Answering:
         self._mode, self._dedupe = mode, dedupe
         self.outcomes: Counter[str] = Counter()
         self.repairs: Counter[str] = Counter()
+        self._repairer: Repairer | None = None  # of the attempt under way
+
+    def end_here(self) -> tuple[str, ...]:
+        """Count the calls of an answer that its reader takes no further; return what was mended in them."""
+        if self._repairer is None:
+            return ()
+        self._count(self._repairer)
+        return tuple(sorted(self._repairer.repairs))
 
     async def events(self) -> AsyncGenerator[tuple[Event | Restarted, list[Event]], None]:
         """Each event of the backend with what it becomes; Restarted voids what came before it since Accepted."""
@@ -83,7 +91,9 @@ class Answering:
                 yield event, [_with_spent(part, spent) for part in parts]
 
     def _splitter(self, request: GenerateRequest, mode: str) -> Splitter:
-        return Splitter(self._spec, request, mode=mode, dedupe=self._dedupe)
+        splitter = Splitter(self._spec, request, mode=mode, dedupe=self._dedupe)
+        self._repairer = splitter.repairer
+        return splitter
 
     def _count(self, repairer: Repairer) -> None:
         self.outcomes += repairer.outcomes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from arriero.core.events import Accepted, Event, Finished, TextDelta, ThinkingDelta, ToolCallDelta, Usage
 
@@ -15,8 +15,11 @@ class FirstCall:
         self._tokens = 0
         self._thinking = 0
 
-    def cut(self, event: object, parts: Sequence[Event]) -> list[Event] | None:
-        """Return the last parts, Finished included, if the answer ends among `parts`, which `event` became."""
+    def cut(self, event: object, parts: Sequence[Event], end: Callable[[], tuple[str, ...]]) -> list[Event] | None:
+        """Return the last parts, Finished included, if the answer ends among `parts`, which `event` became.
+
+        `end` is called then, and says what was mended in its calls.
+        """
         if isinstance(event, Accepted):
             self._accepted, self._tokens, self._thinking = event, 0, 0
         if isinstance(event, TextDelta):
@@ -27,7 +30,7 @@ class FirstCall:
             if isinstance(part, ThinkingDelta):
                 self._thinking += part.tokens
             if isinstance(part, ToolCallDelta):
-                return [*last, Finished(reason="tool_calls", usage=self._usage())]
+                return [*last, Finished(reason="tool_calls", usage=self._usage(), tool_repairs=end())]
         return None
 
     def _usage(self) -> Usage:

@@ -100,7 +100,7 @@ class Generator:
                 async with contextlib.aclosing(answering.events()) as events:
                     async for event, parts in events:
                         if isinstance(event, Restarted):
-                            held, last_text = [], time.monotonic()
+                            held, last_text = [], None if last_text is None else time.monotonic()
                             continue
                         if isinstance(event, TextDelta):
                             now = time.monotonic()
@@ -110,7 +110,7 @@ class Generator:
                             else:
                                 self._metrics.next_token(spec.name, now - last_text)
                             last_text = now
-                        cut = None if first_call is None else first_call.cut(event, parts)
+                        cut = None if first_call is None else first_call.cut(event, parts, answering.end_here)
                         for part in parts if cut is None else cut:
                             if isinstance(part, Finished):
                                 one.outcome = part.reason

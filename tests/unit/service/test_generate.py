@@ -96,6 +96,33 @@ async def test_one_that_dies_again_has_failed_once() -> None:
     assert world.counted("arriero_requests_failed_total") == world.counted("arriero_requests_total") == 1
 
 
+async def test_a_crash_before_the_first_text_does_not_hide_when_it_came() -> None:
+    world = World([ACCEPTED, Restarted(), TextDelta(text="a"), TextDelta(text="b"), FINISHED])
+    pending: list[int] = []
+    began = world.admission.began
+
+    def noted(permit: Permit) -> None:
+        began(permit)
+        pending.append(world.admission.pending)
+
+    world.admission.began = noted  # type: ignore[method-assign]
+    await world.ask(whole=True)
+    assert pending == [0]
+    assert world.counted("arriero_time_to_first_token_seconds_count") == 1
+    assert world.counted("arriero_inter_token_seconds_count") == 1
+
+
+async def test_an_answer_that_ends_behind_its_first_call_tells_of_its_repairs() -> None:
+    broken = "<tool_call>{'name': 'add', 'arguments': {'a': 1}}</tool_call>"
+    world = World([ACCEPTED, TextDelta(text=broken), TextDelta(text="more"), FINISHED])
+    events = await world.ask(tools=(ToolSpec(name="add"),), parallel_tool_calls=False)
+    last = events[-1]
+    assert isinstance(last, Finished)
+    assert last.tool_repairs
+    assert world.counted("arriero_tool_calls_total") == 1
+    assert world.counted("arriero_tool_repairs_total") == len(last.tool_repairs)
+
+
 async def test_a_streamed_answer_comes_as_it_is_said() -> None:
     world = World([ACCEPTED, TextDelta(text="a"), TextDelta(text="b"), FINISHED])
     request = GenerateRequest(model="one", prompt="x")
