@@ -8,6 +8,8 @@ import msgspec
 
 MESSAGES = "/v1/messages"
 """The endpoint of batches that are Anthropic's: they have lists, ids and results of their own."""
+HIDDEN = "messages"
+"""The purpose of files that nobody uploaded and nobody lists: what those batches ask and tell."""
 
 
 class StoredFile(msgspec.Struct, frozen=True, kw_only=True):

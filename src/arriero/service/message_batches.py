@@ -5,6 +5,7 @@ The work itself, its order and its restarts are those of all batches.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,7 +13,8 @@ import msgspec
 
 from arriero.core.batches import MESSAGES, Batch, MessageResult
 from arriero.core.errors import InvalidRequest
-from arriero.service.batches import MOST_LINES, Batches
+from arriero.service.batch_lines import MOST_LINES
+from arriero.service.batches import Batches
 
 
 class MessageBatches:
@@ -25,11 +27,8 @@ class MessageBatches:
         """Begin a batch of requests: each a name of its own, and the fields of a message. InvalidRequest."""
         if not 1 <= len(requests) <= MOST_LINES:
             raise InvalidRequest(f"requests: there must be between 1 and {MOST_LINES}", param="requests")
-        encode = msgspec.json.Encoder().encode
-        lines = (
-            encode({"custom_id": name, "method": "POST", "url": MESSAGES, "body": params}) for name, params in requests
-        )
-        return await self._batches.create_of(MESSAGES, b"\n".join(lines), len(requests))
+        lines = await asyncio.to_thread(_lines, requests)
+        return await self._batches.create_of(MESSAGES, lines, len(requests))
 
     async def batches(self) -> list[Batch]:
         """All batches of messages, the newest first."""
@@ -55,3 +54,10 @@ class MessageBatches:
             raise InvalidRequest("the results are there when the batch has ended")
         asked, told = await self._batches.asked_and_told(batch)
         return (MessageResult(custom_id=name, **told.get(name, {})) for name in asked)
+
+
+def _lines(requests: Sequence[tuple[str, dict[str, Any]]]) -> bytes:
+    encode = msgspec.json.Encoder().encode
+    return b"\n".join(
+        encode({"custom_id": name, "method": "POST", "url": MESSAGES, "body": params}) for name, params in requests
+    )

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from arriero.core.batches import Batch
-from arriero.service import batches as module
-from arriero.service.batches import Batches, read_lines
-from arriero.store.batches import BatchStore
+from arriero.service import batch_work as module
+from arriero.service.batches import Batches
+from arriero.store.batches import BatchStore, Results
 
 URL = "/v1/embeddings"
 
@@ -104,7 +105,51 @@ async def test_an_end_that_was_not_written_down_is_reached_again(tmp_path: Path,
     assert await batches.content(str(done.output_file)) == b"{}\n"
 
 
-def test_lines() -> None:
-    assert [line.custom_id for line in read_lines(rows(3) + b"\n\n", URL)[0]] == ["0", "1", "2"]
-    for data in (None, b"", b"\n \n"):
-        assert len(read_lines(data, URL)[1]) == 1
+async def test_all_batches_together_ask_only_a_few_at_once(tmp_path: Path) -> None:
+    go, inside, most = asyncio.Event(), 0, 0
+
+    async def answer(path: str, body: bytes) -> tuple[int, bytes]:
+        nonlocal inside, most
+        inside, most = inside + 1, max(most, inside + 1)
+        await go.wait()
+        inside -= 1
+        return 200, body
+
+    batches = Batches(BatchStore(tmp_path))
+    batches.connect(answer)
+    begun = [await begin(batches, 5) for _ in range(3)]
+    async with asyncio.timeout(20):
+        for batch in begun:
+            await until(batches, batch, "in_progress")
+        while inside < module.AT_ONCE:
+            await asyncio.sleep(0.005)
+    go.set()
+    for batch in begun:
+        assert (await until(batches, batch, "completed")).completed == 5
+    assert most == module.AT_ONCE
+
+
+async def test_who_cancels_waits_for_what_is_being_written(tmp_path: Path) -> None:
+    """And of two who cancel at once, one makes the files."""
+    writing, write_on = threading.Event(), threading.Event()
+
+    class Slow(BatchStore):
+        def append(self, batch_id: str, kind: Results, line: bytes) -> None:
+            writing.set()
+            assert write_on.wait(20)
+            super().append(batch_id, kind, line)
+
+    async def answer(path: str, body: bytes) -> tuple[int, bytes]:
+        return 200, body
+
+    batches = Batches(Slow(tmp_path))
+    batches.connect(answer)
+    batch = await begin(batches, 9)
+    assert await asyncio.to_thread(writing.wait, 20)
+    cancels = [asyncio.create_task(batches.cancel(batch.id)) for _ in range(2)]
+    await asyncio.wait(cancels, timeout=0.05)
+    write_on.set()
+    for cancelled in await asyncio.gather(*cancels):
+        assert (cancelled.status, cancelled.completed) == ("cancelled", 1)
+        assert len((await batches.content(str(cancelled.output_file))).splitlines()) == 1
+    assert (await batches.batch(batch.id)).status == "cancelled"
