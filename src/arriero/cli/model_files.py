@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from arriero.cli.failures import CommandFailed
-from arriero.core.library import Progress
+from arriero.core import library
 from arriero.store.splits import parts_of
 
 if TYPE_CHECKING:
-    from arriero.client.library import AsyncLibrary
+    from arriero.client import library as remote
 
 CHUNK = 1 << 20
 WEIGHTS = (
@@ -85,14 +85,14 @@ async def content_of(path: Path, report: Callable[[int], None]) -> AsyncIterator
             report(done)
 
 
-async def sent(path: Path, library: AsyncLibrary, tell: Callable[[Progress], None]) -> str:
+async def sent(path: Path, models: remote.AsyncLibrary, tell: Callable[[library.Progress], None]) -> str:
     """Put a file on the server, unless it is there already; return its digest. `tell` hears how far it is."""
     size = path.stat().st_size
 
     def report(status: str, done: int) -> None:
-        tell(Progress(status=status, total=size, completed=done))
+        tell(library.Progress(status=status, total=size, completed=done))
 
     digest = digest_of(path, lambda done: report(f"reading {path.name}", done))
-    if not await library.has_blob(digest):
-        await library.upload(digest, content_of(path, lambda done: report(f"copying file {digest}", done)))
+    if not await models.has_blob(digest):
+        await models.upload(digest, content_of(path, lambda done: report(f"copying file {digest}", done)))
     return digest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal
 
 from arriero.core.errors import InvalidRequest
@@ -35,3 +35,12 @@ def unknown_inside(value: Any, at: str, known: Collection[str], unknown: Unknown
         name = f"{at}.{strange[0]}"
         raise InvalidRequest(f"unknown field '{name}'{did_you_mean(strange[0], known)}", param=name)
     return tuple(f"{_PLACE.sub('', at)}.{name}" for name in strange)
+
+
+def unknown_in_objects(
+    fields: Mapping[str, Any], objects: Mapping[str, Collection[str]], unknown: Unknown = "refuse"
+) -> tuple[str, ...]:
+    """As `unknown_inside` for those of `fields` that are named in `objects`, each with the fields known in it."""
+    return tuple(
+        strange for name, known in objects.items() for strange in unknown_inside(fields.get(name), name, known, unknown)
+    )

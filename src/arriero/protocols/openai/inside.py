@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from arriero.core.errors import InvalidRequest, UnsupportedFeature
-from arriero.protocols.unknown import Unknown, unknown_inside
+from arriero.protocols.unknown import Unknown, unknown_in_objects, unknown_inside
 
 _OBJECTS: Mapping[str, Collection[str]] = {
     "stream_options": ("include_usage", "include_obfuscation"),
@@ -45,9 +45,7 @@ def check_inside(fields: Mapping[str, Any], unknown: Unknown = "refuse") -> tupl
     InvalidRequest names the first where they are refused; UnsupportedFeature what is known and not here. What is of a
     wrong type is for its reader.
     """
-    strange: list[str] = []
-    for name, known in _OBJECTS.items():
-        strange += unknown_inside(fields.get(name), name, known, unknown)
+    strange = [*unknown_in_objects(fields, _OBJECTS, unknown)]
     form = fields.get("response_format")
     if isinstance(form, dict) and isinstance(form.get("type"), str) and form["type"] in _FORMATS:
         strange += unknown_inside(form, "response_format", _FORMATS[form["type"]], unknown)

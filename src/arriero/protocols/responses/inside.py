@@ -7,7 +7,7 @@ from typing import Any
 
 from arriero.core.errors import InvalidRequest
 from arriero.protocols.openai.inside import check_cache_options, check_reasoning
-from arriero.protocols.unknown import Unknown, unknown_inside
+from arriero.protocols.unknown import Unknown, unknown_in_objects, unknown_inside
 
 _OBJECTS: Mapping[str, Collection[str]] = {
     "conversation": ("id",),
@@ -38,14 +38,8 @@ _PART = ("type", "text", "refusal", "annotations", "logprobs", "prompt_cache_bre
 
 
 def check_inside(fields: Mapping[str, Any], unknown: Unknown = "refuse") -> tuple[str, ...]:
-    """Return the names of unknown fields inside objects where those are only to be warned of.
-
-    InvalidRequest names the first where they are refused; UnsupportedFeature what is known and not here. What is of a
-    wrong type is for its reader.
-    """
-    strange: list[str] = []
-    for name, known in _OBJECTS.items():
-        strange += unknown_inside(fields.get(name), name, known, unknown)
+    """As the chat's: the names of unknown fields to warn of; InvalidRequest, UnsupportedFeature."""
+    strange = [*unknown_in_objects(fields, _OBJECTS, unknown)]
     text, reasoning, tools = fields.get("text"), fields.get("reasoning"), fields.get("tools")
     form = text.get("format") if isinstance(text, dict) else None
     if isinstance(form, dict) and isinstance(form.get("type"), str) and form["type"] in _FORMATS:
