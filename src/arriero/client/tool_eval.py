@@ -101,7 +101,7 @@ async def _ask(http: Http, model: str, cases: CaseSet, case: Case, drawn: dict[s
         calls=tuple((call.function.name, _text(call.function.arguments)) for call in message.tool_calls or ()),
         text=message.content or "",
         cut=choice.finish_reason == "length",
-        repairs=tuple(one for one in mended.split(", ") if one),
+        repairs=tuple(one for one in mended.split(", ") if one not in ("", "invalid")),
         seconds=time.monotonic() - started,
     )
 

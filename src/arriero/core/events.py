@@ -101,7 +101,7 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True, tag="finished"):
     """The generation ended well. `reason`: stop, length, tool_calls, load or unload.
 
     `stop_sequence` names the stop string that ended it. `context` is Ollama's token list, where asked for.
-    `tool_repairs` names what had to be mended in the answer's tool calls.
+    `tool_repairs` names what had to be mended in the answer's tool calls; "invalid": one still breaks its schema.
     """
 
     reason: str

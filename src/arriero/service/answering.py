@@ -42,7 +42,7 @@ class Answering:
         if self._repairer is None:
             return ()
         self._count(self._repairer)
-        return tuple(sorted(self._repairer.repairs))
+        return self._repairer.told()
 
     async def events(self) -> AsyncGenerator[tuple[Event | Restarted, list[Event]], None]:
         """Each event of the backend with what it becomes; Restarted voids what came before it since Accepted."""

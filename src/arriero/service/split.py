@@ -93,7 +93,7 @@ class Splitter:
             if isinstance(event, Finished):
                 reason = "tool_calls" if self._count > self._broken and event.reason == "stop" else event.reason
                 usage = msgspec.structs.replace(event.usage, thinking_tokens=self._thinking_tokens)
-                mended = tuple(sorted(self.repairer.repairs))
+                mended = self.repairer.told()
                 event = msgspec.structs.replace(event, reason=reason, usage=usage, tool_repairs=mended)
             return [*rest, event]
         return [event]

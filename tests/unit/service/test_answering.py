@@ -77,8 +77,12 @@ async def test_what_was_mended_is_told_and_counted() -> None:
     [("off", [{"a": "one"}], ""), ("warn", [{"a": "one"}], ""), ("reject", [], WRONG)],
 )
 async def test_a_call_that_breaks_its_schema(mode: str, expected: list[dict[str, object]], rest: str) -> None:
-    _, told = await answer(Script(WRONG), mode)
+    answering, told = await answer(Script(WRONG), mode)
     assert (calls(told), text(told)) == (expected, rest)
+    finished = told[-1]
+    assert isinstance(finished, Finished)
+    assert finished.tool_repairs == (("invalid",) if mode == "warn" else ())
+    assert answering.outcomes["invalid"] == (mode == "warn")
 
 
 @pytest.mark.parametrize("broken", [WRONG, LOST])

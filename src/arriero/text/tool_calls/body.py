@@ -13,6 +13,7 @@ from typing import NamedTuple
 from arriero.text.tool_calls.repair.reading import strict
 from arriero.text.tool_calls.repair.tolerant import Unreadable
 
+_NOTHING = re.compile(r"[\s\ufeff]*(?:```[A-Za-z_]*\s*)?")
 MAX_HEAD = 512  # characters before the JSON of a call that has no closing marker; what is longer is text
 
 
@@ -124,8 +125,8 @@ class BodyScanner:
 
     def _bracket(self, bracket: str, place: int) -> Ended | None:
         if bracket in "{[":
-            # A list counts as the value only where nothing stands before it: `name[ARGS]{…}` begins with its brace.
-            if self._begun or bracket == "{" or not self.opening(place).strip(" \t\r\n\ufeff"):
+            # A list counts as the value only where nothing but a fence stands before it: `name[ARGS]{…}` has its brace.
+            if self._begun or bracket == "{" or _NOTHING.fullmatch(self.opening(place)):
                 self._begun = True
                 self._depth += 1
             return None

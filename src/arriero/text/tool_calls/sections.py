@@ -26,6 +26,8 @@ CHECKED = 64  # characters after which a `begins` is asked
 
 _WHITE = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\ufeff"
 _SOLID = re.compile(r"[^\s\ufeff]")
+_FENCE = "```"
+_CLOSERS = re.compile(r"[}\]]*")
 
 Read = Callable[[str, Repairer, bool], Sequence[str | ToolCall] | None]
 """The body, the repairer, and whether the body was cut off: calls and the words around them; None if it is no call."""
@@ -93,6 +95,8 @@ class SectionParser:
         self._lead = ""  # white space and `before` markers, given back if no call follows
         self._wrapped = False  # `_lead` has such a marker
         self._after_call = False
+        self._closers = False  # right behind a call that ended where its JSON did: a closer too many is no text
+        self._fenced = False  # and before its JSON a fence was opened
         self._begun = False  # something but calls was let out
         self._rule: Rule | None = None
         self._opener = ""
@@ -183,7 +187,8 @@ class SectionParser:
             self._leave(out, self._lead + self._marker + ended.body + ended.mark)
             return ended.rest
         self._lead, self._wrapped, self._scanner, self._rule = "", False, None, None
-        self._after_call = True
+        self._after_call, self._closers = True, not (rule.closes or ended.mark)
+        self._fenced = self._closers and ended.body.partition("{")[0].count(_FENCE) % 2 == 1
         for one in found if self._partial_call is None else self._partial_call.whole(found):
             out.append(one)
             if isinstance(one, str):
@@ -233,12 +238,17 @@ class SectionParser:
 
         Returns where to go on: unmoved if plain text follows; None if more of the text is needed.
         """
+        if self._after_call and self._closers:
+            found = _CLOSERS.match(text, at)
+            at = found.end() if found else at
+            self._closers = at == len(text)
         solid = _SOLID.search(text, at)
         after = len(text) if solid is None else solid.start()
         # White space behind a call is dropped, before one too; elsewhere it is text.
         space = "" if self._after_call and not self._lead else text[at:after]
         marks = [*self._anywhere, *self._before, *self._skips]
-        marks += [*self._after] if self._after_call else []
+        fence = [_FENCE] if self._fenced and self._after_call else []
+        marks += [*self._after, *fence] if self._after_call else []
         marks += [*self._at_start, *self._first_skips] if not self._begun else []
         rest = text[after : after + self._longest]
         mark = max((mark for mark in marks if rest.startswith(mark)), key=len, default=None)
@@ -257,8 +267,8 @@ class SectionParser:
             self._let_out(self._lead + space, out)
             return after
         self._lead += space
-        if self._after_call and mark in self._after:
-            self._lead = ""
+        if self._after_call and (mark in self._after or mark in fence):
+            self._lead, self._fenced = "", self._fenced and mark not in fence
             return after + len(mark)
         if mark in self._first_skips and mark not in self._anywhere:
             self._lead, self._begun = "", True

@@ -51,6 +51,15 @@ def test_all_that_can_be_mended_is() -> None:
     assert failing("repairable") == []
 
 
+def test_nothing_of_a_mended_call_is_left_in_the_text() -> None:
+    left = [
+        case
+        for case in CORPUS
+        if case["kind"] == "repairable" and set("`{}[]") & set(outcome(case, [case["text"]]).text)
+    ]
+    assert left == []
+
+
 def test_nothing_is_made_up() -> None:
     assert failing("unrepairable") == []
 

@@ -13,7 +13,7 @@ from arriero.text.tool_calls.repair import Repairer
 from arriero.text.tool_calls.sections import Rule
 
 OPEN = "[TOOL_CALLS]"
-_HEAD = r"\s*(?P<name>[^\[\]{}\n]{1,128}?)\s*(?:\[CALL_ID\][^\[{]{0,64})?(?:\[ARGS\]|(?=\{)|\Z)"
+_HEAD = r"\s*(?P<name>[^\[\]{}\n`]{1,128}?)\s*(?:\[CALL_ID\][^\[{]{0,64})?(?:\[ARGS\]|(?=\{|```)|\Z)"
 _named = named(_HEAD)
 _STREAMS = re.compile(rf"{_HEAD}\s*")
 
@@ -21,7 +21,7 @@ _STREAMS = re.compile(rf"{_HEAD}\s*")
 def _read(body: str, repairer: Repairer, cut: bool) -> Sequence[str | ToolCall] | None:
     """The list of older models, or one call of newer ones; both occur with either template."""
     start = body.lstrip(" \n\ufeff")
-    if start[:1] in ("[", "{") and not start.startswith("[ARGS]"):
+    if start[:1] in ("[", "{", "`") and not start.startswith("[ARGS]"):
         return json_calls(body, repairer, cut)
     return _named(body, repairer, cut)
 

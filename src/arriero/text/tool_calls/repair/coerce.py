@@ -2,7 +2,7 @@
 
 Only what the schema refuses is touched: a text that is a number, a truth value or JSON where the schema asks for that,
 a lone value where it asks for a list, an enum's value in other letters, a member's name in another notation, a required
-member's default. What does not become valid by it stays as it was.
+member's default, a null for a member that may be left out. What does not become valid by it stays as it was.
 """
 
 from __future__ import annotations
@@ -180,8 +180,14 @@ class Coercion:
         for name, member in made.items():
             if name in properties:
                 made[name] = self._value(member, properties[name], depth + 1)
-        required = schema.get("required")
-        for name in required if isinstance(required, list) else ():
+        listed = schema.get("required")
+        required = listed if isinstance(listed, list) else []
+        for name in [name for name, member in made.items() if member is None and name in properties]:
+            own = rules.resolve(properties[name], self._root)
+            if (name not in required or "default" in own) and self._wrong(None, own):
+                del made[name]
+                self._note("null_member")
+        for name in required:
             own = rules.resolve(properties.get(name), self._root) if isinstance(name, str) else {}
             if name not in made and "default" in own:
                 made[name] = own["default"]

@@ -17,6 +17,8 @@ from arriero.text.tool_calls.repair.tolerant import Unreadable
 
 Mode = Literal["off", "warn", "retry", "reject"]
 MODES: tuple[str, ...] = get_args(Mode)
+_NO_VALUE = frozenset(["", "null", "None"])
+"""What stands where a member in a notation without quotes has no value."""
 MAX_FAILURE = 2000  # characters of what the model is told
 
 
@@ -42,6 +44,10 @@ class Repairer:
     def streams(self) -> bool:
         """Whether arguments may be told of before their call is whole: not where a call may yet be refused for them."""
         return self.mode in ("off", "warn")
+
+    def told(self) -> tuple[str, ...]:
+        """What the client hears of: the names of the repairs, and "invalid" where a call still breaks its schema."""
+        return tuple(sorted([*self.repairs, *(["invalid"] if self.outcomes["invalid"] else [])]))
 
     def is_new(self, name: str) -> bool:
         """Whether a tool has this very name, and the answer no call of it yet, which this one might repeat."""
@@ -153,7 +159,7 @@ class Repairer:
             coercion = Coercion(parameters)
             known = self.properties(name)
             arguments: Any = {key: coercion.text(value, known.get(key, {})) for key, value in raw.bare}
-            if "" in arguments.values() and self.mode != "off":
+            if self.mode != "off" and any(value in _NO_VALUE for value in arguments.values() if isinstance(value, str)):
                 arguments = self._without_empty(arguments, parameters, known, mended)
         else:
             arguments = self._object(raw.arguments, mended, words, self.properties(name))
@@ -174,7 +180,10 @@ class Repairer:
         left_out = {
             key
             for key, value in arguments.items()
-            if value == "" and key not in required and schema.problems("", known.get(key, {}), parameters)
+            if isinstance(value, str)
+            and value in _NO_VALUE
+            and key not in required
+            and schema.problems(value, known.get(key, {}), parameters)
         }
         mended += ["missing_value"] if left_out else []
         return {key: value for key, value in arguments.items() if key not in left_out}
