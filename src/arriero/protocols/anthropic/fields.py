@@ -6,22 +6,15 @@ Errors read `path: text`, as Anthropic's do.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from arriero.core.errors import InvalidRequest, UnsupportedFeature
 from arriero.core.model import ModelSpec
 from arriero.protocols.nearest import did_you_mean
 from arriero.protocols.ollama.options import OPTIONS, RETIRED, Options, check_option, read_options
-from arriero.protocols.unknown import Unknown, unknown_inside
+from arriero.protocols.unknown import Unknown
 
-_INSIDE: dict[str, tuple[str, ...]] = {
-    "context_management": ("edits",),
-    "output_config": ("effort", "format", "task_budget"),
-    "thinking": ("type", "budget_tokens", "display", "block_binding"),
-    "tool_choice": ("type", "name", "disable_parallel_tool_use"),
-}
-"""What is known inside of fields that say how to answer."""
 DEFAULTS: dict[str, Any] = {"temperature": 1.0, "top_p": 1.0}
 
 # They change nothing that a client could see in the answer.
@@ -82,19 +75,8 @@ def check_fields(fields: Mapping[str, Any], honoured: Iterable[str], unknown: Un
     metadata = fields.get("metadata", {})
     if not isinstance(metadata, dict) or not isinstance(metadata.get("user_id", ""), str | None):
         raise bad("metadata", "must be an object whose user_id is a string")
-    for name, inside in _INSIDE.items():
-        strange += check_inside(fields.get(name), name, inside, unknown)
     _check_context_management(fields.get("context_management"))
     return tuple(strange)
-
-
-def check_inside(value: Any, at: str, known: Collection[str], unknown: Unknown) -> tuple[str, ...]:
-    """As `check_fields` for the object at the path `at`: unknown fields refused by name, or their names to warn of."""
-    strange = unknown_inside(value, at, known, "warn")
-    if strange and unknown == "refuse":
-        name = strange[0].rpartition(".")[2]
-        raise bad(f"{at}.{name}", f"unknown field{did_you_mean(name, known)}")
-    return strange
 
 
 def _check_context_management(given: Any) -> None:

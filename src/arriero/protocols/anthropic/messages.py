@@ -14,10 +14,14 @@ from arriero.core.request import Message, ToolCall
 from arriero.protocols.anthropic.client_headers import without_headers
 from arriero.protocols.anthropic.fields import bad, text_field, unsupported
 from arriero.protocols.anthropic.thinking_signature import restore
+from arriero.protocols.unknown import unknown_inside
 
 _ROLES = ("user", "assistant", "system")
 _ERROR = "Error: "
-_BLOCK_FIELDS = {
+MESSAGE = ("role", "content")
+SYSTEM_MESSAGE = (*MESSAGE, "clear_at", "output_config")
+_UNTIL_USER = "next_user_message"
+BLOCK_FIELDS = {
     "text": ("text", "citations"),
     "thinking": ("thinking", "signature"),
     "redacted_thinking": ("data",),
@@ -57,11 +61,16 @@ class MessageReader:
             role = item.get("role")
             if role not in _ROLES:
                 raise bad(f"{at}.role", f"must be one of {', '.join(_ROLES)}")
-            self.ignored.update((f"messages.{name}", None) for name in item if name not in ("role", "content"))
+            known = SYSTEM_MESSAGE if role == "system" else MESSAGE
+            self.ignored.update((name, None) for name in unknown_inside(item, "messages", known, "warn"))
             turn = _Turn(role)
             self._content(turn, item.get("content"), f"{at}.content")
+            if role == "system" and _is_over(item, at) and _user_follows(wire, index):
+                continue
             for message in (*turn.results, _message(turn)):
                 _append(messages, message)
+        if not messages:
+            raise bad("messages", "at least one message must be left for the model")
         return tuple(messages)
 
     def system(self, wire: Any, *, strip_headers: bool) -> str | None:
@@ -91,7 +100,7 @@ class MessageReader:
     def _note_strange(self, block: dict[str, Any], kind: str, at: str) -> None:
         """Remember what nobody knows in a block: it may be another server's, sent back."""
         place = "system" if at == "system" else "messages.content"
-        known = {*_BLOCK_FIELDS[kind], "type", "cache_control"}
+        known = {*BLOCK_FIELDS[kind], "type", "cache_control"}
         self.ignored.update((f"{place}.{name}", None) for name in block if name not in known)
 
     def _content(self, turn: _Turn, content: Any, at: str) -> None:
@@ -145,6 +154,20 @@ class MessageReader:
         if is_error and not text.lower().startswith("error"):
             text = _ERROR + text
         return Message(role="tool", content=text, tool_name=self._names[call_id], tool_call_id=call_id)
+
+
+def _is_over(item: dict[str, Any], at: str) -> bool:
+    """Whether a system turn counts only until the user's next one; errors for what else it may ask of that turn."""
+    until = item.get("clear_at")
+    if until not in (None, "never", _UNTIL_USER):
+        raise bad(f"{at}.clear_at", f"must be {_UNTIL_USER} or never")
+    if item.get("output_config"):
+        raise unsupported(f"{at}.output_config", "say it for the whole request, in its own output_config")
+    return bool(until == _UNTIL_USER)
+
+
+def _user_follows(wire: list[Any], index: int) -> bool:
+    return any(isinstance(item, dict) and item.get("role") == "user" for item in wire[index + 1 :])
 
 
 def _message(turn: _Turn) -> Message:

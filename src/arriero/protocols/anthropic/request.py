@@ -14,6 +14,7 @@ from arriero.core.errors import InvalidRequest, UnsupportedFeature
 from arriero.core.model import ModelSpec
 from arriero.core.request import GenerateRequest, Message
 from arriero.protocols.anthropic.fields import bad, check_fields, read_sampling, text_field, unsupported
+from arriero.protocols.anthropic.inside import strange_inside
 from arriero.protocols.anthropic.messages import MessageReader
 from arriero.protocols.anthropic.tools import read_tools
 from arriero.protocols.body import read_fields
@@ -50,7 +51,7 @@ def decode_messages(body: bytes, find: Find, *, strip_headers: bool = True, unkn
     what happens to fields that nobody knows.
     """
     fields = _fields(body)
-    strange = check_fields(fields, HONOURED, unknown)
+    strange = (*check_fields(fields, HONOURED, unknown), *strange_inside(fields, unknown))
     stream = fields.get("stream", False)
     if not isinstance(stream, bool):
         raise bad("stream", "must be a boolean")
@@ -80,7 +81,7 @@ def decode_count(
     Fields that /v1/messages takes besides are checked there; here they change no count and are let pass.
     """
     fields = _fields(body)
-    strange = check_fields(fields, HONOURED, unknown)
+    strange = (*check_fields(fields, HONOURED, unknown), *strange_inside(fields, unknown))
     spec = find(_model(fields))
     request, ignored = _prompt(fields, spec, _thinking(fields, spec), strip_headers, unknown)
     return request, (*strange, *ignored)
@@ -184,8 +185,6 @@ def _format(fields: dict[str, Any]) -> Constraint | None:
             raise bad(param, "must be an object of the type json_schema")
         if not isinstance(value.get("schema"), dict):
             raise bad(f"{param}.schema", "must be a JSON schema")
-        for name in value.keys() - {"type", "schema"}:
-            raise bad(f"{param}.{name[:64]}", "unknown field")
         return Constraint(kind="json_schema", schema=value["schema"], param=param)
     return None
 

@@ -8,7 +8,8 @@ import msgspec
 
 from arriero.core.model import ModelSpec
 from arriero.core.request import ToolSpec
-from arriero.protocols.anthropic.fields import bad, check_inside, text_field, unsupported
+from arriero.protocols.anthropic.fields import bad, text_field, unsupported
+from arriero.protocols.anthropic.inside import check_inside
 from arriero.protocols.unknown import Unknown
 
 FIELDS = (
