@@ -12,7 +12,7 @@ import msgspec
 
 from arriero.core.errors import StoreError
 from arriero.core.responses import SavedConversation, SavedItem
-from arriero.store.database import translated
+from arriero.store.database import changing, data_version, translated
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS conversations (
@@ -31,15 +31,14 @@ class ConversationStore:
 
     def __init__(self, database: sqlite3.Connection, most: int, most_bytes: int) -> None:
         self._database, self._most, self._most_bytes = database, most, most_bytes
-        query = "SELECT count(*), sum(size), max(used) FROM conversations"
-        count, size, used = database.execute(query).fetchone()
-        self.count, self.bytes, self._clock = count, size or 0, used or 0
+        self._clock = self._version = 0
+        self._recount()
 
     def create(self, saved: SavedConversation, items: Sequence[SavedItem]) -> None:
         """Keep a new conversation, and forget what there is no more room for."""
         metadata = msgspec.json.encode(saved.metadata)
         self._check(len(metadata) + _size(items))
-        with translated(), self._database:
+        with changing(self._database, self._recount):
             row = (saved.id, saved.created, metadata, len(metadata), self._tick())
             self._database.execute("INSERT INTO conversations VALUES (?, ?, ?, ?, ?)", row)
             self.count, self.bytes = self.count + 1, self.bytes + len(metadata)
@@ -60,7 +59,7 @@ class ConversationStore:
         """Give it other metadata; False if it is not here."""
         body = msgspec.json.encode(metadata)
         query = "SELECT length(metadata) FROM conversations WHERE id = ?"
-        with translated(), self._database:
+        with changing(self._database, self._recount):
             row = self._database.execute(query, (conversation_id,)).fetchone()
             if row is None:
                 return False
@@ -72,13 +71,13 @@ class ConversationStore:
 
     def delete(self, conversation_id: str) -> bool:
         """Forget a conversation and its items; False if it was not here."""
-        with translated(), self._database:
+        with changing(self._database, self._recount):
             return self._drop(conversation_id)
 
     def items(self, conversation_id: str) -> list[SavedItem] | None:
         """Return its items, the oldest first, and keep it longer; None if it is not here."""
         query = "SELECT id, body FROM conversation_items WHERE conversation = ? ORDER BY place"
-        with translated(), self._database:
+        with changing(self._database, self._recount):
             if not self._grow(conversation_id, 0):
                 return None
             rows = self._database.execute(query, (conversation_id,)).fetchall()
@@ -87,7 +86,7 @@ class ConversationStore:
     def add(self, conversation_id: str, items: Sequence[SavedItem]) -> bool:
         """Append items; False if the conversation is not here. StoreError where it would fill the store alone."""
         query = "SELECT size FROM conversations WHERE id = ?"
-        with translated(), self._database:
+        with changing(self._database, self._recount):
             row = self._database.execute(query, (conversation_id,)).fetchone()
             if row is None:
                 return False
@@ -99,7 +98,7 @@ class ConversationStore:
     def delete_item(self, conversation_id: str, item_id: str) -> bool:
         """Forget one item; False if it was not here."""
         statement = "DELETE FROM conversation_items WHERE conversation = ? AND id = ? RETURNING length(body)"
-        with translated(), self._database:
+        with changing(self._database, self._recount):
             row = self._database.execute(statement, (conversation_id, item_id)).fetchone()
             if row is None:
                 return False
@@ -138,9 +137,18 @@ class ConversationStore:
         return True
 
     def _trim(self) -> None:
+        if data_version(self._database) != self._version:  # another server has the same file
+            self._recount()
         while self.count > self._most or self.bytes > self._most_bytes:
             row = self._database.execute("SELECT id FROM conversations ORDER BY used LIMIT 1").fetchone()
             self._drop(row[0])
+
+    def _recount(self) -> None:
+        with translated():
+            query = "SELECT count(*), sum(size), max(used) FROM conversations"
+            self._version = data_version(self._database)
+            count, size, used = self._database.execute(query).fetchone()
+        self.count, self.bytes, self._clock = count, size or 0, max(self._clock, used or 0)
 
 
 def _size(items: Sequence[SavedItem]) -> int:

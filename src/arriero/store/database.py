@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from arriero.core.errors import StoreError
@@ -64,3 +64,20 @@ def translated() -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise StoreError(f"the store of responses failed: {error}") from error
+
+
+def data_version(database: sqlite3.Connection) -> int:
+    """Return a number that is another one when somebody else has changed the file."""
+    return int(database.execute("PRAGMA data_version").fetchone()[0])
+
+
+@contextlib.contextmanager
+def changing(database: sqlite3.Connection, recount: Callable[[], None]) -> Iterator[None]:
+    """A transaction. Where it fails `recount` is called: what was rolled back must not stay counted. StoreError."""
+    try:
+        with translated(), database:
+            yield
+    except BaseException:
+        with contextlib.suppress(StoreError):
+            recount()
+        raise

@@ -11,7 +11,7 @@ from arriero.core.errors import StoreError
 from arriero.core.responses import SavedResponse
 from arriero.store.conversations import SCHEMA as CONVERSATIONS
 from arriero.store.conversations import ConversationStore
-from arriero.store.database import open_database, translated
+from arriero.store.database import changing, data_version, open_database, translated
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS responses (
@@ -30,19 +30,16 @@ class ResponseStore:
         """StoreError when the file can neither be opened nor made."""
         self._most, self._most_bytes = most, most_bytes
         self._database = open_database(path, _SCHEMA + CONVERSATIONS)
-        with translated():
-            count, size, used = self._database.execute(
-                "SELECT count(*), sum(size), max(used) FROM responses"
-            ).fetchone()
-            self.conversations = ConversationStore(self._database, most, most_bytes)
-        self.count, self.bytes, self._clock = count, size or 0, used or 0
+        self._clock = self._version = 0
+        self._recount()
+        self.conversations = ConversationStore(self._database, most, most_bytes)
 
     def save(self, saved: SavedResponse) -> None:
         """Keep `saved`, and forget what there is no more room for. StoreError; a response too large is one."""
         size = len(saved.body) + len(saved.input)
         if size > self._most_bytes or not self._most:
             raise StoreError(f"a response of {size} bytes cannot be kept: there is room for {self._most_bytes}")
-        with translated(), self._database:
+        with changing(self._database, self._recount):
             self._clock += 1
             row = (saved.id, saved.previous, saved.body, saved.input, size, self._clock)
             self._database.execute("INSERT INTO responses VALUES (?, ?, ?, ?, ?, ?)", row)
@@ -72,7 +69,7 @@ class ResponseStore:
 
     def delete(self, response_id: str) -> bool:
         """Forget a response; False if it was not here."""
-        with translated(), self._database:
+        with changing(self._database, self._recount):
             return self._drop(response_id)
 
     def close(self) -> None:
@@ -93,6 +90,15 @@ class ResponseStore:
         return True
 
     def _trim(self) -> None:
+        if data_version(self._database) != self._version:  # another server has the same file
+            self._recount()
         while self.count > self._most or self.bytes > self._most_bytes:
             row = self._database.execute("SELECT id FROM responses ORDER BY used LIMIT 1").fetchone()
             self._drop(row[0])
+
+    def _recount(self) -> None:
+        with translated():
+            query = "SELECT count(*), sum(size), max(used) FROM responses"
+            self._version = data_version(self._database)
+            count, size, used = self._database.execute(query).fetchone()
+        self.count, self.bytes, self._clock = count, size or 0, max(self._clock, used or 0)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sqlite3
 import stat
 from pathlib import Path
 
@@ -65,6 +66,32 @@ def test_what_can_never_fit_is_refused(store: ResponseStore) -> None:
     with pytest.raises(StoreError, match="1001 bytes"):
         store.save(saved("b", size=999))
     assert names(store) == ["a"]
+
+
+def test_what_was_rolled_back_is_not_counted(tmp_path: Path, store: ResponseStore) -> None:
+    """Else a disk that is full for a while makes the store forget all that it has, and fail for ever."""
+    for name in "abcd":
+        store.save(saved(name))
+    with sqlite3.connect(tmp_path / "responses.sqlite") as other:
+        other.execute("CREATE TRIGGER full BEFORE DELETE ON responses BEGIN SELECT RAISE(ABORT, 'full'); END")
+    for _ in range(6):
+        with pytest.raises(StoreError, match="full"):
+            store.save(saved("e"))
+    assert (store.count, store.bytes) == (4, 48)
+    with sqlite3.connect(tmp_path / "responses.sqlite") as other:
+        other.execute("DROP TRIGGER full")
+    store.save(saved("f"))
+    assert names(store) == ["b", "c", "d", "f"]
+
+
+def test_another_server_may_let_go_what_this_one_counts(tmp_path: Path, store: ResponseStore) -> None:
+    for name in "abcd":
+        store.save(saved(name))
+    with sqlite3.connect(tmp_path / "responses.sqlite") as other:
+        other.execute("DELETE FROM responses")
+    store.save(saved("e", size=990))
+    store.save(saved("f"))
+    assert (names(store), store.count, store.bytes) == (["f"], 1, 12)
 
 
 def test_it_is_private_and_survives(tmp_path: Path, store: ResponseStore) -> None:
