@@ -181,8 +181,14 @@ class Child:
     async def _read_stderr(self) -> None:
         assert self._process is not None
         assert self._process.stderr is not None
-        with contextlib.suppress(ValueError, ConnectionError):
-            async for line in self._process.stderr:
+        with contextlib.suppress(ConnectionError):
+            while True:
+                try:
+                    line = await self._process.stderr.readline()
+                except ValueError:
+                    continue  # longer than a line may be: left out; a pipe that nobody reads would stop the worker
+                if not line:
+                    return
                 text = line.decode("utf-8", "replace").rstrip()
                 self._stderr.append(text)
                 log.debug("worker %s: %s", self.pid, text)

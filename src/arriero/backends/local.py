@@ -9,111 +9,28 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
-from arriero.backends.child import Child, ChildState
+from arriero.backends.child import ChildState
+from arriero.backends.incarnation import STOPPED, Incarnation, Reply
 from arriero.backends.mailbox import Mailbox
 from arriero.backends.spare import SpareWorker
 from arriero.core import messages as wire
 from arriero.core.backend import Permit, Restarted
 from arriero.core.embedding import Embedded, EmbedRequest
-from arriero.core.errors import ArrieroError, ErrorInfo, LoadTimedOut, ModelLoadError, WorkerDied, from_info
+from arriero.core.errors import ArrieroError, LoadTimedOut, ModelLoadError, WorkerDied
 from arriero.core.events import Accepted, Event, Failed, Finished, TextDelta
 from arriero.core.model import ModelSpec
 from arriero.core.ranking import Ranked, RankRequest
 from arriero.core.request import GenerateRequest, LoadOptions
 
 log = logging.getLogger(__name__)
-Reply = Event | wire.Attached | wire.Tokens | wire.Text | wire.Vectors | wire.Scores
-
-STOPPED = (
-    "model runner has unexpectedly stopped, this may be due to resource limitations or an internal error, "
-    "check arriero server logs for details"
-)
-CLOSED = "the model was unloaded before the answer was complete: the server is stopping"
-
-
-class _Worker:
-    """One incarnation of the process with the requests it is working on."""
-
-    def __init__(self, backend: LocalBackend, spare: Child | None = None) -> None:
-        self.child = spare or Child(self._on_reports, self._on_exit)
-        if spare is not None:
-            spare.hand_over(self._on_reports, self._on_exit)
-        self.ready: asyncio.Future[wire.Ready] = asyncio.get_running_loop().create_future()
-        self.replies: dict[int, Mailbox[Reply]] = {}
-        self.faces = {""}
-        self._backend = backend
-
-    def _on_reports(self, reports: list[wire.Report]) -> None:
-        for report in reports:
-            match report:
-                case wire.RequestDelta(id=number, delta=delta):
-                    self._give(number, delta)
-                case wire.RequestAccepted(id=number):
-                    self._give(
-                        number,
-                        Accepted(
-                            prompt_tokens=report.prompt_tokens,
-                            cached_tokens=report.cached_tokens,
-                            common_tokens=report.common_tokens,
-                            dropped_messages=report.dropped_messages,
-                            opens_thinking=report.opens_thinking,
-                            ahead=report.ahead,
-                            queue_seconds=report.queue_seconds,
-                        ),
-                    )
-                case wire.RequestFinished(id=number):
-                    self._give(
-                        number,
-                        Finished(
-                            reason=report.reason,
-                            usage=report.usage,
-                            stop_sequence=report.stop_sequence,
-                            context=report.context,
-                        ),
-                    )
-                case wire.RequestFailed(id=number):
-                    self._give(number, Failed(error=report.error, usage=report.usage))
-                case wire.Tokens(id=number) | wire.Text(id=number) | wire.Vectors(id=number) | wire.Scores(id=number):
-                    self._give(number, report)
-                case wire.Attached(id=number):
-                    self._give(number, report)
-                case wire.Stats():
-                    self._backend.gauges = report.gauges
-                    self._backend.on_stats(self.child.pid or 0, report)
-                case wire.LoadProgress(fraction=fraction):
-                    self._backend.on_progress(fraction)
-                case wire.Ready():
-                    self.child.mark_ready()
-                    if not self.ready.done():
-                        self.ready.set_result(report)
-                case wire.LoadFailed(error=error):
-                    if not self.ready.done():
-                        self.ready.set_exception(from_info(error))
-
-    def _give(self, number: int, reply: Reply) -> None:
-        mailbox = self.replies.get(number)
-        if mailbox is not None:
-            mailbox.put(reply)
-
-    def _on_exit(self, reason: str) -> None:
-        if not self.ready.done():
-            self.ready.set_exception(
-                ModelLoadError(f"the worker of model {self._backend.spec.name} ended while loading: {reason}")
-            )
-            self.ready.exception()  # it may have no other reader
-        ended = CLOSED if self._backend.is_closed else f"{STOPPED} ({reason})"
-        died = Failed(error=ErrorInfo(WorkerDied.code, ended))
-        for mailbox in self.replies.values():
-            mailbox.put(died)
-        self._backend.on_end(self.child.pid or 0)
 
 
 class LocalBackend:
     """Implements core.backend.Backend. One model, one worker at a time; a crashed one is replaced on the next need.
 
-    `options` are the runner's and engine's own settings (plain names and values). A `spare` worker is used where it
-    is ready. `on_stats` gets a number that
-    changes with the process, and its counters; `on_end` that number when the process is gone.
+    `options` are the runner's and engine's own settings (plain names and values). A `spare` worker is used where it is
+    ready. `on_stats` gets a number that changes with the process, and its counters; `on_end` that number when the
+    process is gone.
     """
 
     def __init__(
@@ -137,8 +54,8 @@ class LocalBackend:
         self._spare = spare
         self._numbers = itertools.count(1)
         self._faces: dict[str, ModelSpec] = {}
-        self._worker: _Worker | None = None
-        self._starting: asyncio.Task[_Worker] | None = None
+        self._worker: Incarnation | None = None
+        self._starting: asyncio.Task[Incarnation] | None = None
         self._retrying = asyncio.Lock()
         self._closed = False
         self._progress = asyncio.Event()
@@ -181,14 +98,7 @@ class LocalBackend:
         Also a fresh worker after a crash does. ModelLoadError for an adapter that cannot be loaded.
         """
         self._faces[face] = spec
-        worker = await self._ready_worker()
-        if face in worker.faces:
-            return 0
-        number = next(self._numbers)
-        reply = await self._ask(wire.Attach(id=number, face=face, spec=spec), number)
-        assert isinstance(reply, wire.Attached)
-        worker.faces.add(face)
-        return reply.size
+        return await self._attach(await self._ready_worker(), face)
 
     def detach(self, face: str) -> None:
         """Nobody will ask for `face`, unless it is attached again: the worker lets go of what only it needs."""
@@ -288,31 +198,35 @@ class LocalBackend:
         return list(reply.tokens)
 
     async def _ask(self, command: wire.Command, number: int) -> Reply:
-        if isinstance(command, (wire.Render, wire.Prompt)):
-            await self._attached(command.face)
-        worker = await self._ready_worker()
-        mailbox = Mailbox[Reply]()
-        worker.replies[number] = mailbox
-        try:
-            worker.child.send(command)
-            reply = await mailbox.get()
-        except asyncio.CancelledError:
-            worker.child.send(wire.Abort(id=number))
-            raise
-        finally:
-            worker.replies.pop(number, None)
-        if isinstance(reply, Failed):
-            raise from_info(reply.error)
-        return reply
+        face = command.face if isinstance(command, (wire.Render, wire.Prompt)) else ""
+        worker = await self._serving(face)
+        return await worker.ask(command, number)
 
-    async def _attached(self, face: str) -> None:
-        """A worker that took another's place after a crash does not know the faces yet."""
-        if face in self._faces:
-            await self.attach(face, self._faces[face])
+    async def _attach(self, worker: Incarnation, face: str) -> int:
+        if face in worker.faces:
+            return 0
+        number = next(self._numbers)
+        reply = await worker.ask(wire.Attach(id=number, face=face, spec=self._faces[face]), number)
+        assert isinstance(reply, wire.Attached)
+        worker.faces.add(face)
+        return reply.size
+
+    async def _serving(self, face: str) -> Incarnation:
+        """A worker that is ready and knows `face`; one that took another's place after a crash knows none yet."""
+        worker = await self._ready_worker()
+        while face in self._faces and face not in worker.faces:
+            await self._attach(worker, face)
+            worker = await self._ready_worker()
+        return worker
 
     async def _attempt(self, request: GenerateRequest, face: str) -> AsyncGenerator[Event, None]:
-        await self._attached(face)
-        worker = await self._ready_worker()
+        try:
+            worker = await self._serving(face)
+        except WorkerDied as error:
+            if self._closed:
+                raise
+            yield Failed(error=error.info())
+            return
         number, mailbox, ended = next(self._numbers), Mailbox[Reply](), False
         worker.replies[number] = mailbox
         try:
@@ -328,7 +242,7 @@ class LocalBackend:
             if not ended:
                 worker.child.send(wire.Abort(id=number))
 
-    async def _ready_worker(self) -> _Worker:
+    async def _ready_worker(self) -> Incarnation:
         worker = self._worker
         if worker is not None and worker.child.state is ChildState.READY:
             return worker
@@ -337,21 +251,24 @@ class LocalBackend:
         if self._starting is None:
             self._starting = asyncio.create_task(self._start())
             self._starting.add_done_callback(self._started)
-        return await asyncio.shield(self._starting)
+        worker = await asyncio.shield(self._starting)
+        if worker.child.state is not ChildState.READY:  # it has died since, and told whoever was waiting then
+            raise WorkerDied(STOPPED)
+        return worker
 
-    def _started(self, task: asyncio.Task[_Worker]) -> None:
+    def _started(self, task: asyncio.Task[Incarnation]) -> None:
         self._starting = None
         if not task.cancelled():
             task.exception()  # every waiter may have gone away
 
-    async def _start(self) -> _Worker:
+    async def _start(self) -> Incarnation:
         if self._worker is not None:
             self.restarts += 1
             await self._worker.child.stop()
         spares = self._spare
         spare = None if spares is None else spares.take(self.spec.runner, self._environment)
         if spares is not None and spare is not None:
-            worker = self._worker = _Worker(self, spare)
+            worker = self._worker = Incarnation(self, spare)
             try:
                 return await self._load_into(worker)
             except ModelLoadError:
@@ -359,11 +276,11 @@ class LocalBackend:
                     raise  # it began, so it is the model's fault
                 spares.gone()
                 log.info("the spare worker was gone: model %s gets a new one", self.spec.name)
-        worker = self._worker = _Worker(self)
+        worker = self._worker = Incarnation(self)
         await worker.child.spawn(self._environment)
         return await self._load_into(worker)
 
-    async def _load_into(self, worker: _Worker) -> _Worker:
+    async def _load_into(self, worker: Incarnation) -> Incarnation:
         try:
             worker.child.send(wire.Load(spec=self.spec, load=self.load, options=self._options))
             await self._wait_ready(worker)
@@ -372,7 +289,7 @@ class LocalBackend:
             raise
         return worker
 
-    async def _wait_ready(self, worker: _Worker) -> None:
+    async def _wait_ready(self, worker: Incarnation) -> None:
         """Wait for Ready; the time limit counts from the last sign of progress, as Ollama's does."""
         while not worker.ready.done():
             self._progress.clear()

@@ -44,6 +44,8 @@ class ScriptedWorker:
                         self._load(command)
                     case wire.Attach(id=number, face=face):
                         self._note(event="attach", face=face, adapters=command.spec.adapters)
+                        if "fatal once" in command.spec.adapters and self._generation == 2:
+                            os.kill(os.getpid(), signal.SIGKILL)
                         broken = "broken" in command.spec.adapters
                         error = wire.RequestFailed(id=number, error=ErrorInfo("model_load_failed", "no such adapter"))
                         self._send(error if broken else wire.Attached(id=number, size=7))
@@ -71,7 +73,11 @@ class ScriptedWorker:
             os.kill(os.getpid(), signal.SIGILL)
         if mode == "stalls":
             return
+        if mode == "says much":
+            os.write(2, b"x" * 300_000)
         self._send(wire.Ready(context_length=64, max_sequences=4))
+        if mode == "dies at once":
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def _generate(self, number: int, prompt: str, face: str) -> None:
         self._note(event="generate", id=number, prompt=prompt, face=face)

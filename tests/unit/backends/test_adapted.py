@@ -127,3 +127,15 @@ async def test_what_does_not_agree_has_a_worker_of_its_own(scripted: Make) -> No
     assert not sharing.workers.shares(msgspec.structs.replace(BASE, path="/other"), LoadOptions())
     vectors = msgspec.structs.replace(BASE, capabilities=("embedding",))
     assert isinstance(sharing.workers.backend(vectors, LoadOptions()), LocalBackend)
+
+
+async def test_who_is_attached_to_a_worker_that_dies_of_it_is_attached_to_the_next_one(scripted: Make) -> None:
+    sharing = Sharing(scripted)
+    base = sharing.backend(BASE)
+    one = sharing.backend(tuned("one", "fatal once"))
+    await base.start()
+    await one.start()
+    (worker,) = sharing.made
+    assert not await answered(base, "half poison")
+    assert await answered(one, "hello")
+    assert [note["generation"] for note in worker.notes("attach")] == [1, 2, 3]

@@ -190,3 +190,17 @@ async def test_finished_is_the_last_event(scripted: Make) -> None:
 )
 def test_an_end_is_put_into_words(code: int | None, said: str) -> None:
     assert said in exit_reason(code)
+
+
+async def test_a_worker_that_dies_as_soon_as_it_is_ready_leaves_nobody_waiting(scripted: Make) -> None:
+    worker = scripted("dies at once")
+    asked = [asyncio.create_task(worker.ask("hello")) for _ in range(3)]
+    for events in await asyncio.gather(*asked):
+        (failed,) = [event for event in events if isinstance(event, Failed)]
+        assert failed.error.code == WorkerDied.code
+    assert not any(worker.notes("shutdown"))
+
+
+async def test_a_line_without_end_on_its_standard_error_does_not_stop_a_worker(scripted: Make) -> None:
+    worker = scripted("says much", load_timeout=5.0)
+    assert text(await worker.ask("hello")) == "answer to hello"
