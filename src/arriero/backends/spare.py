@@ -39,12 +39,13 @@ class SpareWorker:
         """Start a process, unless there is one; it imports while this returns. OSError if it cannot be started."""
         if self._child is not None:
             return
-        child = self._child = Child(self._on_reports, self._forget)
+        child = self._child = Child(lambda reports: self._heard(child, reports), lambda reason: self._forget(child))
         self._around = surroundings(self._environment)
         try:
             await child.spawn(self._environment)
         except BaseException:
-            self._child = None
+            self._forget(child)
+            await child.stop()
             raise
         child.send(wire.Prepare(runner=self._runner))
 
@@ -67,9 +68,11 @@ class SpareWorker:
         if child is not None:
             await child.stop()
 
-    def _on_reports(self, reports: list[wire.Report]) -> None:
-        if self._child is not None and any(isinstance(report, wire.Prepared) for report in reports):
-            self._child.mark_ready()
+    @staticmethod
+    def _heard(child: Child, reports: list[wire.Report]) -> None:
+        if any(isinstance(report, wire.Prepared) for report in reports):
+            child.mark_ready()
 
-    def _forget(self, reason: str) -> None:
-        self._child = None
+    def _forget(self, child: Child) -> None:
+        if self._child is child:  # else it was closed, and another has been made since
+            self._child = None

@@ -104,3 +104,11 @@ async def test_closing_ends_it(scripted: Make, ready: Ready) -> None:
     await spare.close()
     assert spare.pid is None
     assert len(scripted().notes("shutdown")) == 1
+
+
+async def test_one_that_is_made_while_another_ends_is_kept(scripted: Make, ready: Ready) -> None:
+    spare = await ready()
+    await asyncio.gather(spare.close(), spare.make())
+    while not spare.is_ready:
+        await asyncio.sleep(0.005)
+    assert len(scripted().notes("start")) == 2
