@@ -99,7 +99,7 @@ def sign(seed: bytes, message: bytes) -> bytes:
     """Ed25519 (RFC 8032, 5.1.6)."""
     digest = hashlib.sha512(seed).digest()
     scalar = int.from_bytes(digest[:32], "little") & ((1 << 254) - 8) | (1 << 254)
-    public = _encode(_multiply(scalar, _BASE))
+    public = public_key(seed)
     nonce = _number(digest[32:] + message) % _ORDER
     commitment = _encode(_multiply(nonce, _BASE))
     answer = (nonce + _number(commitment + public + message) * scalar) % _ORDER
