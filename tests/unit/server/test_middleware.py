@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Mapping
 
@@ -59,6 +60,38 @@ async def test_an_endless_head_is_cut_off(running: Running, line: bytes) -> None
     # An answer, and an end of the stream, although the head has none.
     assert (await asyncio.wait_for(reader.read(), 10)).startswith(b"HTTP/1.1 400")
     assert running.service.requests == []
+    writer.close()
+
+
+@pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions"])
+async def test_a_client_of_http_1_0_reads_a_stream_without_chunks(running: Running, path: str) -> None:
+    body = json.dumps(CHAT | {"stream": True}).encode()
+
+    async def ask(version: str) -> tuple[bytes, bytes]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        head = (
+            f"POST {path} HTTP/{version}\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        writer.write(head.encode() + body)
+        head_sent, _, sent = (await asyncio.wait_for(reader.read(), 10)).partition(b"\r\n\r\n")
+        writer.close()
+        return head_sent.lower(), sent
+
+    head, old = await ask("1.0")
+    assert b"transfer-encoding" not in head
+    assert b"connection: close" in head
+    head, new = await ask("1.1")
+    assert b"transfer-encoding: chunked" in head
+    lines = [line for line in new.split(b"\r\n")[1::2] if line]  # sizes and pieces take turns
+    assert b"w\xc3\xb6rld" in old
+    assert len(b"".join(lines).split(b"\n")) == len(old.split(b"\n")) > 3
+
+
+async def test_a_whole_answer_keeps_its_length_for_http_1_0(running: Running) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+    writer.write(b"GET /api/version HTTP/1.0\r\n\r\n")
+    head, _, body = (await asyncio.wait_for(reader.read(), 10)).partition(b"\r\n\r\n")
+    assert f"content-length: {len(body)}".encode() in head.lower()
     writer.close()
 
 
@@ -175,6 +208,23 @@ async def test_origins(origin: str, allowed: bool) -> None:
         preflight = await client.options("/api/chat", headers={"Origin": origin})
         assert preflight.status_code == (204 if allowed else 403)
         assert ("POST" in preflight.headers.get("access-control-allow-methods", "")) == allowed
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Authorization", "Content-Type", "User-Agent", "Accept", "X-Api-Key", "Idempotency-Key"),
+        *("OpenAI-Beta", "OpenAI-Organization", "OpenAI-Project", "anthropic-version", "anthropic-beta"),
+        *("anthropic-dangerous-direct-browser-access", "anthropic-workspace-id", "anthropic-user-profile-id"),
+        *("x-stainless-helper", "x-stainless-helper-method", "x-stainless-poll-helper", "x-stainless-stream-helper"),
+        *("x-stainless-arch", "x-stainless-lang", "x-stainless-os", "x-stainless-package-version"),
+        *("x-stainless-retry-count", "x-stainless-runtime", "x-stainless-runtime-version", "x-stainless-timeout"),
+    ],
+)
+async def test_pages_may_send_what_the_official_packages_do(http: httpx.AsyncClient, name: str) -> None:
+    asked = {"Origin": "http://localhost:3000", "Access-Control-Request-Headers": name}
+    allowed = (await http.options("/v1/messages", headers=asked)).headers["access-control-allow-headers"]
+    assert name.lower() in allowed.lower().split(", ")
 
 
 async def test_the_own_origin_needs_no_permission(local: Local) -> None:

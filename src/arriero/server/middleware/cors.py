@@ -18,13 +18,21 @@ from arriero.server.errors import NO_CONTENT, forbidden
 _LOCAL = re.compile(r"https?://(localhost|127\.0\.0\.1|0\.0\.0\.0)(:\d+)?\Z", re.IGNORECASE)
 _SHELLS = re.compile(r"(app|file|tauri|vscode-webview|vscode-file)://.*\Z", re.IGNORECASE)
 _METHODS = "GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS"
-_HEADERS = (
-    "Authorization, Content-Type, User-Agent, Accept, X-Requested-With, X-Api-Key, X-Request-Id, OpenAI-Beta, "
-    "x-stainless-arch, x-stainless-async, x-stainless-custom-poll-interval, x-stainless-helper-method, "
-    "x-stainless-lang, x-stainless-os, x-stainless-package-version, x-stainless-poll-helper, "
-    "x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, x-stainless-timeout, "
-    "anthropic-version, anthropic-beta, anthropic-dangerous-direct-browser-access, X-Arriero-Deadline, X-Arriero-Cache"
+_HEADERS = ", ".join(
+    [
+        *("Authorization", "Content-Type", "User-Agent", "Accept", "X-Requested-With", "X-Api-Key", "X-Request-Id"),
+        *("Idempotency-Key", "OpenAI-Beta", "OpenAI-Organization", "OpenAI-Project", "OpenAI-Poll-After-Ms"),
+        *("anthropic-version", "anthropic-beta", "anthropic-dangerous-direct-browser-access"),
+        *("anthropic-workspace-id", "anthropic-user-profile-id", "anthropic-organization-id", "anthropic-worker-id"),
+        *("x-stainless-arch", "x-stainless-async", "x-stainless-custom-event-handler"),
+        *("x-stainless-custom-poll-interval", "x-stainless-helper", "x-stainless-helper-method", "x-stainless-lang"),
+        *("x-stainless-os", "x-stainless-package-version", "x-stainless-poll-helper", "x-stainless-raw-response"),
+        *("x-stainless-read-timeout", "x-stainless-retry-count", "x-stainless-runtime"),
+        *("x-stainless-runtime-version", "x-stainless-stream-helper", "x-stainless-timeout"),
+        *("X-Arriero-Deadline", "X-Arriero-Cache"),
+    ]
 )
+"""What the official packages send, from PyPI (openai, anthropic) and npm (openai, @anthropic-ai/sdk), and our own."""
 _EXPOSED = (
     "X-Request-Id, Request-Id, X-Arriero-Ignored, X-Arriero-Truncated, X-Arriero-Tool-Repairs, X-Arriero-Cache, "
     "X-Arriero-Queue, Retry-After"
