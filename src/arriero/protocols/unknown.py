@@ -1,4 +1,7 @@
-"""What becomes of a field that no decoder knows: an error with the nearest name, or a name in a header."""
+"""What becomes of a field that no decoder knows: an error with the nearest name, or a name in a header.
+
+Names in the query of a list are always refused: one that is not read would give another page than was asked for.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from arriero.protocols.nearest import did_you_mean
 
 Unknown = Literal["refuse", "warn"]
 """What happens to a field that nobody knows: a 400, or a name in the header of ignored ones."""
+_QUIET = frozenset(["beta", "api-version"])  # the official packages' own marks, on any route
 _PLACE = re.compile(r"\[\d+\]|\.\d+(?=\.|\Z)")
 
 
@@ -44,3 +48,11 @@ def unknown_in_objects(
     return tuple(
         strange for name, known in objects.items() for strange in unknown_inside(fields.get(name), name, known, unknown)
     )
+
+
+def check_query(names: Iterable[str], known: Collection[str]) -> None:
+    """InvalidRequest for the first name in a query that is not among `known`."""
+    for name in names:
+        if name not in known and name not in _QUIET:
+            text = f"unknown query parameter '{name[:64]}'{did_you_mean(name, known)}"
+            raise InvalidRequest(text, param=name[:64])

@@ -7,12 +7,14 @@ from typing import Any
 
 from arriero.core.errors import InvalidRequest
 from arriero.protocols.responses.reply import encode_items
+from arriero.protocols.unknown import check_query
 
 _PAGE, _LONGEST = 20, 100
 
 
 def page(items: list[dict[str, Any]], query: Mapping[str, str]) -> bytes:
     """Return a page of `items`, which come oldest first and go newest first unless asked. InvalidRequest."""
+    check_query(query, ("limit", "order", "after", "include"))
     limit, order, after = query.get("limit", str(_PAGE)), query.get("order", "desc"), query.get("after")
     if not (limit.isascii() and limit.isdigit() and len(limit) < 4 and 1 <= int(limit) <= _LONGEST):
         raise InvalidRequest(f"'limit' must be between 1 and {_LONGEST}", param="limit")

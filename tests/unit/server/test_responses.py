@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import msgspec
+import pytest
 
 from arriero.core.errors import ErrorInfo
 from arriero.core.events import Accepted, Failed, TextDelta
@@ -60,6 +61,33 @@ async def test_nothing_runs_in_the_background(local: Local) -> None:
     assert (await http.get(f"/v1/responses/{reply['id']}?stream=true")).status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("path", "param"),
+    [
+        ("/v1/responses/resp_x?stream=1", "stream"),
+        ("/v1/responses/resp_x?starting_after=3", "starting_after"),
+        ("/v1/responses/resp_x?straem=true", "straem"),
+        ("/v1/files?limt=3", "limt"),
+        ("/v1/batches?before=batch-1", "before"),
+        ("/v1/messages/batches?after=x", "after"),
+    ],
+)
+async def test_queries_that_are_not_read_are_refused_by_name(local: Local, path: str, param: str) -> None:
+    _, http = local
+    reply = await http.get(path)
+    assert reply.status_code == 400
+    assert param in reply.json()["error"]["message"]
+    if "messages" not in path:
+        assert reply.json()["error"]["param"] == param
+
+
+async def test_the_packages_own_marks_in_queries_pass(local: Local) -> None:
+    _, http = local
+    assert (await http.get("/v1/messages/batches?beta=true&limit=3")).status_code == 200
+    assert (await http.get("/v1/files?api-version=2024-06-01")).status_code == 200
+    assert (await http.get("/v1/models?beta=true", headers={"anthropic-version": "2023-06-01"})).status_code == 200
+
+
 async def test_pages_of_items(local: Local) -> None:
     _, http = local
     items = [{"role": "user", "content": str(number)} for number in range(5)]
@@ -69,7 +97,14 @@ async def test_pages_of_items(local: Local) -> None:
     assert ([item["content"] for item in first["data"]], first["has_more"]) == (["4", "3"], True)
     rest = (await http.get(path, params={"limit": 9, "after": first["last_id"]})).json()
     assert ([item["content"] for item in rest["data"]], rest["has_more"]) == (["2", "1", "0"], False)
-    bad: list[dict[str, str]] = [{"limit": "0"}, {"limit": "x"}, {"limit": "101"}, {"order": "up"}, {"after": "x"}]
+    bad: list[dict[str, str]] = [
+        {"limit": "0"},
+        {"limit": "x"},
+        {"limit": "101"},
+        {"order": "up"},
+        {"after": "x"},
+        {"befor": "x"},
+    ]
     for query in bad:
         assert (await http.get(path, params=query)).status_code == 400
 

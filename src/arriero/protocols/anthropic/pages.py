@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from arriero.protocols.anthropic.fields import bad
+from arriero.protocols.unknown import check_query
 
 _LIMIT, _MOST = 20, 1000
 
@@ -15,6 +16,7 @@ def page_of(items: Sequence[dict[str, Any]], query: Mapping[str, str]) -> dict[s
 
     InvalidRequest for a limit that is none, for both cursors at once, and for a cursor that names none of them.
     """
+    check_query(query, ("limit", "after_id", "before_id"))
     limit = query.get("limit", str(_LIMIT))
     if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= _MOST):
         raise bad("limit", f"must be between 1 and {_MOST}")

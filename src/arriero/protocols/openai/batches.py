@@ -12,7 +12,7 @@ from arriero.core.errors import InvalidRequest, UnsupportedFeature
 from arriero.protocols.body import read_fields
 from arriero.protocols.metadata import read_metadata
 from arriero.protocols.nearest import did_you_mean
-from arriero.protocols.unknown import unknown_fields
+from arriero.protocols.unknown import check_query, unknown_fields
 
 WINDOW, DAY = "24h", 24 * 60 * 60
 BATCH_FIELDS = ("completion_window", "endpoint", "input_file_id", "metadata", "output_expires_after")
@@ -105,6 +105,7 @@ def encode(value: dict[str, Any]) -> bytes:
 
 def encode_page(found: Sequence[_T], wire: Callable[[_T], dict[str, Any]], query: dict[str, str]) -> bytes:
     """Return the page of `found`, the newest first, that `limit`, `order` and `after` ask for."""
+    check_query(query, ("limit", "order", "after", "purpose"))
     limit, order, after = query.get("limit", str(_PAGE)), query.get("order", "desc"), query.get("after")
     if not (limit.isascii() and limit.isdigit() and len(limit) < 6 and 1 <= int(limit) <= _LONGEST_PAGE):
         raise InvalidRequest(f"'limit' must be between 1 and {_LONGEST_PAGE}", param="limit")

@@ -21,6 +21,7 @@ from arriero.protocols.responses.compaction import CompactionReply, decode_compa
 from arriero.protocols.responses.conversations import keep_items
 from arriero.protocols.responses.reply import ResponseReply, encode_count, encode_deleted
 from arriero.protocols.responses.request import Draft, decode_response
+from arriero.protocols.unknown import check_query
 from arriero.server.beside import beside, find_on_loop
 from arriero.server.contract import Service
 from arriero.server.errors import error_response
@@ -78,9 +79,12 @@ class ResponsesRoutes:
 
     async def get(self, request: Request) -> Response:
         """GET /v1/responses/{id}."""
-        if request.query_params.get("stream", "false").lower() == "true":
-            text = "a kept response cannot be streamed again"
-            return error_response(UnsupportedFeature(text, param="stream").info(), "openai")
+        query = request.query_params
+        check_query(query, ("include", "include_obfuscation", "starting_after", "stream"))
+        if query.get("stream", "false").lower() not in ("false", "0"):
+            raise UnsupportedFeature("a kept response cannot be streamed again", param="stream")
+        if "starting_after" in query:
+            raise InvalidRequest("'starting_after' only goes with 'stream'", param="starting_after")
         return json_response((await self._service.response(request.path_params["id"])).body)
 
     async def delete(self, request: Request) -> Response:
@@ -110,10 +114,13 @@ class ResponsesRoutes:
     async def _earlier(self, draft: Draft) -> list[dict[str, Any]]:
         """The items before the draft's own, of its conversation or of the responses that it goes on from."""
         if draft.conversation is not None:
-            return [
-                msgspec.json.decode(item.body) for item in await self._service.conversations.items(draft.conversation)
-            ]
-        return [] if draft.previous is None else _items(await self._service.response_chain(draft.previous))
+            kept = await self._service.conversations.items(draft.conversation)
+            size = sum(len(item.body) for item in kept)
+            return await beside(size, lambda: [msgspec.json.decode(item.body) for item in kept])
+        if draft.previous is None:
+            return []
+        chain = await self._service.response_chain(draft.previous)
+        return await beside(sum(len(saved.body) + len(saved.input) for saved in chain), lambda: _items(chain))
 
 
 def _items(chain: list[SavedResponse]) -> list[dict[str, Any]]:
