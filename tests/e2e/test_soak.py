@@ -34,6 +34,9 @@ DISK = 6 * MEBIBYTE  # for those that were pushed out: so little that they push 
 
 
 MODELS = ("plain", "plain", "tuned")
+GROWTH = 16 * MEBIBYTE
+"""What a worker may come to hold beside parked prefixes once all its contexts are there. Python's objects and small
+blocks vary by 8 MiB; heaps torn apart by buffers that are made anew at each change of adapters held 57 MiB more."""
 SPILLS = ("spills", "spill_evictions", "spill_restores", "failed_spill_restores")
 
 
@@ -144,6 +147,12 @@ def tune(server: Server, folder: Path) -> None:
     server.load("tuned")
 
 
+def open_pool(server: Server) -> None:
+    """Have the worker make the contexts that it makes when they are first needed: for a long prompt that is alone."""
+    server.post("/v1/completions", {**completion(list(range(300, 900)), 1), "model": "plain"})
+    assert server.wait_for("arriero_running", "==", 0)["arriero_runner_seq_copies_total"] > 0
+
+
 def usage(server: Server) -> dict[str, list[int]]:
     """Open files and resident memory, of the server and of its worker."""
     process = psutil.Process(server.process.pid)
@@ -179,6 +188,7 @@ def test_nothing_is_left_after_many_clients(tmp_path: Any, record_property: Call
     }
     with serve(tmp_path / "home", environment=environment) as server:
         tune(server, tmp_path)
+        open_pool(server)
         asyncio.run(load(server, max(3.0, SECONDS / 5), seed=1))  # caches fill, pools grow
         idle(server)
         before = usage(server)
@@ -216,4 +226,4 @@ def test_nothing_is_left_after_many_clients(tmp_path: Any, record_property: Call
     server_growth, worker_growth = (now - then for now, then in zip(after["memory"], before["memory"], strict=True))
     assert server_growth < 32 * MEBIBYTE
     assert metrics["arriero_parked_bytes"] <= CACHE
-    assert worker_growth < 128 * MEBIBYTE + CACHE
+    assert worker_growth < GROWTH + CACHE

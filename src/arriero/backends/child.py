@@ -26,7 +26,15 @@ STOP_GRACE = 3.0  # seconds between asking and killing
 
 # A waiting OpenMP thread spins this often before it sleeps: more starves the server of its core, less costs small
 # models a third of their speed (figures in docs/architecture.md).
-WORKER_ENVIRONMENT = {"GOMP_SPINCOUNT": "10000", "PYTHONUNBUFFERED": "1"}
+# glibc raises its bound for blocks that are mapped by themselves when such a block is freed, up to 32 MiB. From then on
+# llama.cpp's buffers, made anew at each change of adapters, come from heaps, which they tear apart. A bound that is set
+# stays.
+WORKER_ENVIRONMENT = {
+    "GOMP_SPINCOUNT": "10000",
+    "PYTHONUNBUFFERED": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(8 << 20),
+}
 
 
 class ChildState(enum.Enum):
