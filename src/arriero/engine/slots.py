@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Mapping
 
 from arriero.core.runner import Batch, Park, Restore, RunnerInfo, Spill
 from arriero.engine.block_manager import BlockManager, BrokenInvariantError
-from arriero.engine.chain import TokenChain, common_length
+from arriero.engine.chain import TokenChain
+from arriero.engine.holders import Holders
 from arriero.engine.paged import check_tables
 from arriero.engine.parking import ParkedPrefixes
 from arriero.engine.sequence import Sequence
@@ -52,10 +53,7 @@ class SequenceStorage:
         )
         self._swaps = Swaps(info.parked_blocks, info.block_size, byte_budget)
         self._slots = Slots(info.max_sequences)
-        # Key of a full computed block → the running sequences that have it, by id. A sequence is entered for its
-        # blocks in order, so whoever holds a block holds all before it.
-        self._holders: dict[bytes, dict[int, Sequence]] = {}
-        self._tails: dict[bytes, dict[int, Sequence]] = {}  # the same for prompts that end inside a block
+        self._holders = Holders(self.rules, info.window)
         self._operations = Operations()
         self._fetching: dict[int, bool] = {}  # spilled states that were asked for, and whether they are near
         self._counters = StorageCounters()
@@ -71,7 +69,7 @@ class SequenceStorage:
     def match(self, chain: TokenChain, limit: int) -> Match:
         """See KVStorage. A running slot is preferred: what it gives costs no memory where slots share cells."""
         blocks, state = self._parked.find(chain, limit)
-        holder = self._find_holder(chain, limit)
+        holder = self._holders.find(chain, limit)
         if holder is not None and holder.blocks >= blocks:
             return holder
         if state is not None and self._ends:
@@ -79,41 +77,9 @@ class SequenceStorage:
         blocks = self.rules.cut(blocks)
         return Match(blocks, parked=state) if blocks else NO_MATCH
 
-    def _find_holder(self, chain: TokenChain, limit: int) -> Match | None:
-        keys, count = chain.keys(limit), 0
-        while count < limit and keys[count] in self._holders:
-            count += 1
-        count = self.rules.cut(count)
-        holder = None
-        while count and holder is None:
-            holder = self._lender(self._holders[keys[count - 1]], count * self.rules.block_size)
-            count -= 0 if holder is not None else self.rules.unit
-        if holder is None:
-            return None
-        tokens = count * self.rules.block_size
-        if holder.chain.root != chain.root or holder.tokens[:tokens] != chain.tokens[:tokens]:
-            return None  # a collision of keys
-        return Match(count, shared=tuple(holder.block_table[:count]), holder=holder)
-
-    def _lender(self, holders: dict[int, Sequence], tokens: int) -> Sequence | None:
-        """Return the first of `holders` that still has all that attends from token `tokens` on; None if none does.
-
-        The first, not the latest: all that start in a step then copy from the same slot, which is read once.
-        """
-        least = max(0, tokens - self._window)
-        return next((holder for holder in holders.values() if holder.held_from <= least), None)
-
     def match_tail(self, chain: TokenChain, end: int) -> Match | None:
         """See KVStorage. The child gets a block of its own for what it will write behind the tail."""
-        key = chain.tail(end) if self.rules.tails else None
-        holders = None if key is None else self._tails.get(key)
-        holder = self._lender(holders, end) if holders else None
-        if holder is None:
-            return None
-        if holder.chain.root != chain.root or holder.tokens[:end] != chain.tokens[:end]:
-            return None  # a collision of keys
-        count = end // self.rules.block_size
-        return Match(count, tuple(holder.block_table[:count]), holder, tail=end % self.rules.block_size)
+        return self._holders.find_tail(chain, end)
 
     def extend(self, match: Match, chain: TokenChain) -> Match:
         """See KVStorage."""
@@ -124,12 +90,7 @@ class SequenceStorage:
 
     def common(self, chain: TokenChain) -> int:
         """See KVStorage."""
-        found = self._parked.common(chain)
-        running = {holder.id: holder for holders in self._holders.values() for holder in holders.values()}
-        for holder in running.values():
-            if holder.chain.root == chain.root:
-                found = max(found, common_length(holder.tokens[: holder.num_computed], chain.tokens))
-        return found
+        return max(self._parked.common(chain), self._holders.common(chain))
 
     def admit(self, sequence: Sequence, match: Match, reserve: int) -> bool:
         """See KVStorage."""
@@ -152,7 +113,7 @@ class SequenceStorage:
         sequence.start(slot, self._pool.table(sequence.id), cached)
         if self._window:
             sequence.held_from = self._held_from(match, cached)
-        self._register(sequence, min(blocks, self.rules.shareable(sequence, cached)))
+        self._holders.enter(sequence, min(blocks, self.rules.shareable(sequence, cached)))
         return True
 
     def _held_from(self, match: Match, cached: int) -> int:
@@ -170,36 +131,20 @@ class SequenceStorage:
 
     def computed(self, sequence: Sequence) -> None:
         """See KVStorage."""
-        self._register(sequence, self.rules.shareable(sequence, sequence.num_computed))
+        self._holders.enter(sequence, self.rules.shareable(sequence, sequence.num_computed))
         fresh = sequence.num_computed - sequence.cached_tokens
         if self._ends and sequence.num_computed == sequence.prompt_len > self._window and fresh >= WORTH_KEEPING:
             self._park(sequence)  # the next prompt may have this one without what is answered now
-        if self.rules.tails and sequence.tail is None and sequence.num_computed >= sequence.admitted_tokens:
-            sequence.tail = sequence.chain.tail(sequence.admitted_tokens - 1)
-            if sequence.tail is not None:
-                self._tails.setdefault(sequence.tail, {})[sequence.id] = sequence
-
-    def _register(self, sequence: Sequence, count: int) -> None:
-        if count <= sequence.num_registered:
-            return
-        keys = sequence.chain.keys(count)
-        for index in range(sequence.num_registered, count):
-            self._holders.setdefault(keys[index], {})[sequence.id] = sequence
-        sequence.num_registered = count
+        self._holders.enter_tail(sequence)
 
     def release(self, sequence: Sequence, *, keep: bool) -> None:
         """See KVStorage."""
-        registered, slot = sequence.num_registered, sequence.slot
         if keep:
             self._park(sequence)
-        for key in sequence.chain.keys(registered)[:registered]:
-            _leave(self._holders, key, sequence)
-        if sequence.tail is not None:
-            _leave(self._tails, sequence.tail, sequence)
-            sequence.tail = None
+        self._holders.leave(sequence)
         self._pool.release(sequence.id)
-        self._operations.frees[slot] = None
-        self._slots.give(slot)
+        self._operations.frees[sequence.slot] = None
+        self._slots.give(sequence.slot)
 
     def _park(self, sequence: Sequence) -> None:
         """Keep what a sequence that leaves has computed: whole, or the blocks that others may use."""
@@ -222,6 +167,7 @@ class SequenceStorage:
                 self._operations.spills.append(Spill(state, self._parked.prefix(state)))
                 self._counters.spills += 1
             else:
+                self._fetching.pop(state, None)
                 self._operations.drop(state)
 
     def spill_all(self) -> None:
@@ -235,10 +181,11 @@ class SequenceStorage:
         """See KVStorage."""
         for state, size in spilled.items():
             self._parked.spilled(state, size)
+        for state in (*failed, *evicted):
+            self._fetching.pop(state, None)
         for state in failed:
             self._counters.failed_spills += self._parked.forget(state)
         for state in evicted:
-            self._fetching.pop(state, None)
             self._counters.spill_evictions += self._parked.forget(state)
 
     def comes_later(self, match: Match) -> bool:
@@ -292,12 +239,7 @@ class SequenceStorage:
 
     def shared_tokens(self, sequence: Sequence) -> int:
         """See KVStorage."""
-        count = 0
-        for key in sequence.chain.keys(sequence.num_registered)[: sequence.num_registered]:
-            if len(self._holders[key]) < 2:
-                break
-            count += 1
-        return count * self.rules.block_size
+        return self._holders.shared_tokens(sequence)
 
     def park_failed(self, state: int) -> None:
         """See KVStorage."""
@@ -374,24 +316,6 @@ class SequenceStorage:
         check_tables(self._pool, running)
         if not self._slots.agree(sequence.slot for sequence in running):
             raise BrokenInvariantError("slots and running sequences differ")
-        held: dict[bytes, set[int]] = {}
-        for sequence in running:
-            if sequence.num_registered * self.rules.block_size > sequence.num_computed:
-                raise BrokenInvariantError(f"{sequence}: {sequence.num_registered} blocks registered")
-            for key in sequence.chain.keys(sequence.num_registered)[: sequence.num_registered]:
-                held.setdefault(key, set()).add(sequence.id)
-        if held != {key: set(holders) for key, holders in self._holders.items()}:
-            raise BrokenInvariantError("holders and running sequences differ")
-        tails: dict[bytes, set[int]] = {}
-        for sequence in running:
-            if sequence.tail is not None:
-                tails.setdefault(sequence.tail, set()).add(sequence.id)
-        if tails != {key: set(holders) for key, holders in self._tails.items()}:
-            raise BrokenInvariantError("tails and running sequences differ")
-
-
-def _leave(table: dict[bytes, dict[int, Sequence]], key: bytes, sequence: Sequence) -> None:
-    holders = table[key]
-    del holders[sequence.id]
-    if not holders:
-        del table[key]
+        self._holders.check(running)
+        if not all(self._parked.is_spilled(state) for state in self._fetching):
+            raise BrokenInvariantError("a state is asked for that is not on the disk")

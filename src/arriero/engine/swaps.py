@@ -17,7 +17,6 @@ class Swap:
     tokens: int
     blocks: int
     size: int
-    held_from: int
 
 
 class Swaps:
@@ -51,7 +50,7 @@ class Swaps:
         size = blocks * self._block_bytes
         if not blocks or self.blocks + blocks > self._budget or self._is_over(self.bytes + size):
             return None
-        swap = Swap(sequence, self._next, sequence.num_computed, blocks, size, sequence.held_from)
+        swap = Swap(sequence, self._next, sequence.num_computed, blocks, size)
         self._next -= 1
         self._swaps[sequence.id] = self._by_state[swap.state] = swap
         self.blocks += blocks
