@@ -91,7 +91,13 @@ class DiskStates:
         self._readers.submit(self._fetch, number)
 
     def _fetch(self, number: int) -> None:
-        found = self._read(number)
+        found: npt.NDArray[np.uint8] | None = None
+        try:
+            found = self._read(number)
+        finally:  # whoever waits for it is told, whatever happened
+            self._keep_near(number, found)
+
+    def _keep_near(self, number: int, found: npt.NDArray[np.uint8] | None) -> None:
         with self._lock:
             self._fetched.append(number)
             if number in self._entries:
@@ -180,8 +186,8 @@ class DiskStates:
             return  # dropped meanwhile
         size: int | None = None
         gone: list[Path] = []
-        kept = self._packed(data, checksum)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, MemoryError):
+            kept = self._packed(data, checksum)
             room = None
             if kept is not None and self._go_on():
                 header = header_of(self._folder.identity, entry.prefix, kept)
@@ -195,7 +201,7 @@ class DiskStates:
                 other = self._numbers.pop(path, None)
                 if other is not None and other != number:
                     self._happened.evicted.append(other)
-                    self._entries.pop(other, None)
+                    self._forget(other)
             if number not in self._entries:
                 self._jobs.put(entry.path)  # dropped while it was written
             elif size is not None:
@@ -203,8 +209,12 @@ class DiskStates:
                 self._happened.written[number] = size
             else:
                 self._numbers.pop(entry.path, None)
-                self._entries.pop(number, None)
+                self._forget(number)
                 self._happened.failed.append(number)
+
+    def _forget(self, number: int) -> None:
+        self._entries.pop(number, None)
+        self._near.pop(number, None)
 
     def _packed(self, data: npt.NDArray[np.uint8], checksum: int) -> npt.NDArray[np.uint8] | None:
         """Return what goes into the file; None if the bytes have changed since they were parked."""

@@ -125,6 +125,8 @@ class SlotStates:
         if source is None:
             state = None if restore.from_parked is None else self._parked(restore.from_parked)
             filled = state is not None and self._contexts.set_state(slot, state, pooled=pooled)
+            if state is not None and pooled and not filled:  # more is parked than used, and the pool has no room for it
+                filled = self._contexts.set_state(slot, state)
             return filled and self._cut(slot, length)
         if self._recurrent or not self._reaches(source, length):
             return False

@@ -5,6 +5,8 @@ Their prompts are computed with fused attention, beside it.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -14,7 +16,7 @@ from arriero.engine.engine import Engine
 from arriero.engine.events import Started
 from arriero.engine.options import EngineOptions
 from arriero.engine.sequence import SequenceSpec
-from arriero.runners.llama_cpp import contexts
+from arriero.runners.llama_cpp import contexts, gathering
 from arriero.runners.llama_cpp.batch import TokenBatch
 from arriero.runners.llama_cpp.context import DecodeError
 from arriero.runners.llama_cpp.runner import LlamaCppRunner
@@ -197,3 +199,18 @@ def test_prompts_that_find_no_room_to_be_fused_are_computed_in_the_pool(
     assert ask.most == 5
     assert ask.runner.contexts.fused is not None
     assert ask.runner.contexts.fused.counters["decode_calls"] == 0
+
+
+def test_a_parked_state_that_the_pool_has_no_room_for_fills_a_stream(
+    make_runner: MakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is cut to what is shared, but only once it lies somewhere."""
+    ask, alone = asking(make_runner), asking(make_runner, layout="streams", parked_bytes=0)
+    monkeypatch.setattr(gathering, "LEAST_SHARED", 300)
+    monkeypatch.setattr(ask.runner.contexts, "_plan", replace(ask.runner.contexts._plan, cells=768))
+    ask(prompt(1, 990))
+    texts = [prompt(1, 990)[:400] + prompt(10 + number, 20) for number in range(4)]
+    for text, (cached, recorder) in zip(texts, ask(*texts), strict=True):
+        assert cached == 400
+        expect_same(recorder, alone(text)[0][1])
+    assert ask.engine.stats().failed_restores == 0
