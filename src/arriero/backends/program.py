@@ -5,6 +5,7 @@ Its standard input stays open until it has ended: it closes when we are gone, an
 
 from __future__ import annotations
 
+import os
 import queue
 import subprocess
 import sys
@@ -12,7 +13,11 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import IO
 
+from arriero.backends.child import WORKER_ENVIRONMENT
+
 TICK_S = 0.5
+ENVIRONMENT = {"GOMP_SPINCOUNT": WORKER_ENVIRONMENT["GOMP_SPINCOUNT"]}
+"""What a program that computes takes over from workers: beside others its threads must not wait by spinning."""
 
 
 class ProgramFailed(Exception):
@@ -41,6 +46,7 @@ def run_program(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env={**os.environ, **ENVIRONMENT},
         start_new_session=True,
     )
     assert process.stdin is not None
