@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from arriero.core.errors import ArrieroError, InvalidRequest
 from arriero.core.messages import Generate, decode_commands, encode_frame
-from arriero.protocols.body import MAX_DEPTH, MAX_VALUES, decode_object
+from arriero.protocols.body import MAX_DEPTH, MAX_VALUES, MOST, decode_object
 from arriero.protocols.call import Call, Find
 from arriero.protocols.ollama import request as ollama_request
 from arriero.protocols.ollama.options import OPTIONS, RETIRED
@@ -132,3 +132,15 @@ def test_the_last_of_equal_keys_wins() -> None:
 def test_reasonable_depth_passes() -> None:
     depth = MAX_DEPTH - 1
     assert decode_object(b'{"a":' + b"[" * depth + b"]" * depth + b"}")
+
+
+@pytest.mark.parametrize("name", MOST)
+def test_what_costs_more_than_its_bytes_is_bounded(name: str) -> None:
+    values: dict[str, Any] = {"logit_bias": {str(number): 1 for number in range(MOST[name] + 1)}}
+    given = values.get(name, [0] * (MOST[name] + 1))
+    for fields, param in (({name: given}, name), ({"options": {name: given}}, f"options.{name}")):
+        with pytest.raises(InvalidRequest) as raised:
+            decode_object(msgspec.json.encode(fields))
+        assert raised.value.details["param"] == param
+    given.popitem() if isinstance(given, dict) else given.pop()
+    assert decode_object(msgspec.json.encode({name: given}))[name] == given

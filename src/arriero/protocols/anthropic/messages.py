@@ -53,7 +53,8 @@ class MessageReader:
         blocks that no model here can take."""
         if not isinstance(wire, list) or not wire:
             raise bad("messages", "field required" if wire is None else "at least one message is required")
-        messages: list[Message] = []
+        groups: list[list[Message]] = []
+        last_user = next((at for at in reversed(range(len(wire))) if _role(wire[at]) == "user"), -1)
         for index, item in enumerate(wire):
             at = f"messages.{index}"
             if not isinstance(item, dict):
@@ -65,13 +66,13 @@ class MessageReader:
             self.ignored.update((name, None) for name in unknown_inside(item, "messages", known, "warn"))
             turn = _Turn(role)
             self._content(turn, item.get("content"), f"{at}.content")
-            if role == "system" and _is_over(item, at) and _user_follows(wire, index):
+            if role == "system" and _is_over(item, at) and index < last_user:
                 continue
             for message in (*turn.results, _message(turn)):
-                _append(messages, message)
-        if not messages:
+                _append(groups, message)
+        if not groups:
             raise bad("messages", "at least one message must be left for the model")
-        return tuple(messages)
+        return tuple(_joined(group) for group in groups)
 
     def system(self, wire: Any, *, strip_headers: bool) -> str | None:
         """Return the system prompt, a string or text blocks; with `strip_headers` without clients' header lines."""
@@ -166,8 +167,8 @@ def _is_over(item: dict[str, Any], at: str) -> bool:
     return bool(until == _UNTIL_USER)
 
 
-def _user_follows(wire: list[Any], index: int) -> bool:
-    return any(isinstance(item, dict) and item.get("role") == "user" for item in wire[index + 1 :])
+def _role(item: Any) -> Any:
+    return item.get("role") if isinstance(item, dict) else None
 
 
 def _message(turn: _Turn) -> Message:
@@ -179,19 +180,26 @@ def _message(turn: _Turn) -> Message:
     )
 
 
-def _append(messages: list[Message], message: Message) -> None:
+def _append(groups: list[list[Message]], message: Message) -> None:
     """Add a turn, or make it part of the one before; a turn that held only tool results adds nothing of its own."""
-    before = messages[-1] if messages else None
-    if before is not None and message.role == "user" and not message.content and before.role == "tool":
+    before = groups[-1][0].role if groups else None
+    if message.role == "user" and not message.content and before == "tool":
         return
-    if before is None or before.role != message.role or message.role == "tool":
-        messages.append(message)
-        return
-    messages[-1] = msgspec.structs.replace(
-        before,
-        content="\n".join(filter(None, (before.content, message.content))),
-        thinking="\n".join(filter(None, (before.thinking, message.thinking))) or None,
-        tool_calls=before.tool_calls + message.tool_calls,
+    if before != message.role or message.role == "tool":
+        groups.append([message])
+    else:
+        groups[-1].append(message)
+
+
+def _joined(group: list[Message]) -> Message:
+    """The one turn that consecutive turns of a role are."""
+    if len(group) == 1:
+        return group[0]
+    return msgspec.structs.replace(
+        group[0],
+        content="\n".join(message.content for message in group if message.content),
+        thinking="\n".join(message.thinking for message in group if message.thinking) or None,
+        tool_calls=tuple(call for message in group for call in message.tool_calls),
     )
 
 
