@@ -53,8 +53,8 @@ SENT: dict[str, set[str]] = {
     ),
 }
 DECODED: dict[str, set[str]] = {
-    "`/v1/chat/completions`": {*openai_request.CHAT_FIELDS, *OPTION_NAMES},
-    "`/v1/completions`": {*openai_request.COMPLETION_FIELDS, *OPTION_NAMES},
+    "`/v1/chat/completions`": {*openai_request._Chat.__struct_encode_fields__, *OPTION_NAMES},
+    "`/v1/completions`": {*openai_request._Completion.__struct_encode_fields__, *OPTION_NAMES},
     "`/v1/embeddings`": set(openai_embed.FIELDS),
     "`/v1/responses`": set(responses_request.FIELDS),
     "`/v1/responses/compact`": set(compaction.FIELDS) - responses_request.ACCEPTED,

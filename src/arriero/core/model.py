@@ -38,8 +38,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     model's own defaults in Ollama's names. `chat_template` is the GGUF's Jinja, `go_template` the store's TEMPLATE;
     `uses_go_template` says that the latter was chosen, and `capabilities` follow the choice. `messages` precede those
     of a request. `adapters` and `projectors` are paths of GGUFs beside the weights, `draft` that of a smaller
-    model which guesses for this one, empty where there is none. `source` says where it comes from: demo, ollama (a
-    models folder), or path: a file that was named, or lies in a folder that was.
+    model which guesses for this one, empty where there is none.
     """
 
     name: str
@@ -62,7 +61,6 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     renderer: str = ""
     parser: str = ""
     requires: str = ""
-    source: str = "path"
     runner: str = "llama_cpp"
 
     @property

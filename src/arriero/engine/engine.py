@@ -95,12 +95,12 @@ class Engine:
             return self._scheduler.fail(_info(error))
         return self._scheduler.commit(output, now)
 
-    def match_length(self, tokens: list[int], salt: bytes | str = b"") -> int:
+    def match_length(self, tokens: list[int], salt: bytes = b"") -> int:
         """Return how many leading tokens of a prompt are cached now. No side effect."""
         limit = self._storage.rules.usable(len(tokens))
         if not limit:
             return 0
-        chain = TokenChain(tokens, self._block_size, salt.encode() if isinstance(salt, str) else salt)
+        chain = TokenChain(tokens, self._block_size, salt)
         match = self._storage.match(chain, limit)
         return match.blocks * self._block_size + match.tail
 

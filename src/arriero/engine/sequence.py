@@ -17,8 +17,7 @@ class SequenceSpec:
     """What the engine is asked to continue.
 
     `max_tokens` < 0: bounded by the context alone. A token of `stop_ids` ends the sequence once `min_tokens` were
-    drawn. Sequences share cached blocks only under the same `salt` and with the same
-    `adapters`, and only the latter may be in one step. A greater `priority` goes
+    drawn. Only sequences with the same `adapters` share cached blocks, or may be in one step. A greater `priority` goes
     first; within one, the tenant (who asks) that was served least. Without `use_cache` all tokens are computed; others
     may use what that gives. A `scorer` is for all tokens of the prompt but the first, so it needs `use_cache` off.
     No more than `draft_tokens` are guessed ahead, None for as many as pay; `prediction` is text that the answer may
@@ -31,7 +30,6 @@ class SequenceSpec:
     max_tokens: int = -1
     stop_ids: frozenset[int] = frozenset()
     min_tokens: int = 0
-    salt: bytes | str = b""
     priority: int = 0
     tenant: str = ""
     use_cache: bool = True
@@ -45,9 +43,8 @@ class SequenceSpec:
 
     @property
     def cache_salt(self) -> bytes:
-        """What keeps the blocks of sequences apart that must not share any: the salt, and the adapters."""
-        salt = self.salt.encode() if isinstance(self.salt, str) else self.salt
-        return salt + repr(self.adapters).encode() if self.adapters else salt
+        """What keeps the blocks of sequences apart that must not share any: their adapters."""
+        return repr(self.adapters).encode() if self.adapters else b""
 
 
 class Status(enum.Enum):

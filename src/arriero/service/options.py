@@ -24,7 +24,6 @@ class ServiceOptions:
     max_loaded_models: models in memory at once (OLLAMA_MAX_LOADED_MODELS).
     context_length: the context where a request names none; None lets the runner choose (OLLAMA_CONTEXT_LENGTH).
     worker: the runner's and engine's own settings, passed to every worker.
-    worker_environment: variables set for every worker.
     spare_worker: whether a worker without a model is kept ready for the next one (ARRIERO_SPARE_WORKER).
     go_template: whether models with a TEMPLATE of their own use it; None chooses as Ollama does (OLLAMA_GO_TEMPLATE).
     registry: how models are pulled and pushed.
@@ -44,7 +43,6 @@ class ServiceOptions:
     max_loaded_models: int = 3
     context_length: int | None = None
     worker: Mapping[str, Any] = field(default_factory=dict)
-    worker_environment: Mapping[str, str] = field(default_factory=dict)
     spare_worker: bool = False
     go_template: bool | None = None
     registry: RegistryOptions = field(default_factory=RegistryOptions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -57,7 +58,7 @@ class Service:
         self._catalog, self._options, self._metrics = catalog, options, metrics
         self._admission = Admission(options.max_queue)
         self._workers: weakref.WeakSet[LocalBackend] = weakref.WeakSet()
-        self._spare = SpareWorker("llama_cpp", options.worker_environment, self._worker_started)
+        self._spare = SpareWorker("llama_cpp", {}, self._worker_started)
         self._spares = SpareKeeper(self._spare, self._is_idle, lambda: free_memory(tuple(self._workers)))
         workers = SharedWorkers(self._start_worker)
         self._drafts = Drafts(catalog.find, options.worker)
@@ -142,7 +143,7 @@ class Service:
         await self._lifecycle.unload(self._catalog.find(model).name)
 
     def models(self) -> list[ModelSpec]:
-        """All known models, newest first."""
+        """All known models, newest first. Reads headers of files that are new: not for an event loop."""
         return self._catalog.models()
 
     def find(self, name: str) -> ModelSpec:
@@ -155,12 +156,14 @@ class Service:
             spec = self._catalog.find(name)
         except ModelNotFound:
             raise ModelNotFound(f"model '{parse_name(name)}' not found", model=name) from None
-        found = msgspec.structs.replace(shown(spec, verbose=verbose), draft=await self._drafts.details(spec))
+        header = await asyncio.to_thread(shown, spec, verbose=verbose)
+        found = msgspec.structs.replace(header, draft=await self._drafts.details(spec))
         if not memory:
             return found
         load = with_defaults(LoadOptions(draft=spec.options.get("draft")), self._options.context_length)
         spec, load = await self._drafts.chosen(spec, load)
-        return msgspec.structs.replace(found, memory=plan_memory(spec, load, self._worker_options()))
+        plan = await asyncio.to_thread(plan_memory, spec, load, self._worker_options())
+        return msgspec.structs.replace(found, memory=plan)
 
     def create(self, request: CreateRequest) -> AsyncGenerator[Progress, None]:
         """Make a model; the last report is `success`. Raises before or between reports; closing it gives up."""
@@ -258,7 +261,6 @@ class Service:
             spec,
             load,
             options=self._worker_options(),
-            environment=self._options.worker_environment,
             load_timeout=self._options.load_timeout,
             spare=self._spare,
             on_stats=lambda worker, stats: self._metrics.engine_stats(spec.name, worker, stats),

@@ -30,7 +30,7 @@ def demo_path() -> Path:
 
 
 class Catalog:
-    """Resolves names to specs. Headers are read once per (path, size, mtime). `refine` adds what others decide."""
+    """Resolves names to specs. A header is read again when its file is another one. `refine` adds what others decide."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Catalog:
         self._folders = tuple(folders)
         self._stores, self._others = tuple(stores), tuple(others)
         self._refine = refine
-        self._specs: dict[tuple[str, str, int, int | str], ModelSpec] = {}
+        self._specs: dict[str, tuple[object, ModelSpec]] = {}  # by name: the newest version alone
 
     def models(self) -> list[ModelSpec]:
         """All models, newest first. A file that cannot be read is left out and logged."""
@@ -117,18 +117,15 @@ class Catalog:
     def _spec(self, name: str, entry: Entry) -> ModelSpec:
         path = entry if isinstance(entry, Path) else entry.weights
         stat = path.stat()
-        # A blob's bytes never change, but its mtime does when it is named anew.
-        version = stat.st_mtime_ns if isinstance(entry, Path) else entry.digest
-        key = (name, str(path), stat.st_size, version)
-        spec = self._specs.get(key)
-        if spec is None:
-            source = "demo" if path == demo_path() else "path"
+        # A blob's bytes never change, but its mtime does when it is named anew: the manifest's counts.
+        at = stat.st_mtime_ns if isinstance(entry, Path) else (entry.digest, entry.stored.modified_at)
+        version = (str(path), stat.st_size, at)
+        known, spec = self._specs.get(name, (None, None))
+        if spec is None or known != version:
             if isinstance(entry, Path):
                 # The parts of a split model are found by their names, which a cache's links alone have.
-                spec = describe(name, path.absolute() if len(parts_of(path)) > 1 else path.resolve(), source=source)
+                spec = describe(name, path.absolute() if len(parts_of(path)) > 1 else path.resolve())
             else:
-                spec = self._refine(entry.apply(describe(name, path, source="ollama", digest=entry.digest)))
-            self._specs[key] = spec
-        elif isinstance(entry, StoredModel) and spec.modified_at != entry.stored.modified_at:
-            spec = self._specs[key] = entry.apply(spec)
+                spec = self._refine(entry.apply(describe(name, path, digest=entry.digest)))
+            self._specs[name] = version, spec
         return spec

@@ -117,7 +117,7 @@ def digest_in_place(path: Path, header: GgufHeader) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def describe(name: str, path: Path, *, source: str = "path", digest: str | None = None) -> ModelSpec:
+def describe(name: str, path: Path, *, digest: str | None = None) -> ModelSpec:
     """The spec of the GGUF file at `path` under `name`; raises ModelLoadError when it is not usable."""
     header = read_whole(path)
     stat = path.stat()
@@ -131,7 +131,6 @@ def describe(name: str, path: Path, *, source: str = "path", digest: str | None 
         capabilities=capabilities(header),
         chat_template=header.values.get("tokenizer.chat_template"),
         license=str(header.values.get("general.license", "")),
-        source=source,
     )
 
 

@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
+from arriero.core.runner import Adapters
 from arriero.engine.sequence import SequenceSpec
 from tests.unit.engine.harness import SAMPLER, World, make_info
 
 BASE = [(3 * i * i + i) % 59 for i in range(100)]
 
 
-def _common(world: World, tokens: list[int], salt: bytes = b"") -> int:
-    return world.engine.common_length(SequenceSpec(999, tokens, SAMPLER, salt=salt))
+def _common(world: World, tokens: list[int], adapters: Adapters = ()) -> int:
+    return world.engine.common_length(SequenceSpec(999, tokens, SAMPLER, adapters=adapters))
 
 
 @pytest.mark.parametrize("kind", [{}, {"window": 32}, {"spill_blocks": 1, "parked_blocks": 8}], ids=str)
@@ -29,7 +30,7 @@ def test_the_first_token_that_differs_is_found(kind: dict[str, Any], running: bo
         assert _common(world, tokens) == cut
         assert world.engine.match_length(tokens) <= cut
     assert _common(world, BASE[:50]) == 50
-    assert _common(world, BASE, b"another") == 0
+    assert _common(world, BASE, (("another", 1.0),)) == 0
 
 
 def test_a_state_that_can_only_be_used_whole_is_told_of_all_the_same() -> None:

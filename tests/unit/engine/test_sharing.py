@@ -75,10 +75,10 @@ def test_a_waiting_request_takes_over_from_one_that_leaves(storage: str, how: st
 
 
 @BOTH
-def test_another_salt_neither_waits_nor_shares(storage: str) -> None:
+def test_another_adapter_neither_waits_nor_shares(storage: str) -> None:
     world = _world(storage, max_batch_tokens=64)
-    world.add([*PREFIX, 1], salt=b"one")
-    world.add([*PREFIX, 1], salt=b"two")
+    world.add([*PREFIX, 1], adapters=(("one", 1.0),))
+    world.add([*PREFIX, 1], adapters=(("two", 1.0),))
     world.finish()
     stats = world.engine.stats()
     assert stats.deferrals == stats.cached_tokens == 0
@@ -294,8 +294,8 @@ def test_where_only_blocks_are_shared_equal_prompts_share_those(facts: dict[str,
 
 def test_equal_prompts_do_not_share_where_they_may_not() -> None:
     world = _world("sequence")
-    for salt in (b"a", b"b"):
-        world.add(PREFIX[:10], salt=salt, max_tokens=6)
+    for name in ("a", "b"):
+        world.add(PREFIX[:10], adapters=((name, 1.0),), max_tokens=6)
     world.add(PREFIX[:10], use_cache=False, max_tokens=6)
     world.finish()
     assert world.engine.stats().prefilled_tokens == 30

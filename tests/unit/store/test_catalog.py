@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -84,5 +85,20 @@ def test_the_users_demo_wins_over_the_built_in_one(tmp_path: Path) -> None:
     assert Catalog({"demo": own}).find("demo").path == str(own)
     assert Catalog({}, [tmp_path]).find("demo").path == str(own)
     if demo_path().exists():
-        built_in = Catalog({}).find("demo")
-        assert (built_in.source, built_in.path) == ("demo", str(demo_path()))
+        assert Catalog({}).find("demo").path == str(demo_path())
+
+
+def test_of_a_model_that_is_made_again_and_again_the_newest_version_alone_is_remembered(tmp_path: Path) -> None:
+    store = ollama_store(tmp_path / "store", write(tmp_path / "given.gguf").read_bytes())
+    manifest = store / "manifests/registry.ollama.ai/library/tiny/q8"
+    layers = json.loads(manifest.read_text())["layers"]
+    catalog = Catalog({}, stores=[ModelFolder(store)])
+    seen = set()
+    for number in range(3):
+        config = put_blob(store, json.dumps({"capabilities": ["image"], "number": number}).encode())
+        manifest.write_text(json.dumps({"layers": layers, "config": {"mediaType": "x", "digest": config}}))
+        seen.add(catalog.find("tiny:q8").digest)
+        os.utime(manifest, (number, number))
+        spec = catalog.find("tiny:q8")
+        assert (spec.modified_at, spec.capabilities.count("image")) == (number, 1)
+    assert (len(seen), len(catalog._specs)) == (3, 1)

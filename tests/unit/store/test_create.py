@@ -121,7 +121,7 @@ def test_info_overrides_the_config(folder: ModelFolder, gguf: Path) -> None:
 def test_a_created_model_is_described_with_its_parts(folder: ModelFolder, gguf: Path) -> None:
     create(folder, FULL, gguf, ignore)
     spec = Catalog({}, (), [folder]).find("MINE")
-    assert (spec.name, spec.source) == ("mine:latest", "ollama")
+    assert spec.name == "mine:latest"
     assert (spec.system, spec.go_template, spec.license) == (FULL.system, FULL.template, "MIT\nOther")
     assert spec.options == {"num_ctx": 4096, "stop": ["<|im_end|>"], "temperature": 0.5}
     assert spec.messages == FULL.messages

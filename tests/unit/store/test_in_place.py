@@ -103,10 +103,10 @@ def test_they_are_listed_served_and_never_written(hub: Path, tmp_path: Path) -> 
     before = states(hub)
     name = "hf.co/Some-User/Tiny.1-GGUF:Q8_0"
     spec = catalog.find(name)
-    assert (spec.name, spec.source) == (name, "path")
+    assert (spec.name, Path(spec.path).is_relative_to(hub)) == (name, True)
     assert name in {one.name for one in catalog.models()}
     add(store, name, model=(hub / "models--Some-User--Tiny.1-GGUF/blobs/weights").read_bytes())
-    assert catalog.find(name).source == "ollama"  # a model that was pulled wins
+    assert Path(catalog.find(name).path).is_relative_to(store.root)  # a model that was pulled wins
     assert [one.name for one in catalog.models()].count(name) == 1
     with pytest.raises(ModelNotFound):
         catalog.find("hf.co/nobody/nothing")

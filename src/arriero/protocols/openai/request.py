@@ -113,9 +113,6 @@ EXTENSIONS = (
 )
 """Fields of arriero's own that every route with a chat template has, beside the options of sampling."""
 
-CHAT_FIELDS = frozenset(_Chat.__struct_encode_fields__)
-COMPLETION_FIELDS = frozenset(_Completion.__struct_encode_fields__)
-
 
 def decode_chat(body: bytes, find: Find, unknown: Unknown = "refuse") -> Call:
     """Decode a /v1/chat/completions body. Raises InvalidRequest and its kin (details: `param`), ModelNotFound."""
