@@ -145,4 +145,4 @@ class Outcome:
             size = span.end - span.start + len(span.draft) + told
             stats.executed_tokens += size
             if span.start < sequence.admitted_tokens:
-                stats.prefilled_tokens += size
+                stats.prefilled_tokens += span.end - span.start

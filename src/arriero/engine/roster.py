@@ -153,6 +153,8 @@ class Roster:
         elif self._new.pop(sequence.id, None) is None and not self.claims.withdraw(sequence):
             self.line.remove(sequence)
             self._storage.forget_swap(sequence)
+            if self.stalled == sequence.id:
+                self.stalled = None
         self._dated.pop(sequence.id, None)
         sequence.finish()
         del self.live[sequence.id]

@@ -64,3 +64,15 @@ def test_a_new_one_is_told_who_goes_before_it() -> None:
     world.finish()
     assert world.engine.place(_spec()) == (0, 0.0)
     assert world.engine.stats().queue_seconds == 0
+
+
+def test_who_found_no_room_and_went_away_stands_in_nobodys_way() -> None:
+    world = World(make_info(max_sequences=4, active_blocks=6, max_sequence_tokens=96))
+    world.add(_prompt(0, 30), max_tokens=40)
+    world.step(0.0)
+    large = world.add(_prompt(1, 80), max_tokens=4)
+    world.step(1.0)
+    assert world.engine.place(_spec()).ahead == 1
+    world.engine.abort(large)
+    assert world.engine.place(_spec()) == (0, 0.0)
+    world.finish()
