@@ -154,7 +154,7 @@ class World:
                 assert record.started
                 record.tokens.append(event.token)
                 record.expect_tokens_as_alone()
-            else:
+            elif isinstance(event, Ended):
                 record.ended.append(event)
 
     def check(self) -> None:

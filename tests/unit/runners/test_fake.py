@@ -12,6 +12,7 @@ from arriero.core.errors import ModelLoadError
 from arriero.core.model import ModelSpec
 from arriero.core.request import LoadOptions, SamplingParams
 from arriero.core.runner import Batch, Choice, Park, Restore, RunnerInfo, Span
+from arriero.core.tokenizer import LoadedModel
 from arriero.runners import open_model
 from arriero.runners.fake import ContractViolationError, FakeRunner
 from arriero.runners.fake_answers import GreedySampler, Script, echo, scripted
@@ -164,10 +165,11 @@ def _spec(runner: str) -> ModelSpec:
 def test_runners_are_found_by_name() -> None:
     told: list[float] = []
     opened = open_model(_spec("fake"), LoadOptions(num_ctx=64), {"max_sequences": 3}, told.append)
+    assert isinstance(opened, LoadedModel)
     assert isinstance(opened.runner, FakeRunner)
     assert (opened.runner.info.max_sequence_tokens, opened.runner.info.max_sequences, told) == (64, 3, [1.0])
     assert opened.tokenizer.encode("é", add_special=True, parse_special=True) == [0xC3, 0xA9]
-    assert opened.make_sampler(SamplingParams()).sample([0.0, 2.0, 1.0], [], 0).token == 1
+    assert opened.make_sampler(SamplingParams(), None).sample([0.0, 2.0, 1.0], [], 0).token == 1
     with pytest.raises(ModelLoadError, match="no runner called 'vllm', only fake"):
         open_model(_spec("vllm"), LoadOptions(), {}, told.append)
 

@@ -73,7 +73,7 @@ def written(asker: Asker) -> None:
     assert disk is not None
     disk._jobs.put(None)
     disk._thread.join(60.0)
-    disk._thread = disk_module.threading.Thread(target=disk._work, daemon=True)
+    disk._thread = threading.Thread(target=disk._work, daemon=True)
     disk._thread.start()
 
 
@@ -176,6 +176,21 @@ def test_streams_go_on_while_a_prefix_is_read(disk: Disk, monkeypatch: pytest.Mo
     while engine.has_work:
         step(1)
     assert engine.stats().failed_spill_restores == 0
+
+
+def test_whoever_waits_for_a_read_is_told_whatever_becomes_of_it(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin(disk)
+    states = runner_of(disk.asker()).states.disk
+    assert states is not None
+
+    def break_off(number: int) -> None:
+        raise RuntimeError("nobody thought of that")
+
+    monkeypatch.setattr(states, "_read", break_off)
+    states.fetch(1)
+    states._readers.shutdown()
+    assert states.fetched() == [1]
+    assert states.get(1) is None
 
 
 def test_files_are_their_owners_alone(disk: Disk) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from arriero.core.request import SamplingParams
 from arriero.core.runner import Batch, StepOutput
 from arriero.engine.engine import Engine
+from arriero.engine.events import EngineEvent
 from arriero.engine.options import EngineOptions
 from arriero.engine.sequence import SequenceSpec
 from arriero.runners.llama_cpp.model import Model
@@ -21,6 +22,7 @@ from arriero.runners.sampler import NumpySampler
 from tests.unit.runners.llama_cpp.driving import prompt
 
 SLOTS = 4
+POOLS: dict[str, Any] = {"num_ctx": 512}
 TIGHT: dict[str, Any] = {"layout": "unified", "memory_bytes": 1, "num_ctx": None}  # 256 cells for all
 
 
@@ -31,7 +33,7 @@ class Watched:
         self.runner = runner
         self.info = runner.info
         self.held = dict.fromkeys(range(SLOTS), 0)
-        self.steps = self.restores = self.parks = 0
+        self.steps = self.restores = self.parks = self.pooled = 0
 
     def execute(self, batch: Batch) -> StepOutput:
         """Execute, then compare."""
@@ -47,14 +49,33 @@ class Watched:
             assert len(span.block_table) * 16 >= span.end + len(span.draft)
             self.held[span.slot] = span.end + len(output.further.get(index, ()))
         for slot, length in self.held.items():
-            assert self.runner.positions(slot) == ((0, length - 1) if length else (-1, -1))
+            assert self.runner.positions(slot) == _span_of(length)
+            self._check_pool(slot, length)
+        self.pooled = max(self.pooled, len(self.runner.contexts.cells))
         self.steps += 1
         self.restores += len(batch.restores)
         self.parks += len(batch.parks) - len(output.failed_parks)
         return output
 
+    def _check_pool(self, slot: int, length: int) -> None:
+        """What `slot` holds lies in one place; of what is counted of the pool, all is there."""
+        places = self.runner.contexts
+        if places.pool is None or places.fused is None:
+            return
+        others = places.main if slot in places.cells else places.pool
+        assert others.positions(slot) == (-1, -1)
+        assert slot not in places.cells or places.cells.length(slot) == length
+        fused = places.fused_cells.length(slot) if slot in places.fused_cells else 0
+        assert fused <= length
+        assert places.fused.positions(slot) == _span_of(fused)
+        assert max(places.cells.used(), places.fused_cells.used()) <= places.pool_size
+
     def close(self) -> None:
         """The runner is closed by its fixture."""
+
+
+def _span_of(length: int) -> tuple[int, int]:
+    return (0, length - 1) if length else (-1, -1)
 
 
 REQUEST = st.fixed_dictionaries(
@@ -91,6 +112,48 @@ def test_positions_agree_after_each_step(
         runner.close()
 
 
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    requests=st.lists(REQUEST, min_size=3, max_size=14), chunk=st.sampled_from([16, 48, 512]), early=st.integers(1, 5)
+)
+def test_positions_agree_where_a_pool_stands_beside_streams(
+    tiny_path: Path, monkeypatch: pytest.MonkeyPatch, requests: list[dict[str, Any]], chunk: int, early: int
+) -> None:
+    """Also where steps run ahead, up to the `early`th of their tokens."""
+    _use_small_pools(monkeypatch)
+    runner = _open(tiny_path, POOLS)
+    try:
+        watched = Watched(runner)
+        engine = Engine(watched, EngineOptions(max_batch_tokens=chunk + SLOTS))
+        _play(engine, requests, early)
+        assert all(length == 0 for length in watched.held.values())
+        assert len(runner.contexts.cells) == len(runner.contexts.fused_cells) == 0
+    finally:
+        runner.close()
+
+
+def test_pools_are_used(tiny_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same play: sequences gather, their prompts are fused, they run ahead and part."""
+    _use_small_pools(monkeypatch)
+    runner = _open(tiny_path, POOLS)
+    watched = Watched(runner)
+    engine = Engine(watched)
+    wanted = {"prefix": 100, "family": 0, "own": 12, "count": 60, "after": 0, "abort": None}
+    told = _play(engine, [wanted] * 7, 5)
+    runner.close()
+    assert watched.pooled > 2
+    assert told > 0
+    assert runner.contexts.moves > 0
+    assert runner.contexts.fused is not None
+    assert runner.contexts.fused.counters["decode_calls"] > 1
+
+
+def _use_small_pools(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arriero.runners.llama_cpp.gathering.LEAST_SHARED", 64)
+    monkeypatch.setattr("arriero.runners.llama_cpp.gathering.LOOK_EVERY", 16)
+    monkeypatch.setattr("arriero.runners.llama_cpp.runner.FUSED_ROWS", 8)
+
+
 def test_tight_memory_is_tight(tiny_path: Path) -> None:
     """The same play is not an empty one: prefixes are shared and parked, and sequences push each other out."""
     runner = _open(tiny_path, TIGHT)
@@ -115,7 +178,17 @@ def _open(path: Path, layout: dict[str, Any]) -> LlamaCppRunner:
     return LlamaCppRunner(Model(options), options)
 
 
-def _play(engine: Engine, requests: list[dict[str, Any]]) -> None:
+def _play(engine: Engine, requests: list[dict[str, Any]], early: int = 0) -> int:
+    """Play; return how many tokens were told early, of which every `early`th wants the next step planned."""
+    told = 0
+
+    def tell(events: list[EngineEvent]) -> bool:
+        nonlocal told
+        told += len(events)
+        return told % early > 0
+
+    if early:
+        engine.tell_early(tell)
     sampler = NumpySampler(SamplingParams(temperature=1.0, seed=1), eog_ids=frozenset())
     aborts: dict[int, int] = {}
     step = 0
@@ -138,3 +211,4 @@ def _play(engine: Engine, requests: list[dict[str, Any]]) -> None:
             once()
     while engine.has_work:
         once()
+    return told

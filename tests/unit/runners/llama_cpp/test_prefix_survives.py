@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,11 @@ from tests.unit.runners.llama_cpp.driving import Recorder, prompt
 from tests.unit.runners.llama_cpp.tiny_gguf import Shape, write_gguf
 
 SHAPES = {"plain": Shape(), "window": Shape(layers=7, window=32), "recurrent": Shape(state=16)}
-MODES = {"unified": {"layout": "unified"}, "streams": {"layout": "streams"}, "deterministic": {"deterministic": True}}
+MODES: dict[str, dict[str, Any]] = {
+    "unified": {"layout": "unified"},
+    "streams": {"layout": "streams"},
+    "deterministic": {"deterministic": True},
+}
 CLOSE = 0.02
 COUNT = 4
 

@@ -32,7 +32,7 @@ TOOL = ToolSpec(
 
 def told(pieces: list[str], tools: list[ToolSpec], family: str = "hermes", mode: str = "warn") -> list[object]:
     parser = BY_NAME[family].parser(Repairer(tools, mode))
-    return [item for piece in pieces for item in parser.feed(piece)] + list(parser.finish())
+    return [*(item for piece in pieces for item in parser.feed(piece)), *parser.finish()]
 
 
 def check(items: list[object]) -> int:
