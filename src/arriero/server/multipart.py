@@ -20,11 +20,11 @@ def read_form(content_type: str, body: bytes) -> dict[str, tuple[str | None, byt
     if header.get_content_type() != "multipart/form-data" or not boundary or len(boundary) > 200:
         raise InvalidRequest("the body must be multipart/form-data")
     mark = b"\r\n--" + boundary.encode("latin-1", "replace")
-    pieces = (b"\r\n" + body).split(mark)
-    if len(pieces) < 2 or not pieces[-1].startswith(b"--") or pieces[0].strip():
-        raise InvalidRequest("the form is not whole")
+    pieces = (b"\r\n" + body).split(mark, _MOST_PARTS + 2)  # a short mark may be there millions of times
     if len(pieces) - 2 > _MOST_PARTS:
         raise InvalidRequest(f"a form has at most {_MOST_PARTS} parts")
+    if len(pieces) < 2 or not pieces[-1].startswith(b"--") or pieces[0].strip():
+        raise InvalidRequest("the form is not whole")
     parts: dict[str, tuple[str | None, bytes]] = {}
     for piece in pieces[1:-1]:
         head, gap, content = piece.partition(b"\r\n\r\n")

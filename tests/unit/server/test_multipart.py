@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -44,6 +46,17 @@ def test_values_and_files() -> None:
 def test_what_is_no_form(kind: str, body: bytes) -> None:
     with pytest.raises(InvalidRequest):
         read_form(kind, body)
+
+
+def test_a_short_mark_that_is_there_very_often_costs_no_more_than_the_body() -> None:
+    body = b"\r\n--a" * 200_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidRequest, match="at most 16"):
+            read_form("multipart/form-data; boundary=a", body)
+        assert tracemalloc.get_traced_memory()[1] < 3 * len(body)
+    finally:
+        tracemalloc.stop()
 
 
 @settings(max_examples=200, deadline=None)
