@@ -61,7 +61,6 @@ class Loaded:
     asked_at: float = field(default_factory=time.monotonic)
     ready_at: float | None = None
     leaving: bool = False  # takes no new leases: another model gets its place
-    drained: asyncio.Event = field(default_factory=asyncio.Event)
     timer: asyncio.TimerHandle | None = None
 
     @property
@@ -161,12 +160,10 @@ class Lifecycle:
     async def _acquire(self, spec: ModelSpec, load: LoadOptions) -> Loaded:
         async with self._locks[spec.name]:
             loaded = self._loaded.get(spec.name)
-            if loaded is None or loaded.leaving or needs_reload(loaded, spec, load):
+            if loaded is None or _must_go(loaded, spec, load):
                 self._check(spec, load)
-            if loaded is not None and (loaded.leaving or needs_reload(loaded, spec, load)):
-                await loaded.drained.wait()
-                await self._close(loaded)
-                loaded = None
+            if loaded is not None and _must_go(loaded, spec, load):
+                loaded = await self._gone_or_stays(loaded, spec, load)
             if loaded is None:
                 load = self._sized(spec, load)
                 async with self._loading:
@@ -188,11 +185,40 @@ class Lifecycle:
                 raise
             return loaded
 
+    async def _gone_or_stays(self, loaded: Loaded, spec: ModelSpec, load: LoadOptions) -> Loaded | None:
+        """Close a model that must go when nobody uses it any more; return it if its place is no longer wanted."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: not loaded.leases or not _must_go(loaded, spec, load))
+        if _must_go(loaded, spec, load):
+            await self._close(loaded)
+        return self._loaded.get(spec.name)
+
     async def _make_room(self, spec: ModelSpec, load: LoadOptions) -> None:
         """Evict until one more fits; a model in demand has its turn first, then takes no new requests and drains.
 
         Where memory is short idle models go, too; what is still missing then, loading tells.
         """
+        try:
+            await self._free_a_place()
+        finally:  # who asked has a place, or has gone: nobody else need leave
+            for one in self._loaded.values():
+                one.leaving = False
+            self._run(self._notify())
+        if same := [task for task, path in self._closing.items() if path == spec.path]:
+            await asyncio.wait(same)  # it writes the prefixes that this load will find
+        while self._closing:
+            waits = await asyncio.to_thread(self._waits, spec, load)
+            if not waits:
+                break
+            if closing := set(self._closing):
+                await asyncio.wait(closing, return_when=asyncio.FIRST_COMPLETED)
+        while self._loaded and not await asyncio.to_thread(self._fits, spec, load):
+            idle = [group for group in self._groups() if not any(one.leases for one in group)]
+            if not idle:
+                break
+            await self._close_idle(min(idle, key=lambda group: together([one.place for one in group]).worth))
+
+    async def _free_a_place(self) -> None:
         while len(self._groups()) >= self._max_loaded:
             victims: list[Loaded] = []
             async with self._changed:
@@ -210,19 +236,6 @@ class Lifecycle:
             for one in victims:
                 if not one.leases:  # nobody came meanwhile
                     self._begin_closing(one)
-        if same := [task for task, path in self._closing.items() if path == spec.path]:
-            await asyncio.wait(same)  # it writes the prefixes that this load will find
-        while self._closing:
-            waits = await asyncio.to_thread(self._waits, spec, load)
-            if not waits:
-                break
-            if closing := set(self._closing):
-                await asyncio.wait(closing, return_when=asyncio.FIRST_COMPLETED)
-        while self._loaded and not await asyncio.to_thread(self._fits, spec, load):
-            idle = [group for group in self._groups() if not any(one.leases for one in group)]
-            if not idle:
-                break
-            await self._close_idle(min(idle, key=lambda group: together([one.place for one in group]).worth))
 
     def _groups(self) -> list[list[Loaded]]:
         """The loaded models, those that share a worker together: the bound is on workers, as Ollama's on runners."""
@@ -239,7 +252,6 @@ class Lifecycle:
     def _hold(self, loaded: Loaded) -> None:
         loaded.leases += 1
         loaded.expires_at = None
-        loaded.drained.clear()
         if loaded.timer is not None:
             loaded.timer.cancel()
             loaded.timer = None
@@ -249,7 +261,6 @@ class Lifecycle:
         if loaded.leases:
             return
         loaded.idle_since = time.monotonic()
-        loaded.drained.set()
         self._run(self._notify())
         if loaded.keep_alive >= 0 and self._loaded.get(loaded.spec.name) is loaded:
             loaded.expires_at = time.time() + loaded.keep_alive
@@ -314,6 +325,10 @@ class Lifecycle:
             running=int(gauges.get("running", 0)),
             queue_seconds=None if queue < 0 else queue,
         )
+
+
+def _must_go(loaded: Loaded, spec: ModelSpec, load: LoadOptions) -> bool:
+    return loaded.leaving or needs_reload(loaded, spec, load)
 
 
 def _group_of(name: str, groups: list[list[Loaded]]) -> list[Loaded]:

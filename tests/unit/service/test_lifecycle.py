@@ -288,6 +288,21 @@ async def test_a_model_that_is_always_busy_gives_way_in_the_end(monkeypatch: pyt
     await asyncio.wait_for(asyncio.gather(*clients), 20)
 
 
+async def test_who_gives_up_waiting_for_a_place_pushes_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "LEAST_TURN", 0.0)
+    stable = Stable(max_loaded=1)
+    async with stable.lifecycle.lease(spec("a"), LoadOptions(), None):
+        other = asyncio.create_task(stable.use("b"))
+        await until(lambda: stable.lifecycle._loaded["a"].leaving)
+        late = asyncio.create_task(stable.use("a"))  # waits until the place is no longer wanted
+        await asyncio.sleep(0.01)
+        assert not late.done()
+        other.cancel()
+        await asyncio.wait_for(late, 20)
+    await stable.use("a")
+    assert stable.log == ["start a"]
+
+
 async def test_where_memory_is_short_idle_models_go() -> None:
     """The least worth first, no more than needed, and never one in use."""
     stable = Stable(max_loaded=9)
