@@ -88,6 +88,8 @@ def test_ollamas_variables_are_honoured(tmp_path: Path) -> None:
         ("ARRIERO_SPECULATION", "a bit"),
         ("ARRIERO_FLASH_ATTENTION", "maybe"),
         ("ARRIERO_KEY_WEIGHTS", "x"),
+        *(("OLLAMA_MAX_QUEUE", text) for text in ("--5", "²", "0")),
+        *(("OLLAMA_KEEP_ALIVE", text) for text in ("--5", "²")),
         ("ARRIERO_LOG", "loud"),
         ("ARRIERO_LOG", "trace"),
     ],

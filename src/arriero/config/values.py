@@ -70,7 +70,7 @@ def number(environ: Mapping[str, str], name: str, default: int, least: int = 0) 
     text = environ.get(name, "").strip().strip("\"'")
     if not text:
         return default
-    if not text.lstrip("-").isdigit() or int(text) < least:
+    if not re.fullmatch(r"-?[0-9]+", text) or int(text) < least:
         raise ConfigError(f"{name}={text!r} must be an integer of at least {least}")
     return int(text)
 
@@ -80,7 +80,7 @@ def size(environ: Mapping[str, str], name: str) -> int | None:
     text = environ.get(name, "").strip().strip("\"'")
     if not text:
         return None
-    found = re.fullmatch(r"(\d+)\s*([KMGT]?)(?:i?B)?", text, re.IGNORECASE)
+    found = re.fullmatch(r"([0-9]+)\s*([KMGT]?)(?:i?B)?", text, re.IGNORECASE)
     if found is None:
         raise ConfigError(f'{name}={text!r} must be a number of bytes such as "512M" or "2GiB"')
     return int(found[1]) << 10 * " KMGT".index(found[2].upper() or " ")
@@ -91,7 +91,7 @@ def duration(environ: Mapping[str, str], name: str, default: float) -> float:
     text = environ.get(name, "").strip().strip("\"'")
     if not text:
         return default
-    if text.lstrip("-").isdigit():
+    if re.fullmatch(r"-?[0-9]+", text):
         return min(float(text), LONGEST)
     try:
         return parse_duration(text)
