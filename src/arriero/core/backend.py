@@ -1,4 +1,4 @@
-"""The contract of whoever can answer a request: a local worker now, an upstream server in proxy mode."""
+"""The contract of whoever answers requests for a model: a worker, or a model's part in one that several share."""
 
 from __future__ import annotations
 
