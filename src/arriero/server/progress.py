@@ -17,6 +17,7 @@ from arriero.core.errors import ArrieroError, ErrorInfo
 from arriero.core.library import Progress
 from arriero.protocols.ollama.library import encode_progress
 from arriero.protocols.ollama.reply import encode_error
+from arriero.server.contract import HttpMetrics
 from arriero.server.disconnect import while_connected
 from arriero.server.errors import JSON, OK, error_response
 
@@ -28,9 +29,14 @@ class ProgressAnswer:
     """An ASGI application for one call of create, pull or push. `headers` go with every answer."""
 
     def __init__(
-        self, reports: AsyncGenerator[Progress, None], *, stream: bool, headers: dict[str, str] | None = None
+        self,
+        reports: AsyncGenerator[Progress, None],
+        *,
+        stream: bool,
+        headers: dict[str, str],
+        metrics: HttpMetrics | None = None,
     ) -> None:
-        self._reports, self._stream, self._headers = reports, stream, headers or {}
+        self._reports, self._stream, self._headers, self._metrics = reports, stream, headers, metrics
         self._started = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,6 +75,8 @@ class ProgressAnswer:
                 raise
             request_id = scope.get("arriero.request_id", "")
             log.exception("request %s failed in the middle of its answer", request_id)
+            if self._metrics is not None:
+                self._metrics.internal_error()
             message = f"internal error, request id {request_id}"
             await self._send(send, encode_error(ErrorInfo("internal", message)))
 

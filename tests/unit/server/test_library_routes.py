@@ -70,6 +70,7 @@ async def test_a_bug_in_the_middle_is_the_last_line(local: Local) -> None:
     response = await http.post("/api/create", json={"model": "x"})
     assert json.loads(response.text.splitlines()[-1])["error"].startswith("internal error, request id ")
     assert "secret" not in response.text
+    assert "arriero_internal_errors_total 1.0" in running.metrics.render().decode()
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from arriero.core.errors import BlobNotFound
 from arriero.protocols.ollama import library as ollama_library
+from arriero.server.beside import beside
 from arriero.server.errors import CREATED, OK
 from arriero.server.progress import ProgressAnswer
 from arriero.server.routes.context import Context, json_response, read_body
@@ -23,9 +24,10 @@ class LibraryRoutes:
         body = await read_body(request, "ollama")
         if isinstance(body, Response):
             return body
-        call = ollama_library.decode_create(body)
+        call = await beside(len(body), lambda: ollama_library.decode_create(body))
         headers = self._context.ignored.note(call.ignored, request.url.path)
-        return ProgressAnswer(self._service.create(call.request), stream=call.stream, headers=headers)
+        reports = self._service.create(call.request)
+        return ProgressAnswer(reports, stream=call.stream, headers=headers, metrics=self._context.metrics)
 
     async def copy(self, request: Request) -> Response:
         """POST /api/copy."""

@@ -38,4 +38,4 @@ class TransferRoutes:
             return body
         call = decode(body)
         headers = self._context.ignored.note(call.ignored, request.url.path)
-        return ProgressAnswer(begin(call), stream=call.stream, headers=headers)
+        return ProgressAnswer(begin(call), stream=call.stream, headers=headers, metrics=self._context.metrics)
