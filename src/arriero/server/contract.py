@@ -61,7 +61,7 @@ class Service(Answering, Protocol):
         """Batches of Anthropic's messages."""
 
     def models(self) -> list[ModelSpec]:
-        """All known models, newest first."""
+        """All known models, newest first. Reads headers of files that are new: not for an event loop."""
 
     def find(self, name: str) -> ModelSpec:
         """The model of that name; ModelNotFound."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from array import array
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
 import msgspec
 
@@ -92,13 +93,19 @@ async def _by_vectors(backend: Backend, request: RankRequest, permit: Permit) ->
             places.setdefault(text, len(places))
     inputs = tuple(places)
     embedded = await backend.embed(EmbedRequest(model=request.model, inputs=inputs, truncate=request.truncate), permit)
-    vectors = [array("f", vector) for vector in embedded.vectors]
+    pairs = [(places[query], places[told]) for query, told in request.pairs]
     cut = {inputs[index] for index in embedded.truncated}
     return Ranked(
-        scores=tuple(_product(vectors[places[query]], vectors[places[told]]) for query, told in request.pairs),
+        scores=await asyncio.to_thread(_products, embedded.vectors, pairs),
         usage=embedded.usage,
         truncated=tuple(index for index, pair in enumerate(request.pairs) if cut & set(pair)),
     )
+
+
+def _products(vectors: Sequence[bytes], pairs: Sequence[tuple[int, int]]) -> tuple[float, ...]:
+    """Compare the vectors of each pair: a tenth of a second for a thousand large ones."""
+    read = [array("f", vector) for vector in vectors]
+    return tuple(_product(read[one], read[other]) for one, other in pairs)
 
 
 def _product(one: array[float], other: array[float]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -55,7 +56,7 @@ class AnthropicRoutes:
 
     async def models(self, request: Request) -> Response:
         """GET /v1/models, in Anthropic's shape."""
-        return json_response(encode_models(self._service.models(), request.query_params))
+        return json_response(encode_models(await asyncio.to_thread(self._service.models), request.query_params))
 
     async def model(self, request: Request) -> Response:
         """GET /v1/models/{id}, in Anthropic's shape."""

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from arriero.core.batches import StoredFile
 from arriero.protocols.openai import batches as wire
+from arriero.server.beside import beside
 from arriero.server.multipart import read_form
 from arriero.server.routes.context import Context, json_response, read_body
 
@@ -24,7 +25,8 @@ class BatchRoutes:
         body = await read_body(request, "openai")
         if isinstance(body, Response):
             return body
-        data, filename = wire.read_upload(read_form(request.headers.get("content-type", ""), body))
+        kind = request.headers.get("content-type", "")
+        data, filename = await beside(len(body), lambda: wire.read_upload(read_form(kind, body)))
         stored = await self._service.batches.add_file(data, filename, "batch")
         return json_response(wire.encode(wire.file_object(stored)))
 

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from arriero.core.responses import SavedConversation
 from arriero.protocols.responses import conversations as wire
 from arriero.protocols.responses.reply import encode_items
+from arriero.server.beside import beside
 from arriero.server.pages import page
 from arriero.server.routes.context import Context, json_response, read_body
 from arriero.service.conversations import missing_item
@@ -28,7 +29,7 @@ class ConversationRoutes:
         body = await read_body(request, "openai")
         if isinstance(body, Response):
             return body
-        metadata, items = wire.decode_create(body)
+        metadata, items = await beside(len(body), lambda: wire.decode_create(body))
         saved = SavedConversation(id=f"conv_{secrets.token_hex(24)}", created=int(time.time()), metadata=metadata)
         await self._service.conversations.create(saved, items)
         return json_response(wire.encode_conversation(saved))
@@ -57,7 +58,7 @@ class ConversationRoutes:
         if isinstance(body, Response):
             return body
         here = await self._service.conversations.items(request.path_params["id"])
-        items = wire.decode_add(body, [item.id for item in here])
+        items = await beside(len(body), lambda: wire.decode_add(body, [item.id for item in here]))
         await self._service.conversations.add(request.path_params["id"], items)
         return json_response(encode_items([msgspec.json.decode(item.body) for item in items], more=False))
 

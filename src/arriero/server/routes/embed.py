@@ -18,6 +18,7 @@ from arriero.protocols.call import Find
 from arriero.protocols.embed_call import EmbedCall, vector_json
 from arriero.protocols.ollama import embed as ollama_embed
 from arriero.protocols.openai import embed as openai_embed
+from arriero.server.beside import beside, find_on_loop
 from arriero.server.disconnect import while_connected
 from arriero.server.errors import api_of
 from arriero.server.routes.context import Context, json_response, read_body
@@ -59,7 +60,8 @@ class EmbedRoutes:
         body = await read_body(request, api_of(request.url.path))
         if isinstance(body, Response):
             return body
-        call = decode(body, self._service.find)
+        find = find_on_loop(self._service.find)
+        call = await beside(len(body), lambda: decode(body, find))
         headers = self._context.ignored.note(call.ignored, request.url.path)
         embedded = await while_connected(request.receive, self._service.embed(call.request))
         response = json_response(encode(call, await _pieces(call, embedded), embedded.usage))

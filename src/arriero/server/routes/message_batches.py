@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.requests import Request
 from starlette.responses import Response
 
 from arriero.protocols.anthropic import batches as wire
+from arriero.server.beside import beside
 from arriero.server.routes.context import Context, json_response, read_body
 
 
@@ -20,7 +23,8 @@ class MessageBatchRoutes:
         body = await read_body(request, "anthropic")
         if isinstance(body, Response):
             return body
-        batch = await self._service.message_batches.create(wire.decode_batch(body))
+        asked = await beside(len(body), lambda: wire.decode_batch(body))
+        batch = await self._service.message_batches.create(asked)
         return json_response(wire.encode_batch(batch, str(request.base_url)))
 
     async def batches(self, request: Request) -> Response:
@@ -36,7 +40,8 @@ class MessageBatchRoutes:
     async def results(self, request: Request) -> Response:
         """GET /v1/messages/batches/{id}/results."""
         found = await self._service.message_batches.results(_id(request))
-        return Response(b"".join(wire.encode_results(found)), media_type=wire.JSONL)
+        encoded = await asyncio.to_thread(lambda: b"".join(wire.encode_results(found)))
+        return Response(encoded, media_type=wire.JSONL)
 
     async def cancel(self, request: Request) -> Response:
         """POST /v1/messages/batches/{id}/cancel."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from starlette.requests import Request
@@ -32,7 +33,7 @@ class OllamaRoutes:
 
     async def tags(self, request: Request) -> Response:
         """GET /api/tags."""
-        return json_response(ollama_models.encode_tags(self._service.models()))
+        return json_response(ollama_models.encode_tags(await asyncio.to_thread(self._service.models)))
 
     async def ps(self, request: Request) -> Response:
         """GET /api/ps."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 
 from starlette.requests import Request
@@ -25,7 +26,7 @@ class OpenAIRoutes:
 
     async def models(self, request: Request) -> Response:
         """GET /v1/models."""
-        return json_response(openai_reply.encode_models(self._service.models()))
+        return json_response(openai_reply.encode_models(await asyncio.to_thread(self._service.models)))
 
     async def model(self, request: Request) -> Response:
         """GET /v1/models/{id}."""

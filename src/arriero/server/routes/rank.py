@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from arriero.core.ranking import Ranked
 from arriero.protocols import rank
+from arriero.server.beside import beside, find_on_loop
 from arriero.server.disconnect import while_connected
 from arriero.server.errors import api_of
 from arriero.server.routes.context import Context, json_response, read_body
@@ -39,7 +40,8 @@ class RankRoutes:
         body = await read_body(request, api_of(request.url.path))
         if isinstance(body, Response):
             return body
-        call = decode(body, self._service.find, self._context.unknown_fields)
+        find = find_on_loop(self._service.find)
+        call = await beside(len(body), lambda: decode(body, find, self._context.unknown_fields))
         headers = self._context.ignored.note(call.ignored, request.url.path)
         ranked = await while_connected(request.receive, self._service.rank(call.request))
         response = json_response(encode(call, ranked, secrets.token_hex(12), int(time.time())))

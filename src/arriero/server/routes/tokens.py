@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from arriero.protocols import vllm_tokens
+from arriero.server.beside import beside, find_on_loop
 from arriero.server.routes.context import Context, json_response, read_body
 
 
@@ -20,7 +21,8 @@ class TokenRoutes:
         body = await read_body(request, "openai")
         if isinstance(body, Response):
             return body
-        prompt, special = vllm_tokens.decode_tokenize(body, self._service.find)
+        find = find_on_loop(self._service.find)
+        prompt, special = await beside(len(body), lambda: vllm_tokens.decode_tokenize(body, find))
         return json_response(vllm_tokens.encode_tokenized(await self._service.prompt_tokens(prompt, special=special)))
 
     async def detokenize(self, request: Request) -> Response:
@@ -28,5 +30,6 @@ class TokenRoutes:
         body = await read_body(request, "openai")
         if isinstance(body, Response):
             return body
-        tokens = vllm_tokens.decode_detokenize(body, self._service.find)
+        find = find_on_loop(self._service.find)
+        tokens = await beside(len(body), lambda: vllm_tokens.decode_detokenize(body, find))
         return json_response(vllm_tokens.encode_detokenized(await self._service.detokenize(tokens)))
