@@ -194,7 +194,7 @@ class Scheduler:
         self._speculation.planned(0 if self._prompt_tokens else self._budget - room)
         self._stats.paced_steps += paced and self._prompt_tokens > 0
         self._queue_times.step(now, self._roster.admitted - admitted, self._num_waiting())
-        if decoded == len(self._roster.running) == len(batch.spans) and not preempted:
+        if 0 < decoded == len(self._roster.running) == len(batch.spans) and not preempted:
             batch.repeat = self._run_ahead()
         self._storage.take_operations(batch)
         if not (batch.spans or batch.parks or batch.spills or batch.frees or batch.drops or batch.fetches):
