@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 import secrets
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,18 +36,20 @@ class BatchStore:
 
     def __init__(self, folder: Path | None, most: int = 1000, most_bytes: int = 8 * 1024**3) -> None:
         self._folder, self._most, self._most_bytes = folder, most, most_bytes
+        self._adding = threading.Lock()  # what is counted must not be out of date when it is added to
 
     def add_file(self, data: bytes, filename: str, purpose: str) -> StoredFile:
         """Keep a file; InvalidRequest where there are too many, or too many bytes in them."""
-        kept = self.files()
-        if len(kept) >= self._most or sum(file.size for file in kept) + len(data) > self._most_bytes:
-            text = f"at most {self._most} files of {self._most_bytes} bytes in all are kept: delete some"
-            raise InvalidRequest(text, param="file")
-        with told("store the file"):
-            file_id = _new("file")
-            temporary = self._path(f"{file_id}.new")
-            _write(temporary, data)
-            return self._publish(temporary, file_id, filename, purpose)
+        with self._adding:
+            kept = self.files()
+            if len(kept) >= self._most or sum(file.size for file in kept) + len(data) > self._most_bytes:
+                text = f"at most {self._most} files of {self._most_bytes} bytes in all are kept: delete some"
+                raise InvalidRequest(text, param="file")
+            with told("store the file"):
+                file_id = _new("file")
+                temporary = self._path(f"{file_id}.new")
+                _write(temporary, data)
+                return self._publish(temporary, file_id, filename, purpose)
 
     def files(self) -> list[StoredFile]:
         """All files, the newest first."""

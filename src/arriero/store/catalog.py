@@ -30,7 +30,7 @@ def demo_path() -> Path:
 
 
 class Catalog:
-    """Resolves names to specs. A header is read again when its file is another one. `refine` adds what others decide."""
+    """Resolves names to specs. A header is read again when its file is another. `refine` adds what others decide."""
 
     def __init__(
         self,

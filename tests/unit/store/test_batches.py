@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import contextlib
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from arriero.core.batches import Batch
+from arriero.core.batches import Batch, StoredFile
 from arriero.core.errors import InvalidRequest, UnsupportedFeature
 from arriero.store.batches import BatchStore
 
@@ -88,3 +91,21 @@ def test_there_is_an_end_to_it(tmp_path: Path) -> None:
         store.add_file(b"", "c", "batch")
     store.delete_file(first.id)
     store.add_file(b"", "c", "batch")
+
+
+def test_uploads_at_the_same_time_are_counted_one_after_the_other(tmp_path: Path) -> None:
+    class Slow(BatchStore):
+        def files(self) -> list[StoredFile]:
+            found = super().files()
+            time.sleep(0.01)
+            return found
+
+    def add(number: int) -> bool:
+        with contextlib.suppress(InvalidRequest):
+            return bool(store.add_file(b"x", str(number), "batch"))
+        return False
+
+    store = Slow(tmp_path, most=2)
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(add, range(4))) == 2
+    assert len(store.files()) == 2
