@@ -169,6 +169,8 @@ def test_models_come_from_file_and_flags(tmp_path: Path) -> None:
         ('unknown_fields = "drop"', "must be refuse or warn"),
         ('in_place = ["elsewhere"]', "in_place knows huggingface and lmstudio, not 'elsewhere'"),
         ("[models]\nx = 1", "must be a string"),
+        ("models_dirs = [3]", "'models_dirs' must be a list of strings"),
+        ('disk_cache = "lots"', "^disk_cache='lots' must be a number of bytes"),
         ('[models]\nx = "none.gguf"', "no file"),
         ("= broken", "cannot read"),
     ],
@@ -178,6 +180,17 @@ def test_a_bad_file_says_what_is_wrong(tmp_path: Path, text: str, why: str) -> N
     file.write_text(text)
     with pytest.raises(ConfigError, match=why):
         load_config({"HOME": str(tmp_path)}, config_file=file)
+
+
+def test_folders_of_flags_are_relative_to_where_the_command_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    (here / "models").mkdir(parents=True)
+    monkeypatch.chdir(here)
+    config = load_config({"HOME": str(tmp_path)}, folders=("models", "absent"))
+    assert config.folders == (here / "models", here / "absent")
+    assert config.notes == (f"there is no folder {here / 'absent'}; its models are served once it is there",)
 
 
 def test_other_programs_folders(tmp_path: Path) -> None:

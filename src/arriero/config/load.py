@@ -65,7 +65,9 @@ def load_config(
     origins = tuple(one.strip() for one in environ.get("OLLAMA_ORIGINS", "").split(",") if one.strip())
     context = number(environ, "OLLAMA_CONTEXT_LENGTH", 0)
     timeout = duration(environ, "OLLAMA_LOAD_TIMEOUT", 300.0)
-    folder_list = [*content.get("models_dirs", ()), *folders]
+    dirs = tuple(path.parent / Path(folder).expanduser() for folder in content.get("models_dirs", ()))
+    dirs += tuple(Path(folder).expanduser().absolute() for folder in folders)
+    absent = (folder for folder in dirs if not folder.is_dir())
     others = other_programs(content.get("in_place", IN_PLACE), path)
     worker = worker_settings(environ)
     return Config(
@@ -96,12 +98,16 @@ def load_config(
             responses=home / "responses.sqlite" if switch(environ, "ARRIERO_STORE_RESPONSES", True) else None,
         ),
         models=named_models(models, content.get("models", {}), path.parent),
-        folders=tuple(path.parent / Path(str(folder)).expanduser() for folder in folder_list),
+        folders=dirs,
         ollama_models=Path(store.strip("\"'")).expanduser(),
         huggingface=huggingface(environ) if "huggingface" in others else (),
         lmstudio=lmstudio(environ) if "lmstudio" in others else (),
         log_level=_log_level(environ),
-        notes=(*unhonoured(environ), *asked.unread()),
+        notes=(
+            *unhonoured(environ),
+            *asked.unread(),
+            *(f"there is no folder {folder}; its models are served once it is there" for folder in absent),
+        ),
     )
 
 
@@ -120,6 +126,8 @@ def _file(path: Path, required: bool) -> dict[str, Any]:
         if not isinstance(value, FILE_KEYS[key]):
             kind = {dict: "table", list: "list", str: "string"}[FILE_KEYS[key]]
             raise ConfigError(f"{path}: {key!r} must be a {kind}")
+        if isinstance(value, list) and not all(isinstance(one, str) for one in value):
+            raise ConfigError(f"{path}: {key!r} must be a list of strings")
     return content
 
 
@@ -133,8 +141,9 @@ def _unknown_fields(environ: Mapping[str, str], configured: str) -> Unknown:
 
 def _disk_cache(environ: Mapping[str, str], configured: str, worker: Mapping[str, Any]) -> int:
     """Bytes for prefixes on the disk; 0 where they, or all kept prefixes, are switched off."""
-    name = "ARRIERO_DISK_CACHE"
-    given = size({name: environ.get(name, "").strip() or configured}, name)
+    text = environ.get("ARRIERO_DISK_CACHE", "").strip()
+    name = "ARRIERO_DISK_CACHE" if text else "disk_cache"
+    given = size({name: text or configured}, name)
     if not worker.get("prefix_cache", True) or worker.get("parked_bytes") == 0:
         return 0
     return PREFIX_BYTES if given is None else given
