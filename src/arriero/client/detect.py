@@ -19,6 +19,7 @@ from arriero.client.types import Call, Chunk, Embeddings, ModelInfo, RunningInfo
 from arriero.config import Address
 
 Api = Literal["ollama", "openai"]
+ASK_S = 30.0  # what listens but does not answer is told; to say its version no server needs long
 
 
 class ServerSpeaker:
@@ -84,6 +85,15 @@ class ServerSpeaker:
             return self._chosen
 
     async def _ask(self) -> Speaker:
+        url = self._http.address.url
+        try:
+            async with asyncio.timeout(ASK_S):
+                return await self._asked(url)
+        except TimeoutError:
+            text = f"what listens at {url} has not said which API it has within {ASK_S:g} s"
+            raise ConnectionFailed(text, url=url) from None
+
+    async def _asked(self, url: str) -> Speaker:
         refusals = []
         for path, key, speaker in (
             ("/api/version", "version", OllamaSpeaker),
@@ -98,7 +108,6 @@ class ServerSpeaker:
         told = next((refusal for refusal in refusals if refusal.code in ("unauthorized", "overloaded")), None)
         if told is not None:
             raise told
-        url = self._http.address.url
         raise ConnectionFailed(f"what answers at {url} has neither the Ollama nor the OpenAI API", url=url)
 
 
