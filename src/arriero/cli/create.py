@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from arriero.client.library import AsyncLibrary
     from arriero.protocols.ollama.modelfile import Modelfile
 
+PATHS = ("/", "./", "../", "~")
+"""What begins so is no model's name."""
 NOT_FOUND = "specified Modelfile wasn't found"
 
 
@@ -81,6 +83,8 @@ async def gathered(
     for base in modelfile.bases:
         path = expand(base, folder)
         if not path.exists():
+            if base.startswith(PATHS) or base.lower().endswith((".gguf", ".safetensors")):
+                raise CommandFailed(f"FROM {base}: there is no such file or folder")
             body["from"] = base
             continue
         for name, file in files_of(path).items():

@@ -94,6 +94,16 @@ def test_paths_of_a_modelfile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert expand("~/x.gguf", tmp_path) == Path("/home/ana/x.gguf")
 
 
+@pytest.mark.parametrize("base", ["/nowhere/model.gguf", "./model", "model.gguf"])
+def test_a_path_of_a_modelfile_that_is_not_there(arriero: Arriero, ollama: Ollama, tmp_path: Path, base: str) -> None:
+    """No server is asked for a model of that name."""
+    server = ollama({})
+    (tmp_path / "Modelfile").write_text(f"FROM {base}\n")
+    ran = arriero("create", "mine", "-f", str(tmp_path / "Modelfile"))
+    assert (ran.status, ran.err.splitlines()[-1]) == (1, f"Error: FROM {base}: there is no such file or folder")
+    assert all(asked.path != "/api/create" for asked in server.asked)
+
+
 def test_files_of_a_folder(tmp_path: Path) -> None:
     with pytest.raises(CommandFailed, match=NO_FILES):
         files_of(tmp_path)
