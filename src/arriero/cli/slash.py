@@ -185,7 +185,8 @@ def _show(words: list[str], chat: Conversation, out: TextIO) -> None:
     if what == "system" and chat.settings.system is not None:
         text = chat.settings.system
     if what == "parameters" and chat.settings.options:
-        here = [(name, str(value)) for name, value in chat.settings.options.items()]
+        options = chat.settings.options.items()
+        here = [(name, str(one)) for name, value in options for one in (value if isinstance(value, list) else [value])]
         text = f"{text}\nSet here:\n{table(here)}".lstrip()
     out.write(
         (text.rstrip() or f"No {what} {'were' if what.endswith('s') else 'was'} specified for this model.") + "\n"

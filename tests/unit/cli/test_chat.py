@@ -152,9 +152,11 @@ def test_commands_tell(talk: Talk, line: str, told: str) -> None:
 
 
 def test_show_tells_what_was_set_here(talk: Talk) -> None:
-    out = talk("/set system Be brief.", "/show system", "/set parameter seed 3", "/show parameters")
+    parameters = ("/set parameter seed 3", '/set parameter stop "a b" c')
+    out = talk("/set system Be brief.", "/show system", *parameters, "/show parameters")
     assert "Be brief.\n" in out
-    assert "stop x\nSet here:\nseed    3" in out
+    shown = out.partition("stop x\nSet here:\n")[2].splitlines()[:3]
+    assert [line.split() for line in shown] == [["seed", "3"], ["stop", "a", "b"], ["stop", "c"]]
 
 
 def test_load_changes_the_model(server: Scripted, talk: Talk) -> None:
