@@ -21,5 +21,6 @@ def told(error: Exception) -> str | None:
         return error.message
     usage = getattr(error, "format_message", None)  # the option parser's errors; their class moved with typer
     if usage is not None:
-        return f"{str(usage()).rstrip('.')}. `arriero --help` tells how it is used"
+        text = str(usage()).rstrip(".")
+        return f"{text}{'' if text.endswith('?') else '.'} `arriero --help` tells how it is used"
     return None

@@ -41,6 +41,7 @@ def run(
 
     Of an embedding model it prints the text's vector.
     """
+    from arriero.cli.failures import CommandFailed
     from arriero.cli.server import connected
     from arriero.cli.settings import Settings, read_think
     from arriero.cli.transfer import pull_absent
@@ -62,6 +63,8 @@ def run(
     piped = "" if sys.stdin.isatty() else sys.stdin.read()
     if piped.strip():
         question = f"{piped.rstrip()}\n\n{question}" if question else piped.rstrip()
+    if not question and not sys.stdin.isatty():
+        raise CommandFailed(f'nothing was asked. Give a prompt: arriero run {model} "Hello"')
     with connected() as client:
 
         def answer() -> None:
@@ -79,7 +82,7 @@ def run(
                 if not pull_absent(client, model, insecure=insecure):
                     raise
                 answer()
-        elif sys.stdin.isatty():
+        else:
             from arriero.cli.chat import chat
 
             try:
@@ -90,10 +93,6 @@ def run(
             if for_vectors:
                 raise needs_text(model)
             chat(client, settings)
-        else:
-            from arriero.cli.failures import CommandFailed
-
-            raise CommandFailed(f'nothing was asked. Give a prompt: arriero run {model} "Hello"')
 
 
 def _once(client: Client, settings: Settings, question: str, *, as_json: bool) -> None:

@@ -83,6 +83,13 @@ def test_a_wrong_command_line_is_an_error(arriero: Arriero, arguments: list[str]
     assert ran.err.endswith(". `arriero --help` tells how it is used\n")
 
 
+def test_a_slip_in_a_commands_name_is_told_as_a_question(arriero: Arriero) -> None:
+    assert (
+        arriero("rnu").err
+        == "Error: No such command 'rnu'. Did you mean 'run'? `arriero --help` tells how it is used\n"
+    )
+
+
 @pytest.mark.parametrize("arguments", [["ps"], ["stop", "demo"]])
 def test_without_a_server_ps_and_stop_name_serve(
     arriero: Arriero, arguments: list[str], monkeypatch: pytest.MonkeyPatch
