@@ -14,8 +14,17 @@ _LONGEST = 8
 _PROBE = 3  # tokens that it guesses where only its odds are to be learned
 _SHARE = 0.2
 """What one of its calls costs of a step of the model's as long as nothing is known."""
+_CATCH_UP = 0.02
+"""And each token of a text that it has not computed yet, a prompt's most of all."""
+_LASTING = 64  # tokens: for so many more, and as many as there are, a text is taken to last
+_WON = 0.3
+"""What it may win of the time of the steps to come, before it is known."""
 _FIRST_ODDS = 0.7  # the chance that a guess is right, before any was checked
 _ODDS_RATE = 0.02
+_OVERDRAFT = 0.3
+_OVERDRAFT_SHARE = 0.08
+"""Steps that it may cost a text beyond what that may lose, where that is not to be expected: at least, and as a share
+of what it has won lately."""
 _HELD_UP = 3.0  # times what was expected: a step that took longer was held up by something else
 
 
@@ -30,6 +39,10 @@ class Asking:
         self._asked: list[tuple[Sequence, int]] = []  # whom the step that is planned guesses for, and their lengths
         self._begun: float | None = None
         self._rows = 0
+        self._rounds = 1
+        self._behind = 0  # tokens that it computes in this step before it guesses
+        self._expected = 0.0  # seconds of the step without that
+        self._catching_up: float | None = None  # seconds for each of them, once that was seen
 
     @property
     def asked(self) -> bool:
@@ -41,18 +54,33 @@ class Asking:
         seconds = 0.0 if self._begun is None else now - self._begun
         if seconds > 0.0 and self._rows and self._asked:
             drawn = sum(len(sequence.tokens) - length for sequence, length in self._asked)
-            expected = self._costs.seconds(self._rows) if self._costs.known else seconds
-            instead = base.seconds(len(self._asked)) * drawn / len(self._asked)
-            self._ledger.tried(min(seconds, _HELD_UP * expected), instead)
+            plain = base.seconds(len(self._asked))
+            spent = min(seconds, _HELD_UP * self._costs.seconds(self._rows)) if self._costs.known else seconds
+            if self._behind:
+                spent = min(seconds, self._expected)
+                self._caught_up((seconds - spent) / self._behind)
+            self._ledger.tried(seconds if self._behind else spent, plain * drawn / len(self._asked))
+            for sequence, length in self._asked:
+                if sequence.stake is not None:
+                    sequence.stake.settle(max(0, len(sequence.tokens) - length) - spent / plain)
         elif seconds > 0.0 and self._rows:
-            self._ledger.passed(min(seconds, _HELD_UP * base.seconds(self._rows)))
+            self._ledger.passed(min(seconds / self._rounds, _HELD_UP * base.seconds(self._rows)), self._rounds)
         self._costs.begin(now)
-        self._begun, self._rows, self._asked = now, 0, []
+        self._begun, self._rows, self._rounds, self._behind, self._asked = now, 0, 1, 0, []
+
+    def _caught_up(self, seconds: float) -> None:
+        known = self._catching_up
+        self._catching_up = seconds if known is None else known + (seconds - known) / 2
 
     def planned(self, rows: int) -> None:
         """The step that has begun computes `rows` rows of sequences that decode; 0 where it does more than that."""
         self._rows = rows
-        self._costs.planned(rows if self._asked else 0)
+        self._costs.planned(rows if self._asked and not self._behind else 0)
+
+    def repeated(self, rounds: int) -> None:
+        """The step under way was so many of them, one behind the other."""
+        self._rounds = rounds
+        self._costs.repeated(rounds)
 
     def pause(self) -> None:
         """Whenever the next step begins, this one did not last until then."""
@@ -75,13 +103,16 @@ class Asking:
             for hit in trust.look(sequence.tokens):
                 self._odds += (hit - self._odds) * _ODDS_RATE
             trust.begin(self._odds)
-        if not self._ledger.open:
+        behind = sum(sequence.trust.behind(len(sequence.tokens), _LONGEST) for sequence in running)
+        if not self._ledger.open or not self._worth_it(running, behind, base):
             return {}
+        most = self._affordable(running, most, base, tile)
         length = self._length(running, most, base, gain, tile)
-        if not length and all(sequence.trust.due(len(sequence.tokens)) for sequence in running):
+        if not length and most and all(sequence.trust.due(len(sequence.tokens)) for sequence in running):
             length = min(_PROBE, most)
         if not length:
             return {}
+        self._behind, self._expected = behind, self._seconds(len(running), length, base, tile)
         self._asked = [(sequence, len(sequence.tokens)) for sequence in running]
         found = self._drafter.propose({sequence.id: sequence.tokens for sequence in running}, length)
         for sequence in running:
@@ -94,10 +125,36 @@ class Asking:
         best, rate, sure = 0, gain * count / plain, 0.0
         for length in range(1, most + 1):
             sure += sum(sequence.trust.odds**length for sequence in running)
-            rows = -(-count * (1 + length) // tile) * tile
-            seconds = base.seconds(rows) + length * _SHARE * plain
-            if self._costs.known:
-                seconds = self._costs.seconds(rows)
+            seconds = self._seconds(count, length, base, tile)
             if (count + sure) / seconds > rate:
                 best, rate = length, (count + sure) / seconds
         return best
+
+    def _worth_it(self, running: Items[Sequence], behind: int, base: StepCosts) -> bool:
+        """Whether the texts are likely to last until it has won back what computing `behind` tokens takes."""
+        plain = base.seconds(len(running))
+        cost = behind * (_CATCH_UP * plain if self._catching_up is None else self._catching_up)
+        lasting = [_LASTING + s.num_output for s in running]
+        ends = [s.spec.max_tokens - s.num_output for s in running if s.spec.max_tokens >= 0]
+        return cost <= _WON * plain * min(lasting + ends)
+
+    def _affordable(self, running: Items[Sequence], most: int, base: StepCosts, tile: int) -> int:
+        """How many tokens each may be given, of `most`, so that the texts can bear it if they are wrong."""
+        count = len(running)
+        plain = base.seconds(count)
+        stakes = sum(s.stake.left(s.num_output) for s in running if s.stake is not None) / count
+        bound = stakes + max(_OVERDRAFT, _OVERDRAFT_SHARE * self._ledger.steps)
+        wrong = 1.0 - sum(s.trust.odds for s in running) / count
+        while most:
+            cost = self._seconds(count, most, base, tile) / plain - 1.0
+            if cost * wrong <= stakes and cost <= bound:
+                break
+            most -= 1
+        return most
+
+    def _seconds(self, count: int, length: int, base: StepCosts, tile: int) -> float:
+        """What a step takes in which it guesses `length` tokens for each of `count` texts."""
+        rows = -(-count * (1 + length) // tile) * tile
+        if self._costs.known:
+            return self._costs.seconds(rows)
+        return base.seconds(rows) + length * _SHARE * base.seconds(count)

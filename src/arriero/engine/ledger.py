@@ -23,12 +23,17 @@ class Ledger:
         """Whether it may be tried."""
         return self._balance >= 0.0
 
-    def passed(self, seconds: float) -> None:
-        """A step of so many seconds tried nothing."""
+    @property
+    def steps(self) -> float:
+        """The balance, in steps as they are now."""
+        return self._balance / self._step if self._step else 0.0
+
+    def passed(self, seconds: float, steps: int = 1) -> None:
+        """So many steps of so many seconds tried nothing."""
         if not self._step:
             self._balance = _FIRST * seconds
         self._step = seconds
-        self._balance = min(self._balance + RATE * seconds, _MOST * seconds)
+        self._balance = min(self._balance + RATE * seconds * steps, _MOST * seconds)
 
     def tried(self, seconds: float, instead: float) -> None:
         """A step took so many seconds; without trying, the same would have taken `instead`."""

@@ -63,9 +63,16 @@ class Ngrams:
             self._length, self._lost_for = 3, _RESTARTS
 
     def index(self, tokens: Iterable[int]) -> None:
-        """Take in tokens that nobody predicts: a prompt."""
-        for token in tokens:
-            self._append(token)
+        """Take in tokens that nobody predicts: a prompt. As `_append` of each, several times as fast."""
+        text, latest, older = self._text, self._latest, self._older
+        start = len(text)
+        text += tokens
+        older += [-1] * (min(SIZE, len(text)) - start)
+        start = max(start, SIZE)
+        for place, key in enumerate(zip(text[start - SIZE : -1], text[start - SIZE + 1 : -1], strict=False), start):
+            older.append(latest.get(key, -1))
+            latest[key] = place
+        self._single.update(zip(text[:-1], range(1, len(text)), strict=True))
 
     def push(self, token: int) -> None:
         """Take in the token that came, and look for where the text goes on."""

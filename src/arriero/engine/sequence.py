@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from arriero.core.runner import Adapters, Sampler, Scorer
 from arriero.engine.chain import TokenChain
 from arriero.engine.ngrams import Ngrams
+from arriero.engine.stakes import Stake
 from arriero.engine.trust import Trust
 
 
@@ -85,6 +86,7 @@ class Sequence:
         "since",
         "slot",
         "spec",
+        "stake",
         "started",
         "status",
         "tail",
@@ -124,6 +126,7 @@ class Sequence:
         self.drafted = 0  # tokens that were guessed,
         self.accepted = 0  # and of these, those that were drawn
         self.trust = Trust()  # in the draft model
+        self.stake: Stake | None = None  # what guesses may cost it; kept by speculation
         self.blocked_on: bytes | None = None  # key of a block that another sequence is computing
 
     @property

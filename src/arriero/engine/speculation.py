@@ -14,6 +14,7 @@ from arriero.engine.asking import Asking
 from arriero.engine.ngrams import PRIORS, Ngrams
 from arriero.engine.options import EngineOptions
 from arriero.engine.sequence import Sequence
+from arriero.engine.stakes import Record, Stake
 from arriero.engine.step_costs import StepCosts
 
 _REACH = 32_768
@@ -25,7 +26,11 @@ from step to step cannot use the last one's graph again."""
 _LIKELY = 0.5
 """The chance of a guess that soon may pay where it does not yet: the next step is planned, and looks again."""
 _BEGINNING = 8
-"""Tokens of an answer in which any place where they stood before counts as such a chance: what copies begins so."""
+_LIKELY_FIRST = 0.14
+"""Tokens of an answer in which any place where they stood before counts as such a chance, until it was wrong: what
+copies begins so."""
+_HOPES = 5
+"""Plans in a row that may be made for the sake of such chances: steps that are planned take a small model longer."""
 _QUIET_MOST = 8
 
 
@@ -45,11 +50,15 @@ class Speculation:
         self._odds = list(PRIORS)  # what sequences begin with: what others had lately
         self._costs = StepCosts()
         self._asking = None if drafter is None else Asking(drafter)
-        self._quiet = 0  # planned steps since texts last foretold anything
+        self._record = Record()
+        self._staked: list[tuple[Sequence, int, int]] = []  # who has a draft: tokens before, and length
+        self._staked_of = (0, 0)  # sequences and rows of that step
+        self._quiet = 0  # steps that may go by without a plan
 
     def begin(self, now: float) -> None:
         """The step before has ended by `now`, in seconds."""
         self._costs.begin(now)
+        self._settle()
         self._drafting = False
         if self._asking is not None:
             self._asking.begin(now, self._costs)
@@ -65,14 +74,14 @@ class Speculation:
 
     @property
     def quiet(self) -> int:
-        """How many steps may go by without a plan: more, the longer texts have foretold nothing."""
-        if self._asking is not None:
-            return 0
+        """How many steps may go by without a plan: more, the longer nothing was guessed."""
         return _QUIET_MOST if self._most <= 0 else self._quiet
 
     def repeated(self, rounds: int) -> None:
         """The step under way was so many of them, one behind the other."""
         self._costs.repeated(rounds)
+        if self._asking is not None:
+            self._asking.repeated(rounds)
 
     def pause(self) -> None:
         """Whenever the next step begins, this one did not last until then."""
@@ -93,24 +102,69 @@ class Speculation:
             return {}
         guesses: dict[int, tuple[list[int], list[float]]] = {}
         for sequence in running:
+            if sequence.stake is None:
+                sequence.stake = Stake(self._record)
             found = self._guess(sequence, room)
-            if found[0]:
+            if found[0] and sequence.stake.left(sequence.num_output):
                 guesses[sequence.id] = found
+        even = self._even and len(running) > 1
+        bound = self._costs.seconds(len(running)) * (1.0 + _stakes(running, guesses) / len(running))
         plan: dict[int, list[int]] = {}
-        if guesses and self._even and len(running) > 1:
-            plan = self._plan_even(running, guesses, room)
+        if guesses and even:
+            plan = self._plan_even(running, guesses, room, bound)
         elif guesses:
-            plan = self._plan_each(len(running), guesses, room)
+            plan = self._plan_each(len(running), guesses, room, bound)
+        self._stake(running, plan, guesses)
         if not plan and self._asking is not None:
             lefts = [min(self._left(sequence), room // len(running)) for sequence in running]
             asked = self._asking.plan(running, lefts, self._costs, _GAIN, self._tile if len(running) == 1 else 1)
             plan = {s.id: _before_stop(s, asked[s.id]) for s in running if s.id in asked}
-        foretold = bool(plan) or any(
-            guesses[s.id][1][0] > _LIKELY or s.num_output < _BEGINNING for s in running if s.id in guesses
-        )
-        self._quiet = 0 if foretold else min(self._quiet + 1, _QUIET_MOST)
-        self._drafting = bool(plan) and not (self._even and len(running) > 1)
+        hoped = not plan and self._hoped(running, guesses, bound)
+        self._quiet = 0 if plan or hoped else min(max(1, 2 * self._quiet), _QUIET_MOST)
+        self._drafting = any(plan.values()) and not even
         return plan
+
+    def _hoped(self, running: Items[Sequence], guesses: dict[int, tuple[list[int], list[float]]], bound: float) -> bool:
+        """Whether the next step should be planned, too: a guess may pay soon, and could be paid for."""
+        least = 2 * len(running) if self._even and len(running) > 1 else self._filled(len(running) + 1)
+        if not guesses or self._costs.seconds(least) > bound:
+            return False
+        hoped = False
+        for sequence in running:
+            if sequence.id in guesses and sequence.stake is not None and sequence.stake.hopes < _HOPES:
+                chance = guesses[sequence.id][1][0]
+                if chance > (_LIKELY if sequence.num_output >= _BEGINNING else _LIKELY_FIRST):
+                    sequence.stake.hopes += 1
+                    hoped = True
+        return hoped
+
+    def _stake(
+        self,
+        running: Items[Sequence],
+        plan: dict[int, list[int]],
+        guesses: dict[int, tuple[list[int], list[float]]],
+    ) -> None:
+        """Note who pays for the step: each whose own guesses are in it, not those that get mere fill."""
+        for sequence in running:
+            length = len(plan.get(sequence.id, ())) if sequence.id in guesses else 0
+            if length and sequence.stake is not None:
+                sequence.stake.hopes = 0
+                self._staked.append((sequence, len(sequence.tokens), length))
+        rows = len(running) + sum(map(len, plan.values()))
+        self._staked_of = len(running), rows if self._even and len(running) > 1 else self._filled(rows)
+
+    def _settle(self) -> None:
+        """Tell those who had guesses in the step before what came of it."""
+        if not self._staked:
+            return
+        count, rows = self._staked_of
+        plain = self._costs.seconds(count)
+        cost = count * max(0.0, self._costs.seconds(rows) - plain) / plain
+        total = sum(length for _, _, length in self._staked)
+        for sequence, before, length in self._staked:
+            if sequence.stake is not None:
+                sequence.stake.settle(max(0, len(sequence.tokens) - before - 1) - cost * length / total)
+        self._staked.clear()
 
     def _filled(self, rows: int) -> int:
         """How many rows a call has that computes `rows` ones, some of them of drafts."""
@@ -133,9 +187,9 @@ class Speculation:
         return tokens, chances[: len(tokens)]
 
     def _plan_each(
-        self, count: int, guesses: dict[int, tuple[list[int], list[float]]], room: int
+        self, count: int, guesses: dict[int, tuple[list[int], list[float]]], room: int, bound: float
     ) -> dict[int, list[int]]:
-        """Take the likeliest tokens of all, as many as give the most tokens a second."""
+        """Take the likeliest tokens of all, as many as give the most tokens a second in `bound` seconds at most."""
         ranked = sorted(
             (-chance, number, index) for number, (_, chances) in guesses.items() for index, chance in enumerate(chances)
         )[:room]
@@ -143,7 +197,7 @@ class Speculation:
         best, rate = 0, _GAIN * count / self._costs.seconds(count)
         for extra, gain in enumerate(gained, 1):
             seconds = self._costs.seconds(self._filled(count + extra))
-            if (count + gain) / seconds > rate:
+            if seconds <= bound and (count + gain) / seconds > rate:
                 best, rate = extra, (count + gain) / seconds
         lengths: dict[int, int] = {}
         for _, number, _ in ranked[:best]:  # chances only fall along a draft: what is taken is its beginning
@@ -155,6 +209,7 @@ class Speculation:
         running: Items[Sequence],
         guesses: dict[int, tuple[list[int], list[float]]],
         room: int,
+        bound: float,
     ) -> dict[int, list[int]]:
         """Take equally many for everybody, some of them mere fill, where a call wants equally many rows of each."""
         count = len(running)
@@ -165,7 +220,7 @@ class Speculation:
             seconds = self._costs.seconds(count * (1 + length))
             if count * (1 + length) % self._tile and length < room // count:
                 continue  # no whole tiles
-            if (count + gain) / seconds > rate:
+            if seconds <= bound and (count + gain) / seconds > rate:
                 best, rate = length, (count + gain) / seconds
         if not best or any(self._left(sequence) < best for sequence in running):
             return {}
@@ -183,6 +238,11 @@ class Speculation:
         if spec.draft_tokens is not None:
             left = min(left, spec.draft_tokens)
         return left if spec.max_tokens < 0 else min(left, spec.max_tokens - sequence.num_output - 1)
+
+
+def _stakes(running: Items[Sequence], guesses: dict[int, tuple[list[int], list[float]]]) -> float:
+    """What those that have guesses may lose together, each in steps of its own."""
+    return sum(s.stake.left(s.num_output) for s in running if s.id in guesses and s.stake is not None)
 
 
 def _before_stop(sequence: Sequence, tokens: list[int]) -> list[int]:

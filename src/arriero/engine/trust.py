@@ -43,6 +43,10 @@ class Trust:
         self._guessed = ()
         return found
 
+    def behind(self, length: int, guessed: int) -> int:
+        """How many of the first `length` tokens the model has not computed, where it guesses `guessed` at most."""
+        return max(0, length - self._asked_at - guessed - 1)
+
     def due(self, length: int) -> bool:
         """Whether it is time to ask again though it does not seem to pay."""
         return length - self._asked_at >= _PAUSE
