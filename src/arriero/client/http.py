@@ -64,6 +64,9 @@ class Http:
         try:
             async with self._open().request(method, url, data=data, headers=headers, allow_redirects=False) as response:
                 yield response
+        except aiohttp.ConnectionTimeoutError:
+            text = f"cannot talk to {self.address.url}: it took no connection within {CONNECT_S:g} s"
+            raise ConnectionFailed(text, url=self.address.url) from None
         except TimeoutError:
             raise DeadlineExceeded(f"no answer from {self.address.url} within {self._timeout} s") from None
         except (aiohttp.ClientError, OSError) as error:

@@ -15,7 +15,7 @@ import msgspec
 from arriero.client.types import Call, Chunk, Details, Embeddings, ModelInfo, RunningInfo, ServerInfo, ShownModel
 from arriero.config import ConfigError, load_config
 from arriero.core.embedding import EmbedRequest
-from arriero.core.errors import InvalidOption, InvalidRequest, NotImplementedYet, from_info
+from arriero.core.errors import InvalidOption, InvalidRequest, from_info
 from arriero.core.events import Event, Failed, Finished, TextDelta, ThinkingDelta, ToolCallDelta, Usage
 from arriero.core.model import ModelDetails, ModelSpec
 from arriero.core.request import GenerateRequest, Message
@@ -23,6 +23,7 @@ from arriero.core.version import __version__
 from arriero.observe.metrics import Metrics
 from arriero.protocols.embed_call import numbers
 from arriero.protocols.keep_alive import read_keep_alive
+from arriero.protocols.ollama.format import read_format
 from arriero.protocols.ollama.options import read_options
 from arriero.protocols.ollama.request import read_think
 from arriero.service.service import Service
@@ -131,8 +132,6 @@ class WorkerSpeaker:
 
 
 def _request(call: Call, spec: ModelSpec) -> GenerateRequest:
-    if call.format:
-        raise NotImplementedYet("format is not supported by this version of arriero", param="format")
     options = read_options(call.options, spec.options)
     if options.ignored:
         raise InvalidOption(f"unknown options: {', '.join(options.ignored)}", param=options.ignored[0])
@@ -150,6 +149,7 @@ def _request(call: Call, spec: ModelSpec) -> GenerateRequest:
         sampling=options.sampling,
         load=options.load,
         keep_alive=read_keep_alive(call.keep_alive),
+        constraint=read_format(call.format),
     )
 
 

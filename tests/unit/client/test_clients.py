@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 import subprocess
 import sys
 import threading
@@ -83,6 +84,23 @@ async def test_a_timeout_is_a_deadline(serve: Serve) -> None:
     async with AsyncClient(server.url, model="m", api="ollama", timeout=0.2) as client:
         with pytest.raises(errors.DeadlineExceeded):
             await client.generate("q")
+
+
+async def test_a_server_that_takes_no_connection_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arriero.client.http.CONNECT_S", 0.05)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        address = full.getsockname()[:2]
+        waiting = [socket.socket() for _ in range(4)]
+        try:
+            for one in waiting:  # more than the queue holds: the next one is not answered
+                one.setblocking(False)
+                one.connect_ex(address)
+            async with AsyncClient(f"127.0.0.1:{address[1]}", api="ollama") as client:
+                with pytest.raises(ConnectionFailed, match=r"no connection within 0\.05 s"):
+                    await client.version()
+        finally:
+            for one in waiting:
+                one.close()
 
 
 async def test_a_call_without_a_model_is_told() -> None:

@@ -12,6 +12,7 @@ import pytest
 import arriero
 from arriero.client import AsyncEngine, Engine
 from arriero.core import errors
+from arriero.core.constraint import Constraint
 from arriero.core.embedding import Embedded, EmbedRequest
 from arriero.core.errors import ErrorInfo
 from arriero.core.events import Accepted, Event, Failed, Finished, TextDelta, ThinkingDelta, ToolCallDelta, Usage
@@ -144,8 +145,17 @@ async def test_a_failure_is_raised() -> None:
             await engine.generate("q")
         with pytest.raises(errors.InvalidOption, match="unknown options: hot"):
             await engine.generate("q", options={"hot": 1})
-        with pytest.raises(errors.NotImplementedYet):
-            await engine.generate("q", format="json")
+        with pytest.raises(errors.InvalidOption, match="invalid format"):
+            await engine.generate("q", format="xml")
+
+
+async def test_an_answer_is_held_to_a_format() -> None:
+    async with AsyncEngine("/models/tiny.gguf") as engine:
+        ScriptedService.made.events = [FINISHED]
+        await engine.generate("q", format="json")
+        await engine.generate("q", format={"type": "integer"})
+        asked = [request.constraint for request in ScriptedService.made.requests]
+        assert asked == [Constraint(kind="json_object"), Constraint(kind="json_schema", schema={"type": "integer"})]
 
 
 async def test_texts_become_vectors() -> None:
