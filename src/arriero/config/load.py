@@ -126,7 +126,7 @@ def _file(path: Path, required: bool) -> dict[str, Any]:
         if not isinstance(value, FILE_KEYS[key]):
             kind = {dict: "table", list: "list", str: "string"}[FILE_KEYS[key]]
             raise ConfigError(f"{path}: {key!r} must be a {kind}")
-        if isinstance(value, list) and not all(isinstance(one, str) for one in value):
+        if FILE_KEYS[key] is list and not all(isinstance(one, str) for one in content[key]):
             raise ConfigError(f"{path}: {key!r} must be a list of strings")
     return content
 
