@@ -68,12 +68,12 @@ class SequenceStorage:
 
     def match(self, chain: TokenChain, limit: int) -> Match:
         """See KVStorage. A running slot is preferred: what it gives costs no memory where slots share cells."""
-        blocks, state = self._parked.find(chain, limit)
+        blocks, state = self._parked.index.find(chain, limit)
         holder = self._holders.find(chain, limit)
         if holder is not None and holder.blocks >= blocks:
             return holder
         if state is not None and self._ends:
-            return Match(blocks, parked=state, tail=self._parked.tail(state, chain, blocks))
+            return Match(blocks, parked=state, tail=self._parked.index.tail(state, chain, blocks))
         blocks = self.rules.cut(blocks)
         return Match(blocks, parked=state) if blocks else NO_MATCH
 
@@ -85,12 +85,12 @@ class SequenceStorage:
         """See KVStorage."""
         if not self._cuts or match.parked is None or match.parked < 0 or match.tail:
             return match
-        state, tail = self._parked.further(match.parked, chain, match.blocks)
+        state, tail = self._parked.index.further(match.parked, chain, match.blocks)
         return Match(match.blocks, parked=state, tail=tail) if tail else match
 
     def common(self, chain: TokenChain) -> int:
         """See KVStorage."""
-        return max(self._parked.common(chain), self._holders.common(chain))
+        return max(self._parked.index.common(chain), self._holders.common(chain))
 
     def admit(self, sequence: Sequence, match: Match, reserve: int) -> bool:
         """See KVStorage."""
@@ -122,7 +122,9 @@ class SequenceStorage:
             return match.holder.held_from
         if match.parked is None:
             return 0
-        kept = self._parked.length(match.parked) * self.rules.block_size or cached  # what was swapped out is whole
+        kept = (
+            self._parked.index.length(match.parked) * self.rules.block_size or cached
+        )  # what was swapped out is whole
         return max(0, cached - self._window) if kept > self._window else 0
 
     def grow(self, sequence: Sequence, further: int = 0) -> bool:
@@ -164,7 +166,7 @@ class SequenceStorage:
         """Let states go that had to: where they are still known, they only leave memory."""
         for state in states:
             if self._parked.is_spilled(state):
-                self._operations.spills.append(Spill(state, self._parked.prefix(state)))
+                self._operations.spills.append(Spill(state, self._parked.index.prefix(state)))
                 self._counters.spills += 1
             else:
                 self._fetching.pop(state, None)
@@ -174,7 +176,7 @@ class SequenceStorage:
         """See KVStorage. Most recently used first: time may not suffice."""
         for state in self._parked.spillable():
             self._parked.spill(state)
-            self._operations.spills.append(Spill(state, self._parked.prefix(state), last=True))
+            self._operations.spills.append(Spill(state, self._parked.index.prefix(state), last=True))
             self._counters.spills += 1
 
     def spills_told(self, spilled: Mapping[int, int], failed: Collection[int], evicted: Collection[int]) -> None:
@@ -294,7 +296,7 @@ class SequenceStorage:
             total_blocks=pool.num_blocks,
             active_blocks=pool.num_active,
             free_blocks=pool.num_free,
-            cached_blocks=parked.num_blocks,
+            cached_blocks=parked.index.num_blocks,
             parked_states=parked.num_states + len(self._swaps),
             parked_blocks=parked.used + self._swaps.blocks,
             parked_bytes=parked.bytes + self._swaps.bytes,

@@ -6,7 +6,8 @@ import pytest
 
 from arriero.engine.block_manager import BrokenInvariantError
 from arriero.engine.chain import TokenChain
-from arriero.engine.parking import ParkedPrefixes, Parking
+from arriero.engine.parked_states import Parking
+from arriero.engine.parking import ParkedPrefixes
 
 
 def _chain(text: str, salt: bytes = b"") -> TokenChain:
@@ -16,9 +17,9 @@ def _chain(text: str, salt: bytes = b"") -> TokenChain:
 def test_a_prefix_is_found_in_the_state_that_holds_it() -> None:
     parked = ParkedPrefixes(10, 2)
     assert parked.park(_chain("aabbcc"), 3) == Parking(1, 3, [])
-    assert parked.find(_chain("aabbxx"), 3) == (2, 1)
-    assert parked.find(_chain("xxaabb"), 3) == (0, None)
-    assert parked.find(_chain("aabbcc", b"tenant"), 3) == (0, None)
+    assert parked.index.find(_chain("aabbxx"), 3) == (2, 1)
+    assert parked.index.find(_chain("xxaabb"), 3) == (0, None)
+    assert parked.index.find(_chain("aabbcc", b"tenant"), 3) == (0, None)
 
 
 def test_a_covered_prefix_is_not_parked_again() -> None:
@@ -41,7 +42,7 @@ def test_the_least_recently_used_state_makes_room() -> None:
     parked.touch(1)
     assert parked.park(_chain("eeff"), 2) == Parking(3, 2, [2])
     assert parked.evictions == 1
-    assert parked.find(_chain("ccdd"), 2) == (0, None)
+    assert parked.index.find(_chain("ccdd"), 2) == (0, None)
 
 
 def test_covering_counts_as_use() -> None:
@@ -82,10 +83,10 @@ def test_a_state_larger_than_the_bytes_is_cut_or_goes() -> None:
 def test_whole_states_are_found_by_their_last_block_only() -> None:
     parked = ParkedPrefixes(10, 2, whole=True)
     parked.park(_chain("aabbcc"), 3)
-    assert parked.find(_chain("aabbxx"), 3) == (0, None)
-    assert parked.find(_chain("aabbccdd"), 4) == (3, 1)
+    assert parked.index.find(_chain("aabbxx"), 3) == (0, None)
+    assert parked.index.find(_chain("aabbccdd"), 4) == (3, 1)
     assert parked.park(_chain("aabb"), 2) == Parking(2, 2, [])  # not covered by the longer one
-    assert parked.find(_chain("aabbxx"), 3) == (2, 2)
+    assert parked.index.find(_chain("aabbxx"), 3) == (2, 2)
 
 
 def test_equal_keys_of_different_tokens_do_not_match() -> None:
@@ -93,7 +94,7 @@ def test_equal_keys_of_different_tokens_do_not_match() -> None:
     parked.park(_chain("aabb"), 2)
     forged = _chain("xxyy")
     forged._keys = list(_chain("aabb").keys(2))  # as if the hash had collided
-    assert parked.find(forged, 2) == (0, None)
+    assert parked.index.find(forged, 2) == (0, None)
 
 
 @pytest.mark.parametrize("damage", ["used", "bytes", "tip", "node"])
@@ -105,9 +106,9 @@ def test_check_notices(damage: str) -> None:
     elif damage == "bytes":
         parked.bytes += 1
     elif damage == "tip":
-        parked._tips.clear()
+        parked.index._tips.clear()
     else:
-        parked._nodes.popitem()
+        parked.index._nodes.popitem()
     with pytest.raises((BrokenInvariantError, KeyError)):
         parked.check()
 
@@ -115,10 +116,10 @@ def test_check_notices(damage: str) -> None:
 def test_tokens_behind_the_blocks_are_kept_and_found() -> None:
     parked = ParkedPrefixes(10, 2)
     assert parked.park(_chain("aabbc"), 2, 1) == Parking(1, 2, [], 1)
-    assert parked.find(_chain("aabbcd"), 2) == (2, 1)
-    assert parked.further(1, _chain("aabbcd"), 2) == (1, 1)
-    assert parked.further(1, _chain("aabbc"), 2) == (1, 0)  # the last token is to be computed
-    assert parked.further(1, _chain("aabcc"), 1) == (1, 1)  # a block need not be had whole
+    assert parked.index.find(_chain("aabbcd"), 2) == (2, 1)
+    assert parked.index.further(1, _chain("aabbcd"), 2) == (1, 1)
+    assert parked.index.further(1, _chain("aabbc"), 2) == (1, 0)  # the last token is to be computed
+    assert parked.index.further(1, _chain("aabcc"), 1) == (1, 1)  # a block need not be had whole
     assert parked.park(_chain("aabbc"), 2, 1) == Parking(None, 0, [])
     assert parked.park(_chain("aabb"), 2) == Parking(None, 0, [])
     assert parked.park(_chain("aabbccd"), 3, 1) == Parking(2, 3, [1], 1)

@@ -112,15 +112,15 @@ class ParkingMachine(RuleBasedStateMachine):
     def find(self, tokens: list[int]) -> None:
         limit = (len(tokens) - 1) // SIZE
         chain = TokenChain(tokens, SIZE, b"")
-        blocks, state = self.parked.find(chain, limit)
+        blocks, state = self.parked.index.find(chain, limit)
         ends = range(SIZE, len(tokens))
         known = [end for end in ends for other in self.model.values() if self._gives(other, tuple(tokens[:end]))]
         assert (state is None) == (blocks == 0)
         found = blocks * SIZE
         if state is not None and self._ends:
-            found += self.parked.tail(state, chain, blocks)
+            found += self.parked.index.tail(state, chain, blocks)
         elif state is not None:
-            state, more = self.parked.further(state, chain, blocks)
+            state, more = self.parked.index.further(state, chain, blocks)
             found += more
         assert found == max(known, default=0)
         if state is not None:
@@ -144,9 +144,9 @@ class ParkingMachine(RuleBasedStateMachine):
         assert self.parked.used == sum(map(self._blocks, self.model.values()))
         assert self.parked.bytes == sum(self.sizes.values())
         prefixes = {t[: n * SIZE] for t in self.model.values() for n in range(1, len(t) // SIZE + 1)}
-        assert self.parked.num_blocks == len(prefixes)
+        assert self.parked.index.num_blocks == len(prefixes)
         for state, tokens in self.model.items():
-            assert self.parked.length(state) == self._blocks(tokens)
+            assert self.parked.index.length(state) == self._blocks(tokens)
 
 
 ParkingMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
