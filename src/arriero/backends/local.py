@@ -24,6 +24,9 @@ from arriero.core.request import GenerateRequest, LoadOptions
 
 log = logging.getLogger(__name__)
 
+FIRST_SIGN = 30.0
+"""Seconds within which a spare worker says that it has begun to load: it only has to read what it was sent."""
+
 
 class LocalBackend:
     """Implements core.backend.Backend. One model, one worker at a time; a crashed one is replaced on the next need.
@@ -270,7 +273,7 @@ class LocalBackend:
         if spares is not None and spare is not None:
             worker = self._worker = Incarnation(self, spare)
             try:
-                return await self._load_into(worker)
+                return await self._load_into(worker, FIRST_SIGN)
             except ModelLoadError:
                 if spare.has_spoken:
                     raise  # it began, so it is the model's fault
@@ -280,26 +283,30 @@ class LocalBackend:
         await worker.child.spawn(self._environment)
         return await self._load_into(worker)
 
-    async def _load_into(self, worker: Incarnation) -> Incarnation:
+    async def _load_into(self, worker: Incarnation, first_sign: float | None = None) -> Incarnation:
         try:
             worker.child.send(wire.Load(spec=self.spec, load=self.load, options=self._options))
-            await self._wait_ready(worker)
+            await self._wait_ready(worker, first_sign)
         except BaseException:
             await worker.child.stop()
             raise
         return worker
 
-    async def _wait_ready(self, worker: Incarnation) -> None:
-        """Wait for Ready; the time limit counts from the last sign of progress, as Ollama's does."""
+    async def _wait_ready(self, worker: Incarnation, first_sign: float | None) -> None:
+        """Wait for Ready; the time limit counts from the last sign of progress, as Ollama's does.
+
+        It is `first_sign` until there is one, if that is given.
+        """
         while not worker.ready.done():
             self._progress.clear()
             moved = asyncio.create_task(self._progress.wait())
             waiting: set[asyncio.Future[Any]] = {worker.ready, moved}
-            done, _ = await asyncio.wait(waiting, timeout=self._load_timeout, return_when=asyncio.FIRST_COMPLETED)
+            limit = self._load_timeout if first_sign is None or worker.child.has_spoken else first_sign
+            done, _ = await asyncio.wait(waiting, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
             moved.cancel()
             if not done:
                 raise LoadTimedOut(
-                    f"loading model {self.spec.name} timed out: it showed no progress for {self._load_timeout:g} s, "
+                    f"loading model {self.spec.name} timed out: it showed no progress for {limit:g} s, "
                     "and OLLAMA_LOAD_TIMEOUT allows no more"
                 )
         worker.ready.result()

@@ -65,6 +65,8 @@ class ScriptedWorker:
 
     def _load(self, command: wire.Load) -> None:
         mode = command.options.get("mode")
+        if mode == "is stuck once" and self._generation == 1:
+            return
         self._send(wire.LoadProgress(fraction=0.0))
         if mode == "corrupt":
             self._send(wire.LoadFailed(error=ErrorInfo("model_load_failed", "the file is corrupt")))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from arriero.backends import local
 from arriero.backends.spare import SpareWorker
 from arriero.core.errors import ModelLoadError
 from tests.unit.backends.conftest import Scripted, scripted_environment
@@ -112,3 +113,13 @@ async def test_one_that_is_made_while_another_ends_is_kept(scripted: Make, ready
     while not spare.is_ready:
         await asyncio.sleep(0.005)
     assert len(scripted().notes("start")) == 2
+
+
+async def test_one_that_is_stuck_is_not_waited_for(
+    scripted: Make, ready: Ready, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "FIRST_SIGN", 0.2)
+    worker = scripted("is stuck once", spare=await ready())
+    await worker.backend.start()
+    assert [note["generation"] for note in worker.notes("start")] == [1, 2]
+    assert worker.notes("shutdown")[0]["generation"] == 1
