@@ -285,12 +285,20 @@ def test_sampling_is_unbiased() -> None:
     assert none == 0
     assert accepted > count // 5
     assert guessed == plain
+    _check_distribution([tokens[0] for tokens in guessed])
+    for place in (1, 2):  # tokens of steps that had guesses, by what stands before them
+        alike = [tokens[place] for tokens in guessed if tokens[:place] == likely[:place]]
+        assert len(alike) > 60
+        _check_distribution(alike)
+
+
+def _check_distribution(drawn: list[int]) -> None:
+    """Five tokens have a chance that falls by e^-0.6 from one to the next; what was drawn most is the first of them."""
     weights = np.exp(-0.6 * np.arange(5))
-    first = int(np.bincount([tokens[0] for tokens in guessed], minlength=N_VOCAB).argmax())
-    expected = np.zeros(N_VOCAB)
+    seen = np.bincount(drawn, minlength=N_VOCAB)
+    first, expected = int(seen.argmax()), np.zeros(N_VOCAB)
     for index in range(5):
-        expected[(first + index * index) % N_VOCAB] += count * weights[index] / weights.sum()
-    seen = np.bincount([tokens[0] for tokens in guessed], minlength=N_VOCAB)
+        expected[(first + index * index) % N_VOCAB] += len(drawn) * weights[index] / weights.sum()
     kept = expected > 0
     assert not seen[~kept].any()
     chi_square = float((((seen - expected) ** 2)[kept] / expected[kept]).sum())
