@@ -51,8 +51,8 @@ def unknown_in_objects(
 
 
 def check_query(names: Iterable[str], known: Collection[str]) -> None:
-    """InvalidRequest for the first name in a query that is not among `known`."""
+    """InvalidRequest for the first name in a query that is not among `known`; `include[]` is known as `include`."""
     for name in names:
-        if name not in known and name not in _QUIET:
+        if name.partition("[")[0] not in known and name not in _QUIET:
             text = f"unknown query parameter '{name[:64]}'{did_you_mean(name, known)}"
             raise InvalidRequest(text, param=name[:64])

@@ -97,6 +97,7 @@ async def test_pages_of_items(local: Local) -> None:
     assert ([item["content"] for item in first["data"]], first["has_more"]) == (["4", "3"], True)
     rest = (await http.get(path, params={"limit": 9, "after": first["last_id"]})).json()
     assert ([item["content"] for item in rest["data"]], rest["has_more"]) == (["2", "1", "0"], False)
+    assert (await http.get(path, params={"include[]": "message.output_text.logprobs"})).status_code == 200
     bad: list[dict[str, str]] = [
         {"limit": "0"},
         {"limit": "x"},

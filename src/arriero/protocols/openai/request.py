@@ -305,6 +305,8 @@ def _tools(wire: _Chat, spec: ModelSpec) -> tuple[ToolSpec, ...]:
         if tool.type != "function" or tool.function is None:
             raise UnsupportedFeature("only tools of type function are supported", param=f"tools[{index}]")
         function = tool.function
+        if not function.name:
+            raise InvalidRequest("a tool needs a name", param=f"tools[{index}].function.name")
         tools.append(
             ToolSpec(
                 name=function.name,

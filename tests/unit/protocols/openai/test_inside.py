@@ -77,6 +77,7 @@ def refused(fields: dict[str, Any]) -> ArrieroError:
     [
         ({"tools": [{"type": "function", "function": FUNCTION, "odd": 1}]}, "tools[0].odd"),
         ({"tools": [{"type": "function", "function": {"name": "f", "paramters": {}}}]}, "tools[0].function.paramters"),
+        ({"tools": [{"type": "function", "function": FUNCTION | {"name": ""}}]}, "tools[0].function.name"),
         ({"tool_choice": {"type": "function", "funktion": {}}}, "tool_choice.funktion"),
         ({"response_format": {"type": "json_object", "json_schema": {}}}, "response_format.json_schema"),
         (
