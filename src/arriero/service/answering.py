@@ -48,12 +48,15 @@ class Answering:
         """Each event of the backend with what it becomes; Restarted voids what came before it since Accepted."""
         can_retry = self._mode == "retry" and self._request.messages is not None and bool(self._request.tools)
         splitter, shown, tokens = self._splitter(self._request, self._mode), False, 0
+        accepted: Accepted | None = None
         async with contextlib.aclosing(self._generate(self._request)) as events:
             async for event in events:
                 if isinstance(event, Restarted):
-                    splitter, tokens = self._splitter(self._request, self._mode), 0
+                    splitter, tokens = self._splitter(self._request, self._mode, accepted), 0
                     yield event, []
                     continue
+                if isinstance(event, Accepted):
+                    accepted = event
                 tokens += event.tokens if isinstance(event, TextDelta) else 0
                 parts = splitter.feed(event)
                 if can_retry and splitter.repairer.failures and not shown:
@@ -77,21 +80,26 @@ class Answering:
         """The second attempt: what cannot be used now is passed on as it is. `spent` tokens went into the first."""
         request = asked_again(self._request, failure)
         splitter = self._splitter(request, "warn")
+        accepted: Accepted | None = None
         async with contextlib.aclosing(self._generate(request)) as events:
             async for event in events:
                 if isinstance(event, Restarted):
-                    splitter = self._splitter(request, "warn")
+                    splitter = self._splitter(request, "warn", accepted)
                     yield event, []
                     continue
                 parts = splitter.feed(event)
                 if isinstance(event, Accepted):
+                    accepted = event
                     continue  # its client has been told
                 if isinstance(event, (Finished, Failed)):
                     self._count(splitter.repairer)
                 yield event, [_with_spent(part, spent) for part in parts]
 
-    def _splitter(self, request: GenerateRequest, mode: str) -> Splitter:
+    def _splitter(self, request: GenerateRequest, mode: str, told: Accepted | None = None) -> Splitter:
+        """A fresh one; `told` is what is not said again after a crash: whether the prompt ends in thinking."""
         splitter = Splitter(self._spec, request, mode=mode, dedupe=self._dedupe)
+        if told is not None:
+            splitter.feed(told)
         self._repairer = splitter.repairer
         return splitter
 

@@ -127,3 +127,29 @@ async def test_a_call_that_is_none_is_text() -> None:
     answering, told = await answer(Script(LOST), "warn")
     assert (calls(told), text(told)) == ([], LOST)
     assert answering.outcomes == {"lost": 1}
+
+
+@pytest.mark.parametrize("mode", ["warn", "retry"])
+async def test_what_begins_again_after_a_crash_still_begins_in_thinking(mode: str) -> None:
+    """The backend says Accepted once: it is the same prompt."""
+    asked_for = 0
+
+    async def crashing(request: GenerateRequest) -> AsyncGenerator[Event | Restarted, None]:
+        nonlocal asked_for
+        asked_for += 1
+        yield Accepted(prompt_tokens=5, opens_thinking=True)
+        if mode == "retry" and asked_for == 1:
+            yield TextDelta(text="</think>" + LOST)
+            return
+        yield TextDelta(text="lost")
+        yield Restarted()
+        yield TextDelta(text="thought</think>said")
+        yield Finished(reason="stop", usage=Usage())
+
+    answering = Answering(model(), asked(tools=(TOOL,), whole=True), crashing, mode=mode)
+    told: list[Event] = []
+    async for event, parts in answering.events():
+        told = [] if isinstance(event, Restarted) else told + parts
+    assert "".join(one.text for one in told if isinstance(one, ThinkingDelta)) == "thought"
+    assert text(told) == "said"
+    assert asked_for == (2 if mode == "retry" else 1)
