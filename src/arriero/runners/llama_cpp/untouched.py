@@ -19,8 +19,9 @@ import numpy as np
 
 from arriero.runners.llama_cpp.bindings import lib
 
-LEAST = 33 << 20
-"""Bytes. glibc maps every block over 32 MiB freshly, so that no page of it can hold what was there before."""
+LEAST = 5 << 20
+"""Bytes. In a worker glibc maps every block over 4 MiB freshly (backends/child.py), elsewhere every one over 32 MiB: no
+page of it can hold what was there before."""
 _ENTRY = 8  # bytes a page in pagemap, whose two highest bits say: in memory, swapped out
 _CHUNK = 1 << 17  # pages asked for at once
 
