@@ -31,7 +31,7 @@ class ConversationStore:
 
     def __init__(self, database: sqlite3.Connection, most: int, most_bytes: int) -> None:
         self._database, self._most, self._most_bytes = database, most, most_bytes
-        self._clock = self._version = 0
+        self.count = self.bytes = self._clock = self._version = 0
         self._recount()
 
     def create(self, saved: SavedConversation, items: Sequence[SavedItem]) -> None:

@@ -30,7 +30,7 @@ class ResponseStore:
         """StoreError when the file can neither be opened nor made."""
         self._most, self._most_bytes = most, most_bytes
         self._database = open_database(path, _SCHEMA + CONVERSATIONS)
-        self._clock = self._version = 0
+        self.count = self.bytes = self._clock = self._version = 0
         self._recount()
         self.conversations = ConversationStore(self._database, most, most_bytes)
 
