@@ -48,8 +48,9 @@ class BatchStore:
             with told("store the file"):
                 file_id = _new("file")
                 temporary = self._path(f"{file_id}.new")
-                _write(temporary, data)
-                return self._publish(temporary, file_id, filename, purpose)
+                with _whole_or_gone(temporary, self._path(f"{file_id}.json")):
+                    _write(temporary, data)
+                    return self._publish(temporary, file_id, filename, purpose)
 
     def files(self) -> list[StoredFile]:
         """All files, the newest first."""
@@ -92,8 +93,9 @@ class BatchStore:
         """Keep how far a batch is."""
         with told("store the batch"):
             temporary = self._path(f"{batch.id}.new")
-            _write(temporary, msgspec.json.encode(batch))
-            os.replace(temporary, self._path(f"{batch.id}.json"))
+            with _whole_or_gone(temporary):
+                _write(temporary, msgspec.json.encode(batch))
+                os.replace(temporary, self._path(f"{batch.id}.json"))
 
     def append(self, batch_id: str, kind: Results, line: bytes) -> None:
         """Add a result."""
@@ -166,6 +168,18 @@ class BatchStore:
         if self._folder is not None and self._folder.is_dir():
             for path in self._folder.glob(f"{kind}-*.json"):
                 yield path.stem
+
+
+@contextlib.contextmanager
+def _whole_or_gone(*paths: Path) -> Iterator[None]:
+    """Leave none of the files behind where the block fails: a full disk must not keep pieces that nobody lists."""
+    try:
+        yield
+    except BaseException:
+        for path in paths:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+        raise
 
 
 def _new(kind: str) -> str:

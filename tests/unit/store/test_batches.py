@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,7 +10,7 @@ import msgspec
 import pytest
 
 from arriero.core.batches import Batch, StoredFile
-from arriero.core.errors import InvalidRequest, UnsupportedFeature
+from arriero.core.errors import InvalidRequest, StoreError, UnsupportedFeature
 from arriero.store.batches import BatchStore
 
 
@@ -72,6 +73,20 @@ def test_publishing_twice_is_publishing_once(store: BatchStore) -> None:
         store.publish(one.id, "error", file_id)
     (stored,) = store.files()
     assert (stored.id, stored.purpose, store.read(file_id)) == (file_id, "batch_output", b"{}\n")
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = BatchStore(tmp_path)
+
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(StoreError, match="the disk is full"):
+        store.add_file(b"abc", "a.jsonl", "batch")
+    with pytest.raises(StoreError, match="the disk is full"):
+        batch(store)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_a_folder() -> None:
