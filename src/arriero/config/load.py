@@ -19,7 +19,13 @@ from arriero.server.options import ServerOptions
 from arriero.service.ollama_variables import unhonoured
 from arriero.service.options import PREFIX_BYTES, TOOL_REPAIR, ServiceOptions
 
-FILE_KEYS = {"models": dict, "models_dirs": list, "in_place": list, "unknown_fields": str, "disk_cache": str}
+FILE_KEYS: Mapping[str, tuple[type, str]] = {
+    "models": (dict, "table"),
+    "models_dirs": (list, "list of strings"),
+    "in_place": (list, "list of strings"),
+    "unknown_fields": (str, "string"),
+    "disk_cache": (str, "string"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +129,9 @@ def _file(path: Path, required: bool) -> dict[str, Any]:
     for key, value in content.items():
         if key not in FILE_KEYS:
             raise ConfigError(f"{path}: unknown key {key!r}; known: {', '.join(FILE_KEYS)}")
-        if not isinstance(value, FILE_KEYS[key]):
-            kind = {dict: "table", list: "list", str: "string"}[FILE_KEYS[key]]
+        type_, kind = FILE_KEYS[key]
+        if not isinstance(value, type_) or (type_ is list and not all(isinstance(one, str) for one in content[key])):
             raise ConfigError(f"{path}: {key!r} must be a {kind}")
-        if FILE_KEYS[key] is list and not all(isinstance(one, str) for one in content[key]):
-            raise ConfigError(f"{path}: {key!r} must be a list of strings")
     return content
 
 
