@@ -9,6 +9,8 @@ import msgspec
 from arriero.core.batches import BatchProblem
 
 MOST_LINES = 50_000
+MOST_PROBLEMS = 100
+"""What is told of a file in which every line is wrong: the batch's record keeps them, and every list repeats them."""
 
 
 class BatchLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -21,7 +23,7 @@ class BatchLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 def read_lines(data: bytes | None, endpoint: str) -> tuple[list[BatchLine], list[BatchProblem]]:
-    """Return the requests of an input file, or what is wrong with it."""
+    """Return the requests of an input file, or the first things that are wrong with it."""
     if data is None:
         return [], [BatchProblem(code="file_not_found", message="the input file is gone", param="input_file_id")]
     rows = [(number, row) for number, row in enumerate(data.splitlines(), 1) if row.strip()]
@@ -32,6 +34,8 @@ def read_lines(data: bytes | None, endpoint: str) -> tuple[list[BatchLine], list
     problems: list[BatchProblem] = []
     seen: set[str] = set()
     for number, row in rows:
+        if len(problems) == MOST_PROBLEMS:
+            break
         try:
             line = msgspec.json.decode(row, type=BatchLine)
         except (ValueError, RecursionError) as error:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from arriero.service.batch_lines import read_lines
+from arriero.service.batch_lines import MOST_PROBLEMS, read_lines
 
 URL = "/v1/embeddings"
 
@@ -33,3 +33,7 @@ def test_lines() -> None:
 def test_what_is_wrong_is_told_with_its_line(second: bytes, code: str) -> None:
     problems = read_lines(row("a") + b"\n" + second, URL)[1]
     assert [(one.code, one.line) for one in problems] == [(code, 2)]
+
+
+def test_not_all_of_very_many_problems_are_kept() -> None:
+    assert len(read_lines(b"{\n" * (MOST_PROBLEMS + 1), URL)[1]) == MOST_PROBLEMS
