@@ -27,7 +27,8 @@ ROUTES: dict[str, dict[str, Any]] = {
 
 
 async def send(running: Running, path: str, stream: bool) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    body = json.dumps({"model": "demo", "stream": stream, **ROUTES[path]}).encode()
+    fields = {"stream": stream, **ROUTES[path]} if path in ROUTES else COUNTING[path]
+    body = json.dumps({"model": "demo", **fields}).encode()
     reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
     head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
     writer.write(head.encode() + body)
@@ -46,6 +47,34 @@ async def test_going_away_closes_the_iterator(running: Running, path: str, strea
     writer.close()
     await asyncio.wait_for(running.service.closed.wait(), 10)
     assert running.service.endings == ["cancelled"]
+
+
+COUNTING: dict[str, dict[str, Any]] = {
+    "/tokenize": {"prompt": "x"},
+    "/detokenize": {"tokens": [1]},
+    "/v1/responses/input_tokens": {"input": "x"},
+    "/v1/messages/count_tokens": {"messages": [{"role": "user", "content": "x"}]},
+}
+
+
+@pytest.mark.parametrize("path", COUNTING)
+async def test_nor_is_counted_for_nobody(running: Running, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """The model may have to be loaded for it, in another's place."""
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def forever(*_: object, **__: object) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(running.service, "prompt_tokens", forever)
+    monkeypatch.setattr(running.service, "detokenize", forever)
+    _, writer = await send(running, path, False)
+    await asyncio.wait_for(begun.wait(), 10)
+    writer.close()
+    await asyncio.wait_for(ended.wait(), 10)
 
 
 async def test_staying_does_not(running: Running) -> None:

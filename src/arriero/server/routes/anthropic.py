@@ -13,6 +13,7 @@ from arriero.protocols.anthropic.models import encode_model, encode_models
 from arriero.protocols.anthropic.reply import MessageReply, encode_count
 from arriero.protocols.anthropic.request import decode_count, decode_messages
 from arriero.server.beside import beside, find_on_loop
+from arriero.server.disconnect import while_connected
 from arriero.server.errors import api_of_scope
 from arriero.server.generation import Generation
 from arriero.server.routes.context import Context, json_response, read_body
@@ -50,7 +51,8 @@ class AnthropicRoutes:
         find = find_on_loop(self._service.find)
         prompt, ignored = await beside(len(body), lambda: decode(body, find))
         headers = self._context.ignored.note(ignored, request.url.path)
-        response = json_response(encode_count(len((await self._service.prompt_tokens(prompt)).tokens)))
+        counted = await while_connected(request.receive, self._service.prompt_tokens(prompt))
+        response = json_response(encode_count(len(counted.tokens)))
         response.headers.update(headers)
         return response
 

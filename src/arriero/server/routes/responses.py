@@ -24,6 +24,7 @@ from arriero.protocols.responses.request import Draft, decode_response
 from arriero.protocols.unknown import check_query
 from arriero.server.beside import beside, find_on_loop
 from arriero.server.contract import Service
+from arriero.server.disconnect import while_connected
 from arriero.server.errors import error_response
 from arriero.server.generation import Generation
 from arriero.server.pages import page
@@ -61,7 +62,7 @@ class ResponsesRoutes:
         earlier, find = await self._earlier(draft), find_on_loop(self._service.find)
         call = await beside(len(body), lambda: draft.call(earlier, find))
         headers = self._context.ignored.note(call.ignored, request.url.path)
-        counted = await self._service.prompt_tokens(call.request)
+        counted = await while_connected(request.receive, self._service.prompt_tokens(call.request))
         response = json_response(encode_count(len(counted.tokens)))
         response.headers.update(headers)
         return response

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from arriero.protocols import vllm_tokens
 from arriero.server.beside import beside, find_on_loop
+from arriero.server.disconnect import while_connected
 from arriero.server.routes.context import Context, json_response, read_body
 
 
@@ -23,7 +24,8 @@ class TokenRoutes:
             return body
         find = find_on_loop(self._service.find)
         prompt, special = await beside(len(body), lambda: vllm_tokens.decode_tokenize(body, find))
-        return json_response(vllm_tokens.encode_tokenized(await self._service.prompt_tokens(prompt, special=special)))
+        work = self._service.prompt_tokens(prompt, special=special)
+        return json_response(vllm_tokens.encode_tokenized(await while_connected(request.receive, work)))
 
     async def detokenize(self, request: Request) -> Response:
         """POST /detokenize."""
@@ -32,4 +34,5 @@ class TokenRoutes:
             return body
         find = find_on_loop(self._service.find)
         tokens = await beside(len(body), lambda: vllm_tokens.decode_detokenize(body, find))
-        return json_response(vllm_tokens.encode_detokenized(await self._service.detokenize(tokens)))
+        text = await while_connected(request.receive, self._service.detokenize(tokens))
+        return json_response(vllm_tokens.encode_detokenized(text))
