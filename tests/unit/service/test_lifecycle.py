@@ -10,10 +10,12 @@ import msgspec
 import pytest
 
 from arriero.core.backend import Permit
+from arriero.core.embedding import Embedded, EmbedRequest
 from arriero.core.errors import ModelLoadError
 from arriero.core.events import Event
 from arriero.core.messages import Ready
 from arriero.core.model import ModelSpec
+from arriero.core.ranking import Ranked, RankRequest
 from arriero.core.request import GenerateRequest, LoadOptions
 from arriero.service import turns
 from arriero.service.lifecycle import Lifecycle
@@ -41,9 +43,20 @@ class CountingBackend:
         self.log.append(f"close {self.spec.name}")
         self.info = None
 
-    async def generate(self, request: GenerateRequest, permit: Permit) -> AsyncGenerator[Event, None]:
+    def generate(self, request: GenerateRequest, permit: Permit) -> AsyncGenerator[Event, None]:
         raise AssertionError("not used here")
-        yield
+
+    async def embed(self, request: EmbedRequest, permit: Permit) -> Embedded:
+        raise AssertionError("not used here")
+
+    async def rank(self, request: RankRequest, permit: Permit) -> Ranked:
+        raise AssertionError("not used here")
+
+    async def render(self, request: GenerateRequest) -> str:
+        return ""
+
+    async def prompt_tokens(self, request: GenerateRequest) -> list[int]:
+        return []
 
     async def tokenize(self, text: str) -> list[int]:
         return []
