@@ -263,10 +263,12 @@ class SequenceStorage:
     def restore_failed(self, restore: Restore) -> None:
         """See KVStorage. A state that could not be restored once is not tried again."""
         self._counters.failed_restores += 1
-        if restore.from_parked is not None:
-            self._counters.failed_spill_restores += self._parked.is_spilled(restore.from_parked)
-        if restore.from_parked is not None and self._parked.forget(restore.from_parked):
-            self._operations.drop(restore.from_parked)
+        state = restore.from_parked
+        if state is not None:
+            self._counters.failed_spill_restores += self._parked.is_spilled(state)
+            self._fetching.pop(state, None)  # another sequence may have asked for it
+            if self._parked.forget(state):
+                self._operations.drop(state)
 
     def has_operations(self) -> bool:
         """See KVStorage."""
