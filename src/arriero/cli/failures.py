@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from arriero.core.errors import ArrieroError, ModelNotFound, Unauthorized
 
+PLAIN_HTTP = "insecure protocol http"  # the server's words, which are Ollama's
+
 
 class CommandFailed(Exception):
     """A command cannot do its work; the text is all there is to say."""
@@ -18,7 +20,7 @@ def told(error: Exception) -> str | None:
     if isinstance(error, Unauthorized):
         return f"{error.message}. Set ARRIERO_API_KEY to the server's key"
     if isinstance(error, ArrieroError):
-        return error.message
+        return f"{error.message}. --insecure allows it" if error.message.endswith(PLAIN_HTTP) else error.message
     usage = getattr(error, "format_message", None)  # the option parser's errors; their class moved with typer
     if usage is not None:
         text = str(usage()).rstrip(".")

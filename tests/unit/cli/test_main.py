@@ -109,6 +109,8 @@ def test_failures_say_what_to_do(arriero: Arriero, ollama: Ollama, monkeypatch: 
     )
     server.replies["/api/show"] = document({"error": "missing key"}, 401)
     assert arriero("show", "x").err == "Error: missing key. Set ARRIERO_API_KEY to the server's key\n"
+    server.replies["/api/pull"] = document({"error": "insecure protocol http"}, 400)
+    assert arriero("pull", "http://h/m.gguf").err == "Error: insecure protocol http. --insecure allows it\n"
     monkeypatch.setenv("OLLAMA_HOST", "ftp://x")
     assert arriero("list").err == "Error: 'ftp://x' is no address of a server: use http:// or https://\n"
 
