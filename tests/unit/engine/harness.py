@@ -11,6 +11,7 @@ from arriero.engine.engine import Engine
 from arriero.engine.events import Ended, EngineEvent, Started, TokenEvent
 from arriero.engine.options import EngineOptions
 from arriero.engine.sequence import SequenceSpec
+from arriero.engine.tallies import TALLIED
 from arriero.runners.fake import FakeRunner
 from arriero.runners.fake_answers import GreedySampler
 
@@ -189,3 +190,7 @@ class World:
         if self.info.parked_bytes:
             assert self.runner.parked_bytes() == stats.parked_bytes <= self.info.parked_bytes
         assert stats.added == stats.finished + stats.failed + stats.aborts == len(self.records)
+        by_model = self.engine.stats_by_model()[0].values()
+        assert {name: sum(one[name] for one in by_model) for name in TALLIED} == {
+            name: getattr(stats, name) for name in TALLIED
+        }
