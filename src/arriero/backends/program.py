@@ -53,7 +53,7 @@ def run_program(
     assert process.stdout is not None
     assert process.stderr is not None
     said: list[bytes] = []
-    lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+    lines: queue.Queue[bytes | None] = queue.Queue()  # a SimpleQueue can miss a timeout (engine/loop.py)
     readers = [
         threading.Thread(target=_forward, args=(process.stdout, lines), daemon=True),
         threading.Thread(target=lambda stream: said.append(stream.read()), args=(process.stderr,), daemon=True),
@@ -93,7 +93,7 @@ def run_program(
         raise ProgramFailed(process.returncode, reason)
 
 
-def _forward(stream: IO[bytes], lines: queue.SimpleQueue[bytes | None]) -> None:
+def _forward(stream: IO[bytes], lines: queue.Queue[bytes | None]) -> None:
     for line in stream:
         lines.put(line)
     lines.put(None)

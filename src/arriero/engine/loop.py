@@ -66,7 +66,8 @@ class Loop(Generic[E]):
         self._sink = sink
         self._on_step = on_step
         self._on_crash = on_crash
-        self._inbox: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
+        # No SimpleQueue: in Python 3.11 and 3.12 its `get` waits for ever if a timeout is over before the wait begins.
+        self._inbox: queue.Queue[Command | None] = queue.Queue()
         self._steps = 0
 
     @property

@@ -210,3 +210,36 @@ def test_a_step_waits_for_company_as_long_as_the_engine_says() -> None:
     engine.loop.submit(engine.arrive)
     engine.loop.run()
     assert engine.steps == [4]
+
+
+class Fleeting:
+    """An engine that a command gives something to do, and that may wait for company for next to no time."""
+
+    gather_seconds = 0.0
+
+    def __init__(self, steps: int) -> None:
+        self.loop = Loop(self, lambda events: [])
+        self.has_work = False
+        self.left = steps
+        self.loop.submit(self.begin)
+
+    def begin(self) -> None:
+        self.has_work = True
+        self.gather_seconds = self.left % 200 * 1e-8
+
+    def step(self, now: float) -> list[EngineEvent]:
+        self.left -= 1
+        self.has_work = False
+        if self.left:
+            self.loop.submit(self.begin)
+        else:
+            self.loop.stop()
+        return []
+
+
+def test_the_shortest_wait_for_company_ends() -> None:
+    engine = Fleeting(10_000)
+    thread = threading.Thread(target=engine.loop.run, daemon=True)
+    thread.start()
+    thread.join(TIMEOUT)
+    assert not thread.is_alive()
