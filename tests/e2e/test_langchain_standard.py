@@ -1,6 +1,6 @@
 """LangChain's standard integration suite for chat models, through `langchain-openai`, against a real server.
 
-Nothing here is ours but the model's address. What the suite asks and a model of four million weights cannot do is
+Nothing here is ours but the model's address. What the suite asks of other servers or of models that see and hear is
 expected to fail, by name and with the reason.
 """
 
@@ -16,11 +16,6 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests
 from pydantic import SecretStr
 
 from tests.e2e.serving import Server
-
-
-def weak(why: str) -> pytest.MarkDecorator:
-    """The test runs; a better demo model may pass it."""
-    return pytest.mark.xfail(reason=f"the demo model: {why}", strict=False)
 
 
 def foreign(why: str) -> pytest.MarkDecorator:
@@ -69,14 +64,6 @@ class TestChat(ChatModelIntegrationTests):
     @property
     def model_override_value(self) -> str:
         return "demo:latest"
-
-    @weak("cannot repeat a Chinese name that it is to call with")
-    def test_unicode_tool_call_integration(self, model: BaseChatModel) -> None:
-        super().test_unicode_tool_call_integration(model)
-
-    @weak("makes JSON, but with one of the two keys that the prompt speaks of")
-    def test_json_mode(self, model: BaseChatModel) -> None:
-        super().test_json_mode(model)
 
     @foreign("it replays a recorded server, and this one is real")
     def test_stream_time(self) -> None: ...  # type: ignore[override]
