@@ -103,14 +103,21 @@ class BatchStore:
             _write(self._path(f"{batch_id}.{kind}"), line + b"\n", more=True)
 
     def results(self, batch_id: str, kind: Results) -> list[dict[str, Any]]:
-        """The results so far; a last line that was broken off is cut away."""
+        """The results so far; lines that were broken off, or lost in a power cut, are taken away."""
         path = self._path(f"{batch_id}.{kind}")
         with told("read results"):
             data = path.read_bytes() if path.exists() else b""
-            whole = data[: data.rfind(b"\n") + 1]
-            if len(whole) < len(data):
-                os.truncate(path, len(whole))
-        return [msgspec.json.decode(line) for line in whole.splitlines()]
+            found, kept = [], []
+            for line in data.splitlines(keepends=True):
+                with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+                    if line.endswith(b"\n"):
+                        found.append(msgspec.json.decode(line, type=dict[str, Any]))
+                        kept.append(line)
+            if len(kept) < len(data.splitlines()):
+                temporary = self._path(f"{batch_id}.{kind}.new")
+                _write(temporary, b"".join(kept))
+                os.replace(temporary, path)
+        return found
 
     def new_file_id(self, batch_id: str, kind: Results) -> str | None:
         """Return an id for the file of a batch's results; None where there are none."""

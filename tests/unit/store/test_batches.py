@@ -64,6 +64,16 @@ def test_results_go_on_behind_the_last_whole_line(store: BatchStore, tmp_path: P
     assert store.results(one.id, "output") == [{"n": 1}, {"n": 3}]
 
 
+def test_what_a_power_cut_left_of_a_line_is_no_result(store: BatchStore, tmp_path: Path) -> None:
+    one = batch(store)
+    for line in (b'{"custom_id": "a"}', b"\0" * 20, b'{"custom_id":', b"7", b'{"custom_id": "b"}'):
+        store.append(one.id, "output", line)
+    assert [row["custom_id"] for row in store.results(one.id, "output")] == ["a", "b"]
+    path = tmp_path / "batches" / f"{one.id}.output"
+    assert path.read_bytes().splitlines() == [b'{"custom_id": "a"}', b'{"custom_id": "b"}']
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_publishing_twice_is_publishing_once(store: BatchStore) -> None:
     one = batch(store)
     store.append(one.id, "error", b"{}")
