@@ -16,6 +16,7 @@ _SHARE = 0.2
 """What one of its calls costs of a step of the model's as long as nothing is known."""
 _CATCH_UP = 0.02
 """And each token of a text that it has not computed yet, a prompt's most of all."""
+_FEW = 32  # tokens that it has not computed yet and that count as none, for each text: most steps have some
 _LASTING = 64  # tokens: for so many more, and as many as there are, a text is taken to last
 _WON = 0.3
 """What it may win of the time of the steps to come, before it is known."""
@@ -42,6 +43,8 @@ class Asking:
         self._rounds = 1
         self._behind = 0  # tokens that it computes in this step before it guesses
         self._expected = 0.0  # seconds of the step without that
+        self._invested = False  # whether that is to be won back by the steps to come
+        self._might = False  # whether all texts of the step may be given guesses
         self._catching_up: float | None = None  # seconds for each of them, once that was seen
 
     @property
@@ -57,16 +60,18 @@ class Asking:
             plain = base.seconds(len(self._asked))
             spent = min(seconds, _HELD_UP * self._costs.seconds(self._rows)) if self._costs.known else seconds
             if self._behind:
-                spent = min(seconds, self._expected)
-                self._caught_up((seconds - spent) / self._behind)
-            self._ledger.tried(seconds if self._behind else spent, plain * drawn / len(self._asked))
+                self._caught_up(max(0.0, seconds - self._expected) / self._behind)
+                spent = seconds
+            self._ledger.tried(spent, plain * drawn / len(self._asked))
+            spent = min(spent, self._expected) if self._invested else spent
             for sequence, length in self._asked:
                 if sequence.stake is not None:
                     sequence.stake.settle(max(0, len(sequence.tokens) - length) - spent / plain)
-        elif seconds > 0.0 and self._rows:
+        elif seconds > 0.0 and self._rows and self._might:
             self._ledger.passed(min(seconds / self._rounds, _HELD_UP * base.seconds(self._rows)), self._rounds)
         self._costs.begin(now)
         self._begun, self._rows, self._rounds, self._behind, self._asked = now, 0, 1, 0, []
+        self._invested = self._might = False
 
     def _caught_up(self, seconds: float) -> None:
         known = self._catching_up
@@ -98,20 +103,25 @@ class Asking:
         count, most = len(running), min(_LONGEST, *lefts)
         if most < 1 or count > self._drafter.max_texts or (self._costs.known and not base.known):
             return {}  # the last: a step without guesses has to come first, to compare with
+        self._might = True
         for sequence in running:
             trust = sequence.trust
             for hit in trust.look(sequence.tokens):
                 self._odds += (hit - self._odds) * _ODDS_RATE
             trust.begin(self._odds)
-        behind = sum(sequence.trust.behind(len(sequence.tokens), _LONGEST) for sequence in running)
-        if not self._ledger.open or not self._worth_it(running, behind, base):
+        if not self._ledger.open:
             return {}
-        most = self._affordable(running, most, base, tile)
-        length = self._length(running, most, base, gain, tile)
-        if not length and most and all(sequence.trust.due(len(sequence.tokens)) for sequence in running):
-            length = min(_PROBE, most)
+        behind = sum(sequence.trust.behind(len(sequence.tokens), _FEW) for sequence in running)
+        cost = behind * (_CATCH_UP * base.seconds(count) if self._catching_up is None else self._catching_up)
+        invests = behind > 0 and self._worth_it(running, cost, base)
+        bearable = self._affordable(running, most, cost, base, tile)
+        able = self._affordable(running, most, 0.0, base, tile) if invests else bearable
+        length = self._length(running, able, base, gain, tile)
+        if not length and all(sequence.trust.due(len(sequence.tokens)) for sequence in running):
+            length, invests = min(_PROBE, bearable), False
         if not length:
             return {}
+        self._invested = invests
         self._behind, self._expected = behind, self._seconds(len(running), length, base, tile)
         self._asked = [(sequence, len(sequence.tokens)) for sequence in running]
         found = self._drafter.propose({sequence.id: sequence.tokens for sequence in running}, length)
@@ -130,23 +140,26 @@ class Asking:
                 best, rate = length, (count + sure) / seconds
         return best
 
-    def _worth_it(self, running: Items[Sequence], behind: int, base: StepCosts) -> bool:
-        """Whether the texts are likely to last until it has won back what computing `behind` tokens takes."""
-        plain = base.seconds(len(running))
-        cost = behind * (_CATCH_UP * plain if self._catching_up is None else self._catching_up)
+    def _worth_it(self, running: Items[Sequence], cost: float, base: StepCosts) -> bool:
+        """Whether new texts are likely to last until it has won back the seconds that computing them takes."""
+        if any(sequence.trust.known for sequence in running):
+            return False
         lasting = [_LASTING + s.num_output for s in running]
         ends = [s.spec.max_tokens - s.num_output for s in running if s.spec.max_tokens >= 0]
-        return cost <= _WON * plain * min(lasting + ends)
+        return cost <= _WON * base.seconds(len(running)) * min(lasting + ends)
 
-    def _affordable(self, running: Items[Sequence], most: int, base: StepCosts, tile: int) -> int:
-        """How many tokens each may be given, of `most`, so that the texts can bear it if they are wrong."""
+    def _affordable(self, running: Items[Sequence], most: int, first: float, base: StepCosts, tile: int) -> int:
+        """How many tokens each may be given, of `most`, so that the texts can bear it if they are wrong.
+
+        Before it guesses it computes for `first` seconds.
+        """
         count = len(running)
         plain = base.seconds(count)
         stakes = sum(s.stake.left(s.num_output) for s in running if s.stake is not None) / count
         bound = stakes + max(_OVERDRAFT, _OVERDRAFT_SHARE * self._ledger.steps)
         wrong = 1.0 - sum(s.trust.odds for s in running) / count
         while most:
-            cost = self._seconds(count, most, base, tile) / plain - 1.0
+            cost = (first + self._seconds(count, most, base, tile)) / plain - 1.0
             if cost * wrong <= stakes and cost <= bound:
                 break
             most -= 1

@@ -43,9 +43,15 @@ class Trust:
         self._guessed = ()
         return found
 
-    def behind(self, length: int, guessed: int) -> int:
-        """How many of the first `length` tokens the model has not computed, where it guesses `guessed` at most."""
-        return max(0, length - self._asked_at - guessed - 1)
+    @property
+    def known(self) -> bool:
+        """Whether the model was asked before."""
+        return self._asked_at > 0
+
+    def behind(self, length: int, few: int) -> int:
+        """How many of the first `length` tokens the model may not have computed; 0 where they are `few` at most."""
+        missing = length - self._asked_at
+        return missing if missing > few else 0
 
     def due(self, length: int) -> bool:
         """Whether it is time to ask again though it does not seem to pay."""
