@@ -15,6 +15,7 @@ from arriero.service.library import Library
 from arriero.store.catalog import Catalog
 from arriero.store.describe import FILE_TYPES, quantization
 from arriero.store.gguf import read_header
+from arriero.store.ollama_store import StoredModel
 from arriero.store.places import Stores
 from arriero.store.quantization import NEED_MATRIX, quantization_type
 from arriero.store.verify import verify
@@ -97,7 +98,9 @@ async def test_models_are_quantized(weights: Path, tmp_path: Path) -> None:
     await made(library, model="copy", base="big")
     await made(library, model="other", base="copy", quantize="q8_0")
     assert catalog.find("other").details.quantization == "Q8_0"
-    config = stores.folders[0].manifests.find(catalog.locate("other")[1].name)  # type: ignore[union-attr]
+    _, entry = catalog.locate("other")
+    assert isinstance(entry, StoredModel)
+    config = stores.folders[0].manifests.find(entry.name)
     assert config is not None
     assert config.manifest.config is not None
     assert b'"file_type":"Q8_0"' in stores.folders[0].blobs.path(config.manifest.config.digest).read_bytes()

@@ -40,6 +40,39 @@ def test_sixteen_requests_compute_their_prefix_once(
 
 
 @BOTH
+def test_the_first_of_several_ends_its_prompt_with_those_who_wait_for_its_beginning(storage: str) -> None:
+    world = _world(storage, EngineOptions(prefill_chunk=256), max_batch_tokens=512)
+    numbers = [world.add([*PREFIX[:405], *[60 - i] * 20], max_tokens=5) for i in range(4)]
+    other = world.add([*PREFIX[:405], *[9] * 20], max_tokens=5, tenant="another", priority=-1)
+    while not world.records[numbers[0]].tokens:
+        world.step()
+    start = 400
+    assert world.runner.shapes[-1][:4] == [(PREFIX[0], start, 425)] * 4
+    assert [len(world.records[number].tokens) for number in numbers] == [1] * 4
+    while not world.records[numbers[0]].ended:
+        world.step()
+    assert all(world.records[number].ended for number in numbers)
+    world.finish()
+    assert world.engine.stats().prefilled_tokens == start + 5 * (425 - start)
+    assert len(world.records[other].tokens) == 5
+
+
+@BOTH
+@pytest.mark.parametrize(("own", "changes"), [(20, {"tenant": "another"}), (20, {"priority": -1}), (200, {})])
+def test_nobody_ends_later_for_another_tenant_a_lower_class_or_a_long_prompt(
+    storage: str, own: int, changes: dict[str, Any]
+) -> None:
+    world = _world(storage, EngineOptions(prefill_chunk=256), max_batch_tokens=512)
+    first = world.add([*PREFIX[:405], *[60] * 20], max_tokens=5)
+    second = world.add([*PREFIX[:405], *[59] * own], max_tokens=5, **changes)
+    while not world.records[first].tokens:
+        world.step()
+    assert world.runner.shapes == [[(PREFIX[0], 0, 256)], [(PREFIX[0], 256, 425)]]
+    assert not world.records[second].started
+    world.finish()
+
+
+@BOTH
 def test_without_the_cache_everybody_computes_everything(storage: str) -> None:
     world = _world(storage, EngineOptions(prefix_cache=False))
     for i in range(4):
@@ -342,3 +375,22 @@ def test_prompts_that_part_inside_a_block_share_what_is_before() -> None:
         world.add([*PREFIX[:41], last, *PREFIX[:30]], max_tokens=3)
         world.finish()
     assert world.engine.stats().prefilled_tokens == 72 + 31 + 31
+
+
+def test_a_state_that_cannot_be_restored_is_not_asked_for_any_more() -> None:
+    """Two want it from the disk at once: what the first one finds out counts for the other, too."""
+    world = World(make_info(block_size=4, parked_blocks=10, spill_blocks=1))
+    for tokens in (PREFIX[:40], PREFIX[100:140]):
+        world.add(tokens, max_tokens=1)
+        world.run()
+    assert world.engine.stats().spilled_states == 1
+    world.add([1, 2, 3], max_tokens=200)
+    world.step()
+    world.add([*PREFIX[:14], 7])
+    while not world.engine.stats().spill_restores:
+        if world.engine.stats().waiting:
+            world.runner.faults.restores = 1
+            world.add([*PREFIX[:30], 7])
+        world.step()
+    world.finish()
+    assert world.engine.stats().failed_spill_restores == 1
