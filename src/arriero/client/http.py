@@ -122,7 +122,9 @@ class Http:
 
 
 def _reason(error: Exception) -> str:
-    """What the system says where no connection came about, without aiohttp's notes on it."""
+    """What the system says where no connection came about, without aiohttp's notes on it; that one broke off."""
+    if isinstance(error, (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError)):
+        return "it went away before its answer was complete"
     below = getattr(error, "os_error", None)
     if isinstance(below, socket.gaierror):
         return below.strerror or str(below)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from arriero.client import AsyncClient, ConnectionFailed, Message, ToolCall
 from arriero.core import errors
@@ -184,3 +185,19 @@ async def test_lists(serve: Serve) -> None:
     first, second = (each.body for each in server.asked[-2:])
     assert first == {"model": "m", "input": ["a"], "truncate": False}
     assert second == {"model": "m", "input": ["a"], "truncate": True, "dimensions": 8}
+
+
+async def test_a_server_that_goes_away_in_the_middle_is_told(serve: Serve) -> None:
+    async def cut(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b'{"response": "He"}\n')
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    server = await serve({**VERSION, "/api/generate": cut})
+    async with AsyncClient(server.url, model="m") as client:
+        with pytest.raises(ConnectionFailed, match="it went away before its answer was complete"):
+            async for _ in client.stream("q"):
+                pass
