@@ -105,10 +105,12 @@ def _once(client: Client, settings: Settings, question: str, *, as_json: bool) -
         print(msgspec.json.encode(client.generate(question, **settings.call())).decode())
         return
     printer = settings.printer(sys.stdout)
-    with client.stream(question, **settings.call()) as stream:
-        for chunk in until_first(stream):
-            printer.thinking(chunk.thinking)
-            printer.text(chunk.text)
-    printer.end()
+    try:
+        with client.stream(question, **settings.call()) as stream:
+            for chunk in until_first(stream):
+                printer.thinking(chunk.thinking)
+                printer.text(chunk.text)
+    finally:
+        printer.end()  # an error, too, begins on a line of its own
     if settings.verbose:
         sys.stderr.write(figures(stream.answer.usage))

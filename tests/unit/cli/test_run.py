@@ -91,7 +91,7 @@ def test_nothing_asked(arriero: Arriero, ollama: Ollama) -> None:
 def test_an_answer_that_breaks_off(arriero: Arriero, ollama: Ollama) -> None:
     ollama({"/api/generate": stream(ndjson({"response": "He"}, {"error": "the worker died"}))})
     ran = arriero("run", "demo", "Hi")
-    assert (ran.status, ran.out) == (1, "He")
+    assert (ran.status, ran.out) == (1, "He\n")
     assert ran.err == "Error: the worker died\n"
 
 
