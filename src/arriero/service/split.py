@@ -1,4 +1,4 @@
-"""Splits a model's text into thinking, answer and tool calls: the same code for workers and upstreams."""
+"""Splits a model's text into thinking, answer and tool calls, by its template alone: it knows no backend."""
 
 from __future__ import annotations
 
