@@ -14,6 +14,7 @@ import psutil
 from arriero.core.errors import ModelLoadError
 from arriero.core.runner import Adapters
 from arriero.runners.llama_cpp.bindings import compiled_with_amx, lib, log_tail
+from arriero.runners.llama_cpp.huge_pages import HugePages
 from arriero.runners.llama_cpp.options import LlamaCppOptions, kv_bytes
 from arriero.runners.llama_cpp.plan import Facts
 from arriero.runners.llama_cpp.vocab import Vocab
@@ -34,7 +35,9 @@ class Model:
         on_progress = lib.llama_progress_callback(_teller(progress))  # kept alive until the load is over
         self.params.progress_callback = on_progress
         log_tail.clear()
-        self.handle: Any = lib.llama_model_load_from_file(os.fsencode(path), self.params)
+        self.huge_pages = HugePages()
+        with self.huge_pages.watching():
+            self.handle: Any = lib.llama_model_load_from_file(os.fsencode(path), self.params)
         if not self.handle:
             raise ModelLoadError(f"the model cannot be loaded: {log_tail.errors() or 'llama.cpp gives no reason'}")
         self.layers_gpu, self.layers_total = log_tail.offloaded()

@@ -3,21 +3,18 @@
 llama.cpp clears a context's KV when it makes it. The kernel hands out zeros anyway, but only what is written takes
 memory: 4 GiB took 2 s or more, and were gone for everybody else however short the texts were. So the first clearing of
 a large buffer in host memory is left out where the kernel says that none of its pages was ever touched.
-Structs: ggml/src/ggml-backend-impl.h of the pinned release; what does not look like them is left alone.
 """
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
-import sys
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 
-from arriero.runners.llama_cpp.bindings import lib
+from arriero.runners.llama_cpp.host_buffers import Buffer, HostBuffers
 
 LEAST = 5 << 20
 """Bytes. In a worker glibc maps every block over 4 MiB freshly (backends/child.py), elsewhere every one over 32 MiB: no
@@ -26,23 +23,6 @@ _ENTRY = 8  # bytes a page in pagemap, whose two highest bits say: in memory, sw
 _CHUNK = 1 << 17  # pages asked for at once
 
 
-def _pointers(*names: str) -> list[tuple[str, Any]]:
-    return [(name, ctypes.c_void_p) for name in names]
-
-
-class _Buffer(ctypes.Structure):
-    _fields_ = [
-        *_pointers("free_buffer", "get_base", "init_tensor", "memset_tensor", "set_tensor", "get_tensor"),
-        *_pointers("set_tensor_2d", "get_tensor_2d", "cpy_tensor", "clear", "reset", "buft", "context"),
-        ("size", ctypes.c_size_t),
-    ]
-
-
-class _BufferType(ctypes.Structure):
-    _fields_ = _pointers("get_name", "alloc_buffer", "get_alignment")
-
-
-_Alloc = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 _Clear = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint8)
 
 
@@ -54,39 +34,21 @@ class Untouched:
 
     def __init__(self) -> None:
         self.bytes = 0
-        self._alloc: Any = None
         self._own_clear: Any = None  # the same for all buffers of a kind
-        self._on_alloc = _Alloc(self._allocated)  # C holds bare pointers to these two
-        self._on_clear = _Clear(self._cleared)
+        self._on_clear = _Clear(self._cleared)  # C holds a bare pointer to it
+        self._buffers = HostBuffers(self._made)
 
-    @contextlib.contextmanager
-    def watching(self) -> Iterator[None]:
+    def watching(self) -> AbstractContextManager[None]:
         """See to what is made within the block; nobody else may make buffers meanwhile."""
-        if sys.platform != "linux":
-            yield
-            return
-        kind_of = lib._lib.ggml_backend_cpu_buffer_type
-        kind_of.restype = ctypes.c_void_p
-        kind = _BufferType.from_address(kind_of())
-        own = kind.alloc_buffer
-        self._alloc = _Alloc(own)
-        kind.alloc_buffer = ctypes.cast(self._on_alloc, ctypes.c_void_p)
-        try:
-            yield
-        finally:
-            kind.alloc_buffer = own
+        return self._buffers.watching()
 
-    def _allocated(self, kind: int, size: int) -> int | None:
-        address: int | None = self._alloc(kind, size)
-        if address and size >= LEAST:
-            buffer = _Buffer.from_address(address)
-            if buffer.size == size and buffer.buft == kind and buffer.context and buffer.clear:
-                self._own_clear = _Clear(buffer.clear)
-                buffer.clear = ctypes.cast(self._on_clear, ctypes.c_void_p)
-        return address
+    def _made(self, buffer: Buffer) -> None:
+        if buffer.size >= LEAST:
+            self._own_clear = _Clear(buffer.clear)
+            buffer.clear = ctypes.cast(self._on_clear, ctypes.c_void_p)
 
     def _cleared(self, address: int, value: int) -> None:
-        buffer = _Buffer.from_address(address)
+        buffer = Buffer.from_address(address)
         page = os.sysconf("SC_PAGE_SIZE")
         base, end = buffer.context, buffer.context + buffer.size
         first, last = -(-base // page) * page, end // page * page
