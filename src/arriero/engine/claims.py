@@ -42,6 +42,16 @@ class Claims:
         sequence.blocked_on = key
         self._waiting.setdefault(key, []).append(sequence)
 
+    def awaited(self, owner: int, end: int) -> tuple[int, Items[Sequence]]:
+        """Return behind how many blocks of `owner` others begin, and who: the last such place before block `end`.
+
+        0 and nobody where none of them is waited for.
+        """
+        for index, key in reversed(self._claimed.get(owner, ())):
+            if index < end and key in self._waiting:
+                return index + 1, self._waiting[key]
+        return 0, ()
+
     def withdraw(self, sequence: Sequence) -> bool:
         """Stop waiting (an abort); False if it did not wait."""
         if sequence.blocked_on is None:

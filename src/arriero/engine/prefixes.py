@@ -46,7 +46,29 @@ class Prefixes:
         if len(keys) > match.blocks:
             self._roster.claims.claim(sequence.id, keys, match.blocks, len(keys))
 
+    def put_off(self, sequence: Sequence, most: int) -> int:
+        """Return how many of a prompt's last tokens come a step later, with those who wait for what is before them.
+
+        They are computed with the rests of its own tenant's other prompts, which begin then: one call for all, and
+        answers of equal length end together, so that what their clients ask next comes together, too. Only rests of
+        `most` tokens, which are over at once.
+        """
+        length, size = len(sequence.tokens), self._rules.block_size
+        blocks, waiting = self._roster.claims.awaited(sequence.id, (length - 1) // size)
+        start = blocks * size
+        if start <= sequence.num_computed or length - start > most or sequence.num_output:
+            return 0
+        aligned = self._rules.cut(blocks) == blocks and self._storage.num_free_slots > 0
+        return length - start if aligned and any(_join(sequence, one, start + most) for one in waiting) else 0
+
     def _keys(self, sequence: Sequence, blocks: int, end: int) -> list[bytes]:
         """The keys of the first blocks, and of what lies between them and `end` where that can be shared."""
         tail = sequence.chain.tail(end) if self._rules.tails else None
         return [*sequence.chain.keys(blocks)[:blocks], *([] if tail is None else [tail])]
+
+
+def _join(first: Sequence, other: Sequence, most: int) -> bool:
+    """Whether `other`, of at most `most` tokens, may be computed in the step that `first` ends in, at no one's cost."""
+    mine, others = first.spec, other.spec
+    alike = (mine.tenant, mine.priority, mine.adapters) == (others.tenant, others.priority, others.adapters)
+    return alike and len(other.tokens) <= most

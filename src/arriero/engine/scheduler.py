@@ -83,6 +83,9 @@ class Scheduler:
         self._prompt_tokens = 0  # of prompts in this step
         self._room = 0  # for them, as far as the runner goes
         self._long_end = 0  # of the step, for prompts of which more is left than SHORT_REST
+        self._speaking: str | None = None  # the tenant who gets a first token by this step
+        self._left_out = False  # whether others' prompts have no part in it for that,
+        self._may_leave_out = True  # which does not happen twice in a row
         self._events: list[EngineEvent] = []  # not about a step; told by the next one
         self._arrivals = 0
 
@@ -169,6 +172,7 @@ class Scheduler:
         batch = Batch()
         self._in_batch = []
         self._prompt_tokens = 0
+        self._speaking, self._may_leave_out, self._left_out = None, not self._left_out, False
         self._events += self._roster.begin_step(now)
         admitted = self._roster.admitted
         self._pace.begin(now)
@@ -256,14 +260,31 @@ class Scheduler:
 
     def _add_chunk(self, batch: Batch, sequence: Sequence, budget: int) -> int:
         """Add the next chunk of a prompt; return its tokens, 0 where it does not fit."""
+        if self._leaves_out(sequence, sequence.num_computed):
+            return 0
         size = self._chunk(sequence.num_computed, len(sequence.tokens), budget)
+        if size == len(sequence.tokens) - sequence.num_computed and len(self._roster.running) < self.max_running:
+            size -= self._prefixes.put_off(sequence, SHORT_REST)
         if size:
             end = sequence.num_computed + size
             fresh = min(end, sequence.prompt_len) - max(sequence.num_computed, sequence.high_water)
             self._roster.shares.charge(sequence.spec.tenant, max(0, fresh))  # what is computed once more was paid for
             self._add_span(batch, sequence, end)
             self._prompt_tokens += size
+            if self._speaking is None and end == len(sequence.tokens) and not sequence.num_output:
+                self._speaking = sequence.spec.tenant
         return size
+
+    def _leaves_out(self, sequence: Sequence, start: int) -> bool:
+        """Whether a prompt has to wait for the next step, for another tenant's first token is to come soon.
+
+        What is small enough not to be felt goes with it; where a full step is short anyway, so does everything.
+        """
+        if not self._may_leave_out or self._speaking in (None, sequence.spec.tenant) or self._long_end == self._room:
+            return False
+        out = len(sequence.tokens) - start > self._least_chunk - self._prompt_tokens
+        self._left_out = self._left_out or out
+        return out
 
     def _chunk(self, start: int, length: int, budget: int) -> int:
         if self._align:
@@ -314,7 +335,8 @@ class Scheduler:
             if roster.running and self._storage.comes_later(match):
                 break  # nobody's stream waits for a disk
             here = sequence.spec.adapters == batch.adapters  # else it gets its slot now, and tokens in its turn
-            size = self._chunk(match.blocks * self._block_size + match.tail, len(sequence.tokens), budget)
+            start = match.blocks * self._block_size + match.tail
+            size = 0 if self._leaves_out(sequence, start) else self._chunk(start, len(sequence.tokens), budget)
             if (here and not size) or not roster.admit(sequence, rank, match, self._watermark if roster.running else 0):
                 break
             self._prefixes.claim(sequence, match)

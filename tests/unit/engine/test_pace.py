@@ -170,6 +170,28 @@ def test_a_step_of_one_tenants_long_prompts_is_bounded_for_whoever_comes_and_sho
         return shape
 
     assert first_step([500, 500], 1) == [500]  # nothing is known of what tokens cost
-    assert first_step([400, 400], 11) == [256]
+    assert first_step([400], 9) == [256]
+    assert first_step([400, 400], 11) == [128]  # where some wait, others come
     assert first_step([100] * 5, 21) == [100] * 5
+    world.finish()
+
+
+def test_a_first_token_comes_without_anothers_prompts_but_these_are_not_left_out_twice_in_a_row() -> None:
+    clock = _Clock(EngineOptions(max_batch_tokens=512))
+    world = clock.world
+    for number in range(5):
+        world.add(_prompt(number, 400), max_tokens=1, tenant="heavy")
+    clock.step()
+    clock.step()
+    before = len(world.runner.shapes)
+    for number in (20, 21):
+        world.add(_prompt(number, 12), max_tokens=1, tenant="light")
+        clock.step()
+    sizes = [[end - start for _, start, end in shape] for shape in world.runner.shapes[before:]]
+    assert sizes[0] == [12]
+    assert sorted(sizes[1]) == [12, FLOOR]
+    world.add(_prompt(22, 12), max_tokens=1, tenant="third")
+    world.add(_prompt(23, 20), max_tokens=1, tenant="fourth")
+    clock.step()
+    assert sorted(end - start for _, start, end in world.runner.shapes[-1]) == [12, 20]  # what is small goes with it
     world.finish()
