@@ -1,8 +1,8 @@
 """Asks for huge pages where llama.cpp copies weights to: each step reads all of them, by addresses to be looked up.
 
 Weights that are rearranged for the CPU lie in memory of their own; those that are read as the file has them are the
-file's pages, which most kernels have in one size only. Measured (135 M parameters in Q8_0, copied, 2 threads): a step of
-8 streams takes 31.0 ms for 33.1 with small pages, of 16 50.6 for 54.7, of one the same.
+file's pages, which most kernels have in one size only. Measured (135 M parameters in Q8_0, copied, 2 threads): a step
+of 8 streams takes 31.0 ms for 33.1 with small pages, of 16 50.6 for 54.7, of one the same.
 """
 
 from __future__ import annotations
