@@ -38,6 +38,7 @@ class Ngrams:
 
     __slots__ = (
         *("_latest", "_length", "_lost", "_lost_for", "_odds", "_older", "_seen", "_shared", "_single", "_text"),
+        "seen",
         "source",
     )
 
@@ -51,6 +52,7 @@ class Ngrams:
         self._latest: dict[tuple[int, ...], int] = {}
         self._single: dict[int, int] = {}  # the place behind each token's last one
         self.source = -1  # place of what is expected next, -1 if nothing is
+        self.seen = 0  # tokens in a row up to now that were foreseen
         self._length = 0  # tokens by which the match is known
         self._lost, self._lost_for = -1, 0
         self._shared = list(PRIORS) if odds is None else odds
@@ -80,6 +82,7 @@ class Ngrams:
         if self.source >= 0:
             hit = text[self.source] == token
             self._learn(grade(self._length), hit)
+            self.seen = self.seen + 1 if hit else 0
             if not hit:
                 self._lost, self._lost_for, self.source = self.source, _RESTARTS, -1
             else:

@@ -105,7 +105,7 @@ class Speculation:
             if sequence.stake is None:
                 sequence.stake = Stake(self._record)
             found = self._guess(sequence, room)
-            if found[0] and sequence.stake.left(sequence.num_output):
+            if found[0] and _stake_of(sequence):
                 guesses[sequence.id] = found
         even = self._even and len(running) > 1
         bound = self._costs.seconds(len(running)) * (1.0 + _stakes(running, guesses) / len(running))
@@ -242,7 +242,12 @@ class Speculation:
 
 def _stakes(running: Items[Sequence], guesses: dict[int, tuple[list[int], list[float]]]) -> float:
     """What those that have guesses may lose together, each in steps of its own."""
-    return sum(s.stake.left(s.num_output) for s in running if s.id in guesses and s.stake is not None)
+    return sum(_stake_of(sequence) for sequence in running if sequence.id in guesses)
+
+
+def _stake_of(sequence: Sequence) -> float:
+    seen = 0 if sequence.ngrams is None else sequence.ngrams.seen
+    return 0.0 if sequence.stake is None else sequence.stake.left(sequence.num_output, seen)
 
 
 def _before_stop(sequence: Sequence, tokens: list[int]) -> list[int]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 RATE = 0.015
 """Steps that a text may lose for each token that it has drawn, whatever it won."""
+_SEEN = 0.25
+_SEEN_MOST = 4
+"""Steps that it may lose for each token in a row up to now that was foreseen, guessed or not, and of how many."""
 _FIRST = 0.4
 _FIRST_LEAST, _FIRST_MOST = 0.15, 1.0
 """Steps that a text may lose at once: as long as nothing is known, where others lost lately, and where others won."""
@@ -43,9 +46,9 @@ class Stake:
         self._won = record.first
         self.hopes = 0
 
-    def left(self, drawn: int) -> float:
-        """What it may lose now that it has drawn so many tokens; not negative."""
-        return max(0.0, self._won + RATE * drawn)
+    def left(self, drawn: int, seen: int = 0) -> float:
+        """What it may lose now that it has drawn so many tokens, the last `seen` of them foreseen; not negative."""
+        return max(0.0, self._won + RATE * drawn + _SEEN * min(seen, _SEEN_MOST))
 
     def settle(self, steps: float) -> None:
         """Guesses have won so many steps, or lost them where that is negative."""

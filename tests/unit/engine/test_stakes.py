@@ -141,6 +141,22 @@ def test_a_text_that_is_copied_is_guessed_from_the_first_request_on() -> None:
     assert world.seconds(list(prompt), 96) < 0.5 * world.seconds(list(prompt), 96, draft_tokens=0)
 
 
+def test_what_several_streams_copy_is_guessed_before_ten_tokens() -> None:
+    """A step of whole tiles is dear for a text that has won nothing; that it was foreseen so far speaks for it."""
+    engine = Engine(
+        FakeRunner(
+            make_info(n_vocab=WRONG + WORDS, max_batch_tokens=1024, max_draws=32, row_tile=4, even_drafts=True),
+            script=lambda tokens, _: tokens[-1] + 1,
+        )
+    )
+    for number in range(3):
+        walk = list(range(WRONG + 60 * number, WRONG + 60 * number + 30))
+        engine.add(SequenceSpec(number, _prompt(walk, 0, random.Random(1)), SAMPLER, max_tokens=30))
+    while not engine.stats().drafted_tokens:
+        engine.step(0.0)
+    assert engine.stats().decoded_tokens < 3 * 10
+
+
 def test_a_wrong_draft_model_costs_short_answers_little_and_leaves_steps_unplanned() -> None:
     rng, guesser = random.Random(3), _Guesser(0.0)
     world = _World(ROWS, guesser)
