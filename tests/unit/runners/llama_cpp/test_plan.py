@@ -135,8 +135,12 @@ def test_flash_attention_follows_the_hardware_and_the_scores() -> None:
 def test_short_sequences_share_a_pool_and_fuse_attention() -> None:
     short = plan(num_ctx=256, max_sequences=8)
     assert (short.layout, short.flash_attn, short.max_sequences, short.cells) == ("unified", True, 8, 2048)
-    longer = plan(num_ctx=257, max_sequences=8)
-    assert (longer.layout, longer.flash_attn) == ("streams", False)
+    few = plan(num_ctx=512, max_sequences=8)
+    assert (few.layout, few.flash_attn, few.cells) == ("unified", True, 4096)
+    for num_ctx, sequences in ((513, 7), (512, 9), (257, 16)):
+        longer = plan(num_ctx=num_ctx, max_sequences=sequences)
+        assert (longer.layout, longer.flash_attn) == ("streams", False)
+    assert plan(num_ctx=256, max_sequences=32).layout == "unified"
     assert plan(num_ctx=512, max_sequences=1).flash_attn is True
     assert plan(num_ctx=513, max_sequences=1).flash_attn is False
     for other in ({"deterministic": True}, {"flash_attn": "off"}, {"kv_cache_type": "bf16"}):
