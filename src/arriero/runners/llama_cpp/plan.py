@@ -244,7 +244,8 @@ def _short(options: LlamaCppOptions, facts: Facts, num_ctx: int, sequences: int)
         return False
     if options.flash_attn == "off" or options.kv_cache_type != "f16":  # the fast kernel knows no other kind
         return False
-    return num_ctx <= (SHORT_LONE_SEQUENCE if sequences * num_ctx <= SHORT_POOL else SHORT_SEQUENCE)
+    few = sequences == 1 or (options.layout != "streams" and sequences * num_ctx <= SHORT_POOL)
+    return num_ctx <= (SHORT_LONE_SEQUENCE if few else SHORT_SEQUENCE)
 
 
 def _pool_cells(facts: Facts, cells: int, sequences: int, left: int) -> int:

@@ -22,7 +22,7 @@ from arriero.runners.sampler import NumpySampler
 from tests.unit.runners.llama_cpp.driving import prompt
 
 SLOTS = 4
-POOLS: dict[str, Any] = {"layout": "streams", "num_ctx": 512}
+POOLS: dict[str, Any] = {"num_ctx": 512, "flash_attn": "off"}  # otherwise all share one pool
 TIGHT: dict[str, Any] = {"layout": "unified", "memory_bytes": 1, "num_ctx": None}  # 256 cells for all
 
 

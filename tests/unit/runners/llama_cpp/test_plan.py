@@ -141,6 +141,8 @@ def test_short_sequences_share_a_pool_and_fuse_attention() -> None:
         longer = plan(num_ctx=num_ctx, max_sequences=sequences)
         assert (longer.layout, longer.flash_attn) == ("streams", False)
     assert plan(num_ctx=256, max_sequences=32).layout == "unified"
+    asked = plan(num_ctx=512, max_sequences=8, layout="streams")
+    assert (asked.layout, asked.flash_attn) == ("streams", False)
     assert plan(num_ctx=512, max_sequences=1).flash_attn is True
     assert plan(num_ctx=513, max_sequences=1).flash_attn is False
     for other in ({"deterministic": True}, {"flash_attn": "off"}, {"kv_cache_type": "bf16"}):
