@@ -140,14 +140,19 @@ class Race:
     ) -> None:
         """Measure in turns."""
         own = dict(one.split("=", 1) for one in self.given.arriero)
-        ours = Arriero(self.home, model, threads=threads, slots=room.slots, context=room.context, extra=own)
+        options = {
+            name: msgspec.json.decode(value) for name, value in (one.split("=", 1) for one in self.given.options)
+        }
+        ours = Arriero(
+            self.home, model, threads=threads, slots=room.slots, context=room.context, extra=own, options=options
+        )
         peer = self.peer(model, flags)
         outcome.settings |= {
             "row": row.name,
             "model": model.name,
             "threads": threads,
             "llama-server": peer.settings(),
-            "arriero": ours.settings(),
+            "arriero": ours.settings() | options,
             "resident": "one at a time" if row.alone else "both, one idle",
         }
         targets = [ours.target("arriero", __version__, ours.model), peer.target("openai", self.version, MODEL)]
@@ -268,6 +273,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--vocabulary", type=Path, help="a GGUF whose tokenizer all chains get")
     parser.add_argument("--settings", type=Path, help="an earlier result: its settings, instead of a search")
     parser.add_argument("--arriero", nargs="*", default=[], metavar="NAME=VALUE", help="variables for arriero")
+    parser.add_argument(
+        "--options", nargs="*", default=[], metavar="NAME=JSON", help="of arriero's model: use_mmap=false"
+    )
     parser.add_argument("--seed", default="", help="of the words; else another one each time")
     parser.add_argument("--out", type=Path, help="where results go, without an ending")
     given = parser.parse_args()

@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Any, Self
 
 import msgspec
 import psutil
@@ -131,12 +131,22 @@ class Arriero(Started):
     model = "race"
 
     def __init__(
-        self, home: Path, model: Path, *, threads: int, slots: int, context: int, extra: dict[str, str] | None = None
+        self,
+        home: Path,
+        model: Path,
+        *,
+        threads: int,
+        slots: int,
+        context: int,
+        extra: dict[str, str] | None = None,
+        options: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(home / "arriero.log")
         self._home, self._file = home, model
-        self._threads, self._slots, self._context = threads, slots, context
+        self._slots, self._context = slots, context
         self._extra = extra or {}
+        self.options = {"num_thread": threads, **(options or {})}
+        """With which the model is loaded."""
 
     def command(self) -> list[str]:
         """See Started."""
@@ -163,7 +173,7 @@ class Arriero(Started):
 
     async def load(self) -> None:
         """Load the model, as the first request would."""
-        body = {"model": self.model, "options": {"num_thread": self._threads}, "keep_alive": -1}
+        body = {"model": self.model, "options": self.options, "keep_alive": -1}
         await asyncio.to_thread(self.post, "/api/generate", body)
 
     async def unload(self) -> None:
