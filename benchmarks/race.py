@@ -78,7 +78,7 @@ class Race:
         """One row, its search for settings included."""
         started = time.monotonic()
         case = next(one for one in CASES if one.name == row.case)
-        which = row.full if self.size.name == "full" else row.quick
+        which = row.full if self.given.models_of == "full" else row.quick
         model = self.model(which)
         outcome = outcome_of(case, targets=dict(row.targets), model=which.name)
         outcome.title = f"{row.name}: {case.title}"
@@ -265,6 +265,7 @@ def arguments() -> argparse.Namespace:
     binary = os.environ.get("LLAMA_SERVER") or shutil.which("llama-server")
     parser.add_argument("--llama-server", type=Path, default=binary, help="the peer's program; else LLAMA_SERVER")
     parser.add_argument("--size", choices=SIZES, default="quick")
+    parser.add_argument("--models-of", choices=("quick", "full"), help="the size whose models are taken; else its own")
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--minutes", type=float, default=22.0, help="rows that would begin later are left out")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of both servers")
@@ -285,6 +286,7 @@ def arguments() -> argparse.Namespace:
     if unknown:
         parser.error(f"there is no row {unknown[0]!r}; there are: {', '.join(row.name for row in ROWS)}")
     now = datetime.now(UTC)
+    given.models_of = given.models_of or ("full" if given.size == "full" else "quick")
     given.seed = given.seed or f"{now:%H%M%S}{os.getpid()}"
     default = Path(__file__).parent / "results" / f"race-{given.size}-{now:%Y-%m-%d}"
     given.out = given.out or default
@@ -307,7 +309,7 @@ def main() -> int:
     with scratch() as home, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         race = Race(given, run, Path(home))
         for row in rows:
-            race.model(row.full if given.size == "full" else row.quick)
+            race.model(row.full if given.models_of == "full" else row.quick)
         race.until = time.monotonic() + 60 * given.minutes
         runner.run(race.rows(rows))
     print(markdown(run))
