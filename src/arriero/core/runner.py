@@ -228,5 +228,8 @@ class Runner(Protocol):
     def execute(self, batch: Batch) -> StepOutput:
         """Do one step, blocking. What fails is in the output; an exception means that nobody knows what was done."""
 
+    def tidy(self) -> bool:
+        """Do some milliseconds' worth of what can wait until nothing is asked for; say whether there is more."""
+
     def close(self) -> None:
         """Free weights and KV; a second time does nothing."""

@@ -67,6 +67,10 @@ class EmbeddingEngine:
         else:
             self._end(job)
 
+    def tidy(self) -> bool:
+        """Nothing waits for a quiet moment."""
+        return False
+
     def abort(self, request_id: int) -> bool:
         """Forget a request; says whether it was there."""
         job = self._jobs.pop(request_id, None)

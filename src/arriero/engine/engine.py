@@ -95,6 +95,10 @@ class Engine:
             return self._scheduler.fail(_info(error))
         return self._scheduler.commit(output, now)
 
+    def tidy(self) -> bool:
+        """Let the runner do some milliseconds' worth of what can wait for a quiet moment; say whether there is more."""
+        return self._runner.tidy()
+
     def match_length(self, tokens: list[int], salt: bytes = b"") -> int:
         """Return how many leading tokens of a prompt are cached now. No side effect."""
         limit = self._storage.rules.usable(len(tokens))

@@ -14,6 +14,11 @@ GATHER_GAP = 0.0025
 """Seconds without a command after which a step waits for no more company: clients whose answers ended in one step, or
 that begin together, are heard within a millisecond or two of each other."""
 
+REST = 0.2
+"""Seconds without work after which the engine may tidy up: a client's next request often follows sooner."""
+TIDY_GAP = 1.0
+"""Seconds from one such moment to the next where work never ends."""
+
 Command = Callable[[], object]
 """Something to do on the loop's thread: add, abort, finish, or ask the engine."""
 
@@ -47,6 +52,10 @@ class Stepping(Protocol[E]):
         """Do one step that begins at `now` (monotonic seconds); return what there is to tell of it."""
         ...
 
+    def tidy(self) -> bool:
+        """Do some milliseconds' worth of what can wait for a quiet moment; say whether there is more."""
+        ...
+
 
 class Loop(Generic[E]):
     """Steps `engine` while it has work and sleeps when it has none; the one thread that calls `run` owns the engine.
@@ -69,6 +78,8 @@ class Loop(Generic[E]):
         # No SimpleQueue: in Python 3.11 and 3.12 its `get` waits for ever if a timeout is over before the wait begins.
         self._inbox: queue.Queue[Command | None] = queue.Queue()
         self._steps = 0
+        self._rest: float | None = None  # seconds without work until there is something to tidy up; None: nothing is
+        self._tidied = time.monotonic()
 
     @property
     def steps(self) -> int:
@@ -109,7 +120,7 @@ class Loop(Generic[E]):
         """Do all waiting commands; wait for one if there is no work. False when it is time to end."""
         ready: float | None = None  # since when there is work and nothing else to be done
         while True:
-            wait: float | None = None
+            wait = self._rest
             if self._engine.has_work:
                 now = time.monotonic()
                 ready = now if ready is None else ready
@@ -117,7 +128,10 @@ class Loop(Generic[E]):
             try:
                 command = self._inbox.get(block=wait != 0, timeout=wait)
             except queue.Empty:
-                return True
+                if self._engine.has_work:
+                    return True
+                self._rest = 0.0 if self._tidy() else None
+                continue
             if command is None:
                 return False
             command()
@@ -131,3 +145,11 @@ class Loop(Generic[E]):
                 command()
         if self._on_step is not None:
             self._on_step(StepStats(started, time.monotonic() - started, len(events)))
+        self._rest = REST
+        if started - self._tidied > TIDY_GAP:
+            self._tidy()
+
+    def _tidy(self) -> bool:
+        more = self._engine.tidy()
+        self._tidied = time.monotonic()
+        return more

@@ -83,6 +83,7 @@ class FakeRunner:
         self.faults = Faults()
         self.violations: list[str] = []
         self.executed: Counter[str] = Counter()
+        self.untidy = 0
         self.closed = False
 
     @property
@@ -96,6 +97,11 @@ class FakeRunner:
         self._slots.clear()
         self._parked.clear()
         self._blocks.clear()
+
+    def tidy(self) -> bool:
+        """Count down `untidy`."""
+        self.untidy = max(0, self.untidy - 1)
+        return self.untidy > 0
 
     def execute(self, batch: Batch) -> StepOutput:
         """Run one step. ContractViolationError for a batch that breaks the contract, else what `faults` says."""

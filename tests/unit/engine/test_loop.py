@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 
 import pytest
 
 from arriero.core.runner import Batch, StepOutput
+from arriero.engine import loop as loop_module
 from arriero.engine.engine import Engine
 from arriero.engine.events import Ended, EngineEvent, TokenEvent
 from arriero.engine.loop import Command, Loop, StepStats
@@ -243,3 +245,38 @@ def test_the_shortest_wait_for_company_ends() -> None:
     thread.start()
     thread.join(TIMEOUT)
     assert not thread.is_alive()
+
+
+def test_the_engine_tidies_up_when_nothing_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop_module, "REST", 0.01)
+    served = Served()
+    served.runner.untidy = 3
+    served.loop.submit(lambda: None)
+    served.add(SequenceSpec(1, [1, 2, 3], SAMPLER, max_tokens=5))
+    assert served.ended.acquire(timeout=TIMEOUT)
+    assert _comes(lambda: served.runner.untidy == 0)
+    served.runner.untidy = 2  # of this nobody is told before there was work again
+    served.add(SequenceSpec(2, [1, 2, 3], SAMPLER, max_tokens=5))
+    assert served.ended.acquire(timeout=TIMEOUT)
+    assert _comes(lambda: served.runner.untidy == 0)
+    served.close()
+    assert served.crashes == []
+
+
+def test_work_without_end_leaves_moments_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop_module, "TIDY_GAP", 0.0)
+    monkeypatch.setattr(loop_module, "REST", TIMEOUT)
+    served = Served()
+    served.runner.untidy = 4
+    served.add(SequenceSpec(1, [1, 2, 3], SAMPLER, max_tokens=3))
+    assert served.ended.acquire(timeout=TIMEOUT)
+    served.close()
+    assert len(served.steps) < 5
+    assert served.runner.untidy == 4 - len(served.steps)
+
+
+def _comes(met: Callable[[], bool]) -> bool:
+    end = time.monotonic() + TIMEOUT
+    while not met() and time.monotonic() < end:
+        time.sleep(0.001)
+    return met()

@@ -15,6 +15,7 @@ from arriero.core.errors import ModelLoadError
 from arriero.core.runner import Adapters
 from arriero.runners.llama_cpp.bindings import compiled_with_amx, lib, log_tail
 from arriero.runners.llama_cpp.huge_pages import HugePages
+from arriero.runners.llama_cpp.mapped_weights import MappedWeights
 from arriero.runners.llama_cpp.options import LlamaCppOptions, kv_bytes
 from arriero.runners.llama_cpp.plan import Facts
 from arriero.runners.llama_cpp.vocab import Vocab
@@ -43,6 +44,9 @@ class Model:
         self.layers_gpu, self.layers_total = log_tail.offloaded()
         if not self.layers_total:
             self.layers_total = lib.llama_model_n_layer(self.handle) + 1
+        # Who asks for the file's pages gets them; a GPU has copies of its own.
+        movable = options.use_mmap is None and not self.layers_gpu and not vocab_only
+        self.mapped_weights = MappedWeights(path) if movable else None
         self.vocab = Vocab(self.handle)
         self._kv_type = options.kv_cache_type
         self._adapter_bytes = 0
@@ -144,6 +148,13 @@ class Model:
         scales = (ctypes.c_float * count)(*[scale for _, scale in wanted])
         if lib.llama_set_adapters_lora(context, adapters, count, scales) != 0:
             raise ModelLoadError(f"the adapter cannot be applied: {log_tail.errors() or 'llama.cpp gives no reason'}")
+
+    def tidy(self) -> bool:
+        """Move a piece of the weights into huge pages, if any is left; say whether there are more. No context may work.
+
+        It takes milliseconds.
+        """
+        return self.mapped_weights is not None and self.mapped_weights.move()
 
     def close(self) -> None:
         """Free the weights, and the adapters with them."""

@@ -53,7 +53,8 @@ class LlamaCppOptions:
     num_thread: int | None = None
     """CPU threads. None: the physical cores this process may use, one for a tiny model's lone tokens."""
     use_mmap: bool | None = None
-    """Map the file instead of reading it. None: llama.cpp decides."""
+    """Map the file instead of reading it. None: llama.cpp decides, and what it maps is moved into huge pages where
+    memory is plenty (mapped_weights.py)."""
     max_sequences: int | None = None
     """Sequences that run at the same time. None: 32, fewer where memory is short."""
     layout: Layout = "auto"

@@ -103,6 +103,10 @@ class LlamaCppRunner:
         output.counters["graphs_reused"], self._reused = reused - self._reused, reused
         return output
 
+    def tidy(self) -> bool:
+        """Move a piece of the weights into huge pages; say whether there are more."""
+        return self.model.tidy()
+
     def drop_adapter(self, path: str) -> None:
         """Free the adapter at `path`, which no batch will name any more; nothing happens if it is not there."""
         if any(path == used for used, _ in self.context.adapters):
