@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from dataclasses import replace
+from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from arriero.runners.llama_cpp.context import Context
 from arriero.runners.llama_cpp.model import Model
 from arriero.runners.llama_cpp.plan import Plan
 from arriero.runners.llama_cpp.pool_cells import PoolCells
+from arriero.runners.llama_cpp.split_states import Part
 from arriero.runners.llama_cpp.streams import one_stream, put_in_streams, room_for
 from arriero.runners.llama_cpp.turning import turned
 
@@ -29,6 +31,9 @@ class Contexts:
 
     The pool is two contexts: `pool` has all that its slots hold, `fused`, with fused attention, what prompts of theirs
     are computed after. States are in the first context's format wherever they come from.
+
+    When the last slot leaves the pool, the prefix that it shared stays there (`cells.kept`) as long as something parked
+    has it (`parts`) and nobody comes without it: who has it next need not be filled with it again.
     """
 
     def __init__(self, model: Model, plan: Plan) -> None:
@@ -39,10 +44,12 @@ class Contexts:
         self.cells = PoolCells()  # of `pool`
         self.fused_cells = PoolCells()
         self.moves = 0  # of running sequences between the two
+        self.parts: WeakValueDictionary[int, Part] = WeakValueDictionary()  # what is parked of the pool's runs of cells
         self._model = model
-        self._spare = plan.max_sequences  # a slot for what is on its way
+        self._spare = plan.max_sequences  # a slot for what is on its way,
+        self._keeper = plan.max_sequences + 1  # and one for what is kept
         self._plan = replace(
-            plan, unified=True, cells=plan.pool_cells, pool_cells=0, max_sequences=plan.max_sequences + 1
+            plan, unified=True, cells=plan.pool_cells, pool_cells=0, max_sequences=plan.max_sequences + 2
         )
         self._refused = not plan.pool_cells
 
@@ -70,6 +77,7 @@ class Contexts:
         """Let `slot`, which is empty, lie in the pool; False where there is none."""
         if not self.open_pool():
             return False
+        self.forget_kept()
         self.cells.enter(slot)
         self.fused_cells.enter(slot)
         return True
@@ -85,9 +93,34 @@ class Contexts:
 
     def clear(self, slot: int) -> None:
         """Forget all that `slot` holds; it lies in the first context again."""
+        if slot in self.cells and len(self.cells) == 1:
+            self._keep(slot)
         self.of(slot).clear(slot)
         self.cells.leave(slot)
         self._forget_fused(slot)
+
+    def _keep(self, slot: int) -> None:
+        """Keep the prefix of `slot`, the last one in the pool, where it is parked as a part."""
+        run = next(iter(self.cells.runs(slot)), None)
+        if run is None or run.number not in self.parts:
+            return
+        if [kept.number for kept in self.cells.kept] == [run.number]:
+            return
+        self.forget_kept()
+        assert self.pool is not None
+        assert self.fused is not None
+        self.pool.copy_cells(slot, self._keeper, run.end)
+        self.cells.keep(slot, run.end)
+        if slot in self.fused_cells and self.fused_cells.length(slot) >= run.end:
+            self.fused.copy_cells(slot, self._keeper, run.end)
+            self.fused_cells.keep(slot, run.end)
+
+    def forget_kept(self) -> None:
+        """Let go what is kept for nobody."""
+        for context, cells in ((self.pool, self.cells), (self.fused, self.fused_cells)):
+            if context is not None and cells.kept:
+                context.clear(self._keeper)
+                cells.kept = []
 
     def _forget_fused(self, slot: int) -> None:
         if slot in self.fused_cells:
@@ -170,13 +203,53 @@ class Contexts:
         """Fill the empty `slot` with what `state` gave; False if there is no room, and then `slot` is empty."""
         if not (pooled and self.open_pool()):
             return self.main.set_state(slot, data)
-        assert self.pool is not None
         packed = one_stream(data)
-        if packed is None or not self.pool.set_state(slot, packed):
+        return packed is not None and self.fill(slot, packed)
+
+    def fill(self, slot: int, packed: npt.NDArray[np.uint8]) -> bool:
+        """Fill the empty `slot` in the pool, which is there, with a state of one stream; as `set_state`."""
+        assert self.pool is not None
+        self.forget_kept()
+        if not self.pool.set_state(slot, packed):
             return False
         self.cells.enter(slot)
         self.cells.reach(slot, self.pool.positions(slot)[1] + 1)
         return True
+
+    def share_kept(self, slot: int, length: int) -> None:
+        """Let the empty `slot` share the first `length` cells that are kept."""
+        assert self.pool is not None
+        assert self.fused is not None
+        self.pool.copy_cells(self._keeper, slot, length)
+        self.cells.share_kept(slot, length)
+        if self.fused_cells.kept:
+            self.fused.copy_cells(self._keeper, slot, length)
+            self.fused_cells.share_kept(slot, length)
+
+    def append(self, slot: int, packed: npt.NDArray[np.uint8], start: int, end: int) -> bool:
+        """Fill `slot`, which lies in the pool and holds `start` tokens, up to `end` from a state of one stream."""
+        assert self.pool is not None
+        assert self.fused is not None
+        if not self.pool.set_state(self._spare, packed):
+            return False
+        self.pool.copy_cells(self._spare, slot, end, start)
+        self.pool.clear(self._spare)
+        self.cells.reach(slot, end)
+        if slot not in self.fused_cells or self.fused_cells.length(slot) != start:
+            return True
+        if self.fused_room() > end - start and self.fused.set_state(self._spare, turned(packed)):
+            self.fused.copy_cells(self._spare, slot, end, start)
+            self.fused.clear(self._spare)
+            self.fused_cells.reach(slot, end)
+        return True
+
+    def piece(self, slot: int, start: int, end: int) -> npt.NDArray[np.uint8] | None:
+        """Return a copy of the KV of `slot`, which lies in the pool, of these tokens, as a state of one stream."""
+        assert self.pool is not None
+        self.pool.copy_cells(slot, self._spare, end, start)
+        state = self.pool.state(self._spare)
+        self.pool.clear(self._spare)
+        return state
 
     def move(self, slot: int, *, pooled: bool) -> bool:
         """Move what `slot` holds to the pool, or out of it; False if that cannot be, and all is where it was."""

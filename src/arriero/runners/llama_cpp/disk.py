@@ -16,12 +16,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import xxhash
 
 from arriero.core.runner import Prefix, Spill, Stored
 from arriero.runners.llama_cpp.bindings import PINNED_VERSION, lib, log
 from arriero.runners.llama_cpp.options import LlamaCppOptions
+from arriero.runners.llama_cpp.parks import ParkedState, State
 from arriero.runners.llama_cpp.plan import Plan
+from arriero.runners.llama_cpp.split_states import SplitState
 from arriero.runners.llama_cpp.state_file import UnreadableState, header_of, read_state, write_state
 from arriero.runners.llama_cpp.state_folder import StateFolder
 from arriero.runners.llama_cpp.streams import in_streams, one_stream
@@ -57,11 +58,11 @@ class DiskStates:
         self._streams = streams
         self._entries: dict[int, _Entry] = {}
         self._numbers: dict[Path, int] = {}
-        self._pending: dict[int, npt.NDArray[np.uint8]] = {}  # not written yet
+        self._pending: dict[int, State] = {}  # not written yet
         self._pending_bytes = 0
         self._happened = Happened()
         self._lock = threading.Lock()
-        self._jobs: queue.SimpleQueue[tuple[int, _Entry, int] | Path | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[tuple[int, _Entry] | Path | None] = queue.SimpleQueue()
         self._near: OrderedDict[int, npt.NDArray[np.uint8] | None] = OrderedDict()  # read ahead; None: in vain
         self._fetched: list[int] = []
         self._readers = ThreadPoolExecutor(1, thread_name_prefix="disk reader")
@@ -73,17 +74,17 @@ class DiskStates:
         self._thread = threading.Thread(target=self._work, name="disk", daemon=True)
         self._thread.start()
 
-    def put(self, spill: Spill, data: npt.NDArray[np.uint8], checksum: int) -> bool:
-        """Write `data`, whose xxh3 is `checksum`, soon; False if too much waits already, and more is to come."""
+    def put(self, spill: Spill, state: State) -> bool:
+        """Write `state` soon; False if too much waits already, and more is to come."""
         number, prefix = spill.parked, spill.prefix
         with self._lock:
-            if not spill.last and self._pending and self._pending_bytes + data.nbytes > PENDING_BYTES:
+            if not spill.last and self._pending and self._pending_bytes + state.nbytes > PENDING_BYTES:
                 return False
             entry = _Entry(prefix, self._folder.path(prefix))
             self._enter(number, entry)
-            self._pending[number] = data
-            self._pending_bytes += data.nbytes
-        self._jobs.put((number, entry, checksum))
+            self._pending[number] = state
+            self._pending_bytes += state.nbytes
+        self._jobs.put((number, entry))
         return True
 
     def fetch(self, number: int) -> None:
@@ -120,12 +121,18 @@ class DiskStates:
 
     def _read(self, number: int) -> npt.NDArray[np.uint8] | None:
         with self._lock:
-            entry, data = self._entries.get(number), self._pending.get(number)
-        if entry is None or data is not None:
-            return data
+            entry, state = self._entries.get(number), self._pending.get(number)
+        if entry is None:
+            return None
         try:
-            found = read_state(entry.path, self._folder.identity, entry.prefix)
-            return in_streams(found, self._streams) if self._streams else found
+            if isinstance(state, ParkedState):
+                return state.data if state.intact else None
+            found = (
+                self._packed(state)
+                if state is not None
+                else read_state(entry.path, self._folder.identity, entry.prefix)
+            )
+            return in_streams(found, self._streams) if self._streams and found is not None else found
         except (OSError, UnreadableState, MemoryError):
             return None
 
@@ -179,15 +186,15 @@ class DiskStates:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
 
-    def _write(self, number: int, entry: _Entry, checksum: int) -> None:
+    def _write(self, number: int, entry: _Entry) -> None:
         with self._lock:
-            data = self._pending.get(number)
-        if data is None:
+            state = self._pending.get(number)
+        if state is None:
             return  # dropped meanwhile
         size: int | None = None
         gone: list[Path] = []
         with contextlib.suppress(OSError, MemoryError):
-            kept = self._packed(data, checksum)
+            kept = self._packed(state)
             room = None
             if kept is not None and self._go_on():
                 header = header_of(self._folder.identity, entry.prefix, kept)
@@ -216,11 +223,13 @@ class DiskStates:
         self._entries.pop(number, None)
         self._near.pop(number, None)
 
-    def _packed(self, data: npt.NDArray[np.uint8], checksum: int) -> npt.NDArray[np.uint8] | None:
+    def _packed(self, state: State) -> npt.NDArray[np.uint8] | None:
         """Return what goes into the file; None if the bytes have changed since they were parked."""
-        if xxhash.xxh3_64_intdigest(data.data) != checksum:
+        if isinstance(state, SplitState):
+            return state.whole()
+        if not isinstance(state, ParkedState) or not state.intact:
             return None
-        return one_stream(data) if self._streams else data
+        return one_stream(state.data) if self._streams else state.data
 
     def _go_on(self) -> bool:
         return self._deadline is None or time.monotonic() < self._deadline

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,19 +26,46 @@ def new_state(size: int) -> npt.NDArray[np.uint8]:
         return np.empty(size, np.uint8)
 
 
-@dataclass(frozen=True, slots=True)
+class State(Protocol):
+    """What is kept of a slot, whole or in parts."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes by itself."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class ParkedState:
     """A state's bytes, and what xxh3 made of them when they came."""
 
     data: npt.NDArray[np.uint8]
     checksum: int
 
+    @classmethod
+    def of(cls, data: npt.NDArray[np.uint8]) -> ParkedState:
+        """Take bytes in as they are now."""
+        return cls(data, xxhash.xxh3_64_intdigest(data.data))
+
+    @property
+    def nbytes(self) -> int:
+        """See State."""
+        return self.data.nbytes
+
+    @property
+    def intact(self) -> bool:
+        """Whether the bytes are what they were."""
+        return xxhash.xxh3_64_intdigest(self.data.data) == self.checksum
+
 
 class ParkedStates:
-    """What the engine's Park operations keep. A state whose bytes changed is never given out: it would be garbage."""
+    """What the engine's Park operations keep. A state whose bytes changed is never given out: it would be garbage.
+
+    `bytes` counts what each takes by itself: parts that several have in common count in each.
+    """
 
     def __init__(self) -> None:
-        self._states: dict[int, ParkedState] = {}
+        self._states: dict[int, State] = {}
         self.bytes = 0
 
     def __len__(self) -> int:
@@ -45,26 +73,30 @@ class ParkedStates:
 
     def keep(self, number: int, data: npt.NDArray[np.uint8]) -> None:
         """Keep `data` as `number`, in place of what had that number."""
+        self.keep_state(number, ParkedState.of(data))
+
+    def keep_state(self, number: int, state: State) -> None:
+        """The same with what has its checksums already."""
         self.drop(number)
-        self._states[number] = ParkedState(data, xxhash.xxh3_64_intdigest(data.data))
-        self.bytes += data.nbytes
+        self._states[number] = state
+        self.bytes += state.nbytes
 
     def get(self, number: int) -> npt.NDArray[np.uint8] | None:
-        """Return the bytes of `number`; None if it is unknown or its checksum does not match."""
+        """Return the bytes of `number`; None if it is unknown, in parts, or its checksum does not match."""
         state = self._states.get(number)
-        if state is None or xxhash.xxh3_64_intdigest(state.data.data) != state.checksum:
-            return None
-        return state.data
+        return state.data if isinstance(state, ParkedState) and state.intact else None
 
-    def take(self, number: int) -> ParkedState | None:
-        """Give `number` away, its checksum not looked at; None if it is unknown."""
+    def state(self, number: int) -> State | None:
+        """Return `number` as it is kept, its checksums not looked at; None if it is unknown."""
+        return self._states.get(number)
+
+    def take(self, number: int) -> State | None:
+        """Give `number` away, its checksums not looked at; None if it is unknown."""
         state = self._states.pop(number, None)
         if state is not None:
-            self.bytes -= state.data.nbytes
+            self.bytes -= state.nbytes
         return state
 
     def drop(self, number: int) -> None:
         """Forget `number`, if it is known."""
-        state = self._states.pop(number, None)
-        if state is not None:
-            self.bytes -= state.data.nbytes
+        self.take(number)

@@ -8,10 +8,10 @@ from itertools import count
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class Run:
     """Cells of the positions `start` to `end`, written by one slot; the same `number` in another slot: the same cells.
 
-    Whoever shares them may have fewer.
+    Whoever shares them may have fewer. Once they are shared they stay as they are.
     """
 
     number: int
@@ -20,10 +20,14 @@ class _Run:
 
 
 class PoolCells:
-    """The slots that lie in a pool, and what they hold. llama.cpp does not tell how many of its cells are taken."""
+    """The slots that lie in a pool, and what they hold. llama.cpp does not tell how many of its cells are taken.
+
+    `kept` are the cells that stay where they are although no slot has them, for whoever comes next.
+    """
 
     def __init__(self) -> None:
-        self._runs: dict[int, list[_Run]] = {}  # of each slot, in order, without gaps
+        self.kept: list[Run] = []
+        self._runs: dict[int, list[Run]] = {}  # of each slot, in order, without gaps
         self._open: dict[int, int] = {}  # the slot's last run, as long as nobody else has cells of it
         self._numbers = count()
 
@@ -51,12 +55,31 @@ class PoolCells:
         runs = self._runs[slot]
         return runs[-1].end if runs else 0
 
+    def runs(self, slot: int) -> list[Run]:
+        """Return what `slot` holds, in order, without gaps."""
+        return self._runs[slot]
+
+    def is_shared(self, number: int) -> bool:
+        """Whether several slots have cells of this run."""
+        return sum(any(run.number == number for run in runs) for runs in self._runs.values()) > 1
+
+    def close(self, slot: int) -> None:
+        """What `slot` holds stays as it is: what it gets behind that is another run."""
+        self._open.pop(slot, None)
+
+    def keep(self, slot: int, length: int) -> None:
+        """Keep the first `length` cells of `slot`, instead of what was kept before."""
+        self.kept = _cut(self._runs[slot], length)
+        self.close(slot)
+
+    def share_kept(self, target: int, length: int) -> None:
+        """Let `target`, which holds nothing, share the first `length` cells of what is kept."""
+        self._runs[target] = _cut(self.kept, length)
+
     def share(self, source: int, target: int, length: int) -> None:
         """Let `target`, which holds nothing, share the first `length` cells of `source`."""
-        self._runs[target] = [
-            replace(run, end=min(run.end, length)) for run in self._runs[source] if run.start < length
-        ]
-        self._open.pop(source, None)
+        self._runs[target] = _cut(self._runs[source], length)
+        self.close(source)
 
     def reach(self, slot: int, length: int) -> None:
         """`slot` holds `length` tokens from now on: it is cut, or the next ones are its own."""
@@ -71,13 +94,17 @@ class PoolCells:
             runs[-1] = replace(runs[-1], end=length)
             return
         self._open[slot] = number = next(self._numbers)
-        runs.append(_Run(number, held, length))
+        runs.append(Run(number, held, length))
 
     def used(self) -> int:
         """Return how many cells are taken."""
-        ends: dict[int, _Run] = {}
-        for runs in self._runs.values():
+        ends: dict[int, Run] = {}
+        for runs in (self.kept, *self._runs.values()):
             for run in runs:
                 if run.number not in ends or ends[run.number].end < run.end:
                     ends[run.number] = run
         return sum(run.end - run.start for run in ends.values())
+
+
+def _cut(runs: list[Run], length: int) -> list[Run]:
+    return [replace(run, end=min(run.end, length)) for run in runs if run.start < length]

@@ -131,6 +131,7 @@ class LlamaCppRunner:
         except DecodeError as error:
             for span in spans:
                 self.contexts.clear(span.slot)
+            self.contexts.forget_kept()
             output.error = str(error)
             output.choices = [None] * len(spans)
             output.scores.clear()

@@ -12,6 +12,9 @@ from arriero.runners.llama_cpp.contexts import Contexts
 from arriero.runners.llama_cpp.disk import DiskStates
 from arriero.runners.llama_cpp.gathering import Gathering
 from arriero.runners.llama_cpp.parks import ParkedStates
+from arriero.runners.llama_cpp.pool_parts import PoolParts
+from arriero.runners.llama_cpp.split_states import SplitState
+from arriero.runners.llama_cpp.streams import in_streams
 
 
 class SlotStates:
@@ -27,7 +30,8 @@ class SlotStates:
         self.parks = ParkedStates()
         self.disk = disk
         self._contexts = contexts
-        self._gathering = Gathering(contexts) if contexts.pool_size else None
+        self._parts = PoolParts(contexts)
+        self._gathering = Gathering(contexts, self._parts) if contexts.pool_size else None
         self._sharing, self._recurrent, self._window = sharing, recurrent, window
         self._bound = recurrent or window > 0  # its states cannot be cut just anywhere
 
@@ -40,9 +44,12 @@ class SlotStates:
             state = self._state(park, freed=park.slot in batch.frees)
             if state is None:
                 output.failed_parks.append(park.parked)
+                continue
+            if isinstance(state, SplitState):
+                self.parks.keep_state(park.parked, state)
             else:
                 self.parks.keep(park.parked, state)
-                output.parked_sizes[park.parked] = state.nbytes
+            output.parked_sizes[park.parked] = state.nbytes
         self._spill([spill for spill in batch.spills if spill.parked in new], output)
         for slot in batch.frees:
             self._contexts.clear(slot)
@@ -82,10 +89,10 @@ class SlotStates:
     def _spill(self, spills: Iterable[Spill], output: StepOutput) -> None:
         for spill in spills:
             state = self.parks.take(spill.parked)
-            if self.disk is None or state is None or not self.disk.put(spill, state.data, state.checksum):
+            if self.disk is None or state is None or not self.disk.put(spill, state):
                 output.failed_spills.append(spill.parked)
 
-    def _state(self, park: Park, *, freed: bool) -> npt.NDArray[np.uint8] | None:
+    def _state(self, park: Park, *, freed: bool) -> npt.NDArray[np.uint8] | SplitState | None:
         """Copy what `park` asks for. libllama copies whole slots: one that is freed anyway loses its tail first."""
         held = self._contexts.positions(park.slot)[1] + 1
         if not self._sharing or held < park.num_tokens:
@@ -95,7 +102,7 @@ class SlotStates:
                 return None  # a state that cannot be cut later
             if freed and not self._contexts.cut(park.slot, park.num_tokens):
                 return None
-        return self._contexts.state(park.slot)
+        return self._parts.parked(park.slot) or self._contexts.state(park.slot)
 
     def _reaches(self, slot: int, length: int) -> bool:
         """Whether `slot` has all that a token behind the first `length` ones sees.
@@ -110,7 +117,14 @@ class SlotStates:
 
     def _restore(self, batch: Batch, output: StepOutput) -> None:
         sources: dict[int, npt.NDArray[np.uint8] | None] = {}  # states of running slots, read once
-        gathered = self._gathering.choose(batch) if self._gathering is not None and batch.restores else frozenset()
+        gathered = frozenset[int]()
+        if self._gathering is not None and batch.restores:
+            split = {
+                one.slot: self.parks.state(one.from_parked) for one in batch.restores if one.from_parked is not None
+            }
+            gathered = self._gathering.choose(
+                batch, {slot: state for slot, state in split.items() if isinstance(state, SplitState)}
+            )
         for restore in batch.restores:
             self._contexts.clear(restore.slot)
             if not self._fill(restore, sources, pooled=restore.slot in gathered):
@@ -123,7 +137,12 @@ class SlotStates:
         if not self._sharing:
             return False
         if source is None:
-            state = None if restore.from_parked is None else self._parked(restore.from_parked)
+            if restore.from_parked is None:
+                return False
+            split = self.parks.state(restore.from_parked)
+            if pooled and isinstance(split, SplitState) and self._parts.fill(slot, split, length):
+                return self._cut(slot, length)
+            state = self._parked(restore.from_parked)
             filled = state is not None and self._contexts.set_state(slot, state, pooled=pooled)
             if state is not None and pooled and not filled:  # more is parked than used, and the pool has no room for it
                 filled = self._contexts.set_state(slot, state)
@@ -141,6 +160,10 @@ class SlotStates:
         return state is not None and self._contexts.set_state(slot, state) and self._cut(slot, length)
 
     def _parked(self, number: int) -> npt.NDArray[np.uint8] | None:
+        kept = self.parks.state(number)
+        if isinstance(kept, SplitState):
+            whole = kept.whole()
+            return None if whole is None else in_streams(whole, self._contexts.main.plan.max_sequences)
         state = self.parks.get(number)
         return self.disk.get(number) if state is None and self.disk is not None else state
 

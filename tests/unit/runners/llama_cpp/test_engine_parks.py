@@ -8,6 +8,7 @@ from arriero.core.request import SamplingParams
 from arriero.engine.engine import Engine
 from arriero.engine.events import Started, TokenEvent
 from arriero.engine.sequence import SequenceSpec
+from arriero.runners.llama_cpp.parks import ParkedState
 from arriero.runners.llama_cpp.runner import LlamaCppRunner
 from arriero.runners.sampler import NumpySampler
 from tests.unit.runners.llama_cpp.conftest import MakeRunner
@@ -51,8 +52,10 @@ def test_a_flipped_bit_is_noticed_and_the_prefix_computed_again(runner: LlamaCpp
     expected, _ = answer(engine, 1, tokens)
     assert answer(engine, 2, tokens) == (expected, 99)
     (state,) = runner.parks._states.values()
+    assert isinstance(state, ParkedState)
     for number, place in enumerate((0, state.data.size // 3, state.data.size - 1), 3):
         (state,) = runner.parks._states.values()
+        assert isinstance(state, ParkedState)
         state.data[place] ^= 4
         assert answer(engine, 10 * number, tokens) == (expected, 0)
         assert engine.stats().failed_restores == number - 2
