@@ -21,7 +21,11 @@ PRIORS = (0.3, 0.15, 0.3, 0.5, 0.65, 0.8, 0.9)
 _GRADE_ENDS = (1, 2, 3, 5, 9, 17)
 _SLOWEST = 0.08  # what the last hit or miss counts at least
 _LEAST = 0.03  # chance that is worth a thought
-_SHARED = 0.01  # and for texts that come after this one
+_SHARED = 0.02  # and for texts that come after this one
+_PRIOR = 1.0
+"""Misses that a text counts as having had, and as having been likely to have: what it takes to tell it from others."""
+_FADE = 0.03  # by which each token lessens what the ones before it tell
+_LEAST_DOUBT = 0.2
 
 
 def grade(length: int) -> int:
@@ -37,7 +41,8 @@ class Ngrams:
     """
 
     __slots__ = (
-        *("_latest", "_length", "_lost", "_lost_for", "_odds", "_older", "_seen", "_shared", "_single", "_text"),
+        *("_latest", "_length", "_lost", "_lost_for", "_missed", "_odds", "_older", "_risked", "_seen", "_shared"),
+        *("_single", "_text"),
         "seen",
         "source",
     )
@@ -58,6 +63,7 @@ class Ngrams:
         self._shared = list(PRIORS) if odds is None else odds
         self._odds = list(self._shared)
         self._seen = [2] * len(PRIORS)
+        self._missed = self._risked = _PRIOR  # misses lately, and how many the odds had foretold
         self.index(before)
         if self._text:
             self._append(_BREAK)
@@ -95,7 +101,11 @@ class Ngrams:
             self._search()
 
     def guess(self, most: int) -> tuple[list[int], list[float]]:
-        """Return up to `most` tokens that are expected to come, and the chance that each and all before it do."""
+        """Return up to `most` tokens that are expected to come, and the chance that each and all before it do.
+
+        A text that missed less than its odds foretold is taken to go on so: what copies is seldom wrong at any length
+        of the match, and has hardly met each of them.
+        """
         if self.source < 0:
             return [], []
         tokens = self._text[self.source : self.source + most]
@@ -104,9 +114,11 @@ class Ngrams:
         elif len(tokens) < most:  # what would stand behind the text's end is what was just guessed: a loop goes round
             period = len(tokens)
             tokens += [tokens[index % period] for index in range(period, most)]
+        doubt = min(1.0, max(_LEAST_DOUBT, self._missed / self._risked))
+        odds = [1.0 - doubt * (1.0 - one) for one in self._odds]
         chances, chance = [], 1.0
         for further in range(len(tokens)):
-            chance *= self._odds[grade(self._length + further)]
+            chance *= odds[grade(self._length + further)]
             if chance < _LEAST:
                 break
             chances.append(chance)
@@ -127,6 +139,8 @@ class Ngrams:
         text.append(token)
 
     def _learn(self, grade: int, hit: bool) -> None:
+        self._missed += (not hit) - _FADE * (self._missed - _PRIOR)
+        self._risked += 1.0 - self._odds[grade] - _FADE * (self._risked - _PRIOR)
         self._seen[grade] += 1
         rate = max(_SLOWEST, 1.0 / self._seen[grade])
         self._odds[grade] += (hit - self._odds[grade]) * rate

@@ -41,6 +41,23 @@ def test_what_one_text_teaches_the_next_begins_with() -> None:
     assert second.guess(1)[1][0] > odds[-1]
 
 
+def test_lengths_that_a_text_has_not_met_are_trusted_more_where_it_never_missed() -> None:
+    copies, misses = Ngrams(), Ngrams()
+    for ngrams in (copies, misses):
+        ngrams.index(TEXT)
+    for place in range(0, 32, 2):
+        misses.push(TEXT[place])  # what is guessed then never comes
+    found = []
+    for ngrams in (copies, misses):
+        for token in TEXT[40:46]:
+            ngrams.push(token)
+        tokens, chances = ngrams.guess(8)
+        assert tokens == TEXT[46:54]
+        found.append(chances[4] / chances[3])  # of a token behind nine or more: neither text has met one
+    assert found[0] > found[1] + 0.1
+    assert PRIORS[grade(9)] <= found[1] < PRIORS[grade(9)] + 0.05
+
+
 def test_the_longest_of_the_latest_matches_wins() -> None:
     ngrams = Ngrams()
     ngrams.index([1, 2, 3, 4, 5, 6, 7, 8, 9, 3, 4, 5, 0, 0])
