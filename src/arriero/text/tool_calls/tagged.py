@@ -21,6 +21,7 @@ from arriero.text.tool_calls.repair.reading import RawCall
 MAX_CALL = 256 * 1024  # characters; what is longer stays text
 _PAIRS = {"{": "}", "[": "]"}
 _TOKEN = re.compile(r'\\.|["{}]|\\\Z', re.DOTALL)
+_BRACKET = re.compile(r'\\.|["{}\[\]]|\\\Z', re.DOTALL)
 # What may stand behind the last call: closing brackets, `</tool_call>`, `[/TOOL_CALLS]`, `<|eot_id|>`.
 _CLOSERS = re.compile(r"(?:[\s\]}),;`]|</[^<>]*>|<\|[^<>|]*\|>|\[/[A-Z_]+\])*")
 
@@ -65,6 +66,7 @@ class TaggedParser:
 
     def __init__(self, tag: str, tools: Sequence[str]) -> None:
         self._tag, self._tools = tag, tuple(tools)
+        self._longest = max(map(len, self._tools), default=0)
         self._names = [re.compile(rf"(?<!\w){re.escape(name)}(?!\w)") for name in tools if name]
         self._state = "before"  # before the tag, in calls, or done: only text follows
         self._held = ""
@@ -73,6 +75,8 @@ class TaggedParser:
         self._start = 0  # where the object that is being read begins
         self._in_string = False
         self._object: tuple[dict[str, Any], int] | None = None  # the first whole object, and where it ends
+        self._searched = 0  # of `_held`: how far no tool was named
+        self._bracket_at, self._bracket_depth, self._quoted = 0, 0, False  # how far `_closed` has looked
         self._count = 0
 
     def feed(self, text: str) -> list[str | ToolCall]:
@@ -119,21 +123,19 @@ class TaggedParser:
         """Find one call; False when there is none yet."""
         if self._object is None:
             self._scan()
-        if self._object is None:
-            if len(self._held) > MAX_CALL:
+        tool = None if self._object is None else self._tool(final)
+        if self._object is None or tool is None:
+            closed = self._object is not None and self._tag in _PAIRS and not self._count and self._closed()
+            if closed or len(self._held) > MAX_CALL:
                 self._state = "done"
             return False
         found, end = self._object
-        tool = self._tool(final)
-        if tool is None:
-            if self._tag in _PAIRS and not self._count and self._closed():
-                self._state = "done"
-            return False
         name, name_end = tool
         out.append(ToolCall(name=name, arguments=find_arguments(found, name)))
         self._count += 1
         self._held = self._held[max(end, name_end) :]
         self._scanned, self._depth, self._in_string, self._object = 0, 0, False, None
+        self._searched = 0
         return True
 
     def _scan(self) -> None:
@@ -163,9 +165,13 @@ class TaggedParser:
         """The first known name in what is held, the longest one there, and where it ends."""
         if not final and self._ends_in_part_of_a_name():
             return None
-        found = (pattern.search(self._held) for pattern in self._names)
+        start = max(0, self._searched - self._longest)
+        found = (pattern.search(self._held, start) for pattern in self._names)
         first = min((one for one in found if one is not None), key=lambda one: (one.start(), -one.end()), default=None)
-        return None if first is None else (first[0], first.end())
+        if first is None:
+            self._searched = len(self._held)
+            return None
+        return first[0], first.end()
 
     def _ends_in_part_of_a_name(self) -> bool:
         """Whether what follows may still make another name of the end: `get` may become `get_weather`."""
@@ -173,16 +179,19 @@ class TaggedParser:
 
     def _closed(self) -> bool:
         """Whether the bracket that the answer began with is closed, so that it was no call."""
-        depth, in_string = 0, False
-        for token in re.finditer(r'\\.|["{}\[\]]', self._held, re.DOTALL):
+        for token in _BRACKET.finditer(self._held, self._bracket_at):
+            if token[0] == "\\":  # what it escapes has not come yet
+                self._bracket_at = token.start()
+                return False
             if token[0] == '"':
-                in_string = not in_string
-            elif not in_string and token[0] == self._tag:
-                depth += 1
-            elif not in_string and token[0] == _PAIRS[self._tag]:
-                depth -= 1
-                if depth == 0:
+                self._quoted = not self._quoted
+            elif not self._quoted and token[0] == self._tag:
+                self._bracket_depth += 1
+            elif not self._quoted and token[0] == _PAIRS[self._tag]:
+                self._bracket_depth -= 1
+                if self._bracket_depth == 0:
                     return True
+        self._bracket_at = len(self._held)
         return False
 
 
@@ -198,14 +207,14 @@ class RepairedTagged:
 
     def finish(self, *, cut: bool = False) -> list[Item]:
         """Return what is still held."""
-        return self._mended(self._parser.finish(cut=cut))
+        return self._mended(self._parser.finish(cut=cut), cut=cut)
 
-    def _mended(self, found: Sequence[str | ToolCall]) -> list[Item]:
+    def _mended(self, found: Sequence[str | ToolCall], *, cut: bool = False) -> list[Item]:
         out: list[Item] = []
         for one in found:
             if isinstance(one, str):
                 broken = self._tag in _PAIRS and one.lstrip().startswith(self._tag)
-                calls = self._repairer.read(one, perhaps=True) if broken else None
+                calls = self._repairer.read(one, cut=cut, perhaps=True) if broken else None
                 out += [one] if calls is None else calls
             else:
                 whole = json_text({"name": one.name, "arguments": one.arguments})

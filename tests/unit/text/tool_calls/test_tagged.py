@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from arriero.core.request import ToolCall
-from arriero.text.tool_calls.tagged import MAX_CALL, TaggedParser
+from arriero.core.request import ToolCall, ToolSpec
+from arriero.text.tool_calls import Repairer
+from arriero.text.tool_calls.tagged import MAX_CALL, RepairedTagged, TaggedParser
 
 TOOLS = ("get", "get_weather", "now")
 Calls = list[tuple[str, dict[str, Any]]]
@@ -112,3 +113,20 @@ def test_endless_calls_become_text() -> None:
     )
     assert len(text) > MAX_CALL
     assert parser.finish() == []
+
+
+@pytest.mark.parametrize("start", ['<tool_call>{"a": 1}', '<tool_call>{"a": "\\"}"}'])
+def test_an_object_that_names_no_tool_does_not_hold_all_that_follows(start: str) -> None:
+    parser = TaggedParser("<tool_call>", TOOLS)
+    found = parser.feed(start)
+    for _ in range(MAX_CALL // 1000 + 2):
+        found += parser.feed(" word" * 200)
+    assert len("".join(map(str, found))) > MAX_CALL
+    assert parser.finish() == []
+
+
+@pytest.mark.parametrize("tag", ["{", "[", "<tool_call>"])
+def test_a_call_that_is_cut_off_is_text(tag: str) -> None:
+    text = ("" if tag == "{" else tag) + '{"name": "now", "parameters": {"a": "Par'
+    parser = RepairedTagged(tag, Repairer([ToolSpec(name="now")]))
+    assert [*parser.feed(text), *parser.finish(cut=True)] == [text]
