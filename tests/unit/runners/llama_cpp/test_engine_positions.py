@@ -18,6 +18,7 @@ from arriero.engine.sequence import SequenceSpec
 from arriero.runners.llama_cpp.model import Model
 from arriero.runners.llama_cpp.options import LlamaCppOptions
 from arriero.runners.llama_cpp.runner import LlamaCppRunner
+from arriero.runners.llama_cpp.split_states import SplitState
 from arriero.runners.sampler import NumpySampler
 from tests.unit.runners.llama_cpp.driving import prompt
 
@@ -62,6 +63,10 @@ class Watched:
         places = self.runner.contexts
         if places.pool is None or places.fused is None:
             return
+        if places.cells.kept:
+            assert places.pool.positions(places._keeper) == _span_of(places.cells.kept[-1].end)
+            fused = sum(run.end - run.start for run in places.fused_cells.kept)
+            assert places.fused.positions(places._keeper) == _span_of(fused)
         others = places.main if slot in places.cells else places.pool
         assert others.positions(slot) == (-1, -1)
         assert slot not in places.cells or places.cells.length(slot) == length
@@ -140,6 +145,9 @@ def test_pools_are_used(tiny_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     engine = Engine(watched)
     wanted = {"prefix": 100, "family": 0, "own": 12, "count": 60, "after": 0, "abort": None}
     told = _play(engine, [wanted] * 7, 5)
+    assert any(isinstance(state, SplitState) for state in runner.parks._states.values())
+    others = [{**wanted, "prefix": 0, "after": 2}] * 5
+    _play(engine, [{**wanted, "after": 3}, *others])  # who is alone in the pool is outnumbered
     runner.close()
     assert watched.pooled > 2
     assert told > 0
@@ -150,6 +158,7 @@ def test_pools_are_used(tiny_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def _use_small_pools(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("arriero.runners.llama_cpp.gathering.LEAST_SHARED", 64)
+    monkeypatch.setattr("arriero.runners.llama_cpp.pool_parts.LEAST_PART", 16)
     monkeypatch.setattr("arriero.runners.llama_cpp.gathering.LOOK_EVERY", 16)
     monkeypatch.setattr("arriero.runners.llama_cpp.runner.FUSED_ROWS", 8)
 
