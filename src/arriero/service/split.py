@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 
 import msgspec
@@ -26,10 +27,17 @@ from arriero.text.thinking import ThinkingSplitter
 from arriero.text.tool_calls import CallPart, Family, Item, Repairer, Thought, ToolCallParser, choose
 from arriero.text.tool_calls.tagged import RepairedTagged
 
+# What ends a turn or a call, also where a client names it as a stop string.
+_ENDS = re.compile(r"<[|｜][^<>]*[|｜]>|</s>|<end_of_turn>|</tool_call>|</function>")
+
 
 def new_call_id() -> str:
     """A fresh id for a tool call."""
     return f"call_{secrets.token_hex(12)}"
+
+
+def _family(spec: ModelSpec) -> Family:
+    return choose((spec.go_template if spec.uses_go_template else spec.chat_template) or "")
 
 
 def _call_parser(
@@ -39,7 +47,7 @@ def _call_parser(
     if request.raw or request.prompt_tokens is not None:
         return None
     if family is None:
-        family = choose((spec.go_template if spec.uses_go_template else spec.chat_template) or "")
+        family = _family(spec)
     if family.splits_thinking:
         return family.parser(repairer)
     if not request.tools:
@@ -67,6 +75,7 @@ class Splitter:
         family: Family | None = None,
     ) -> None:
         self.repairer = Repairer(request.tools, mode, dedupe=dedupe)
+        self._spec, self._family = spec, family
         self._tags = answer_tags(spec, request)
         self._thinking = self._new_thinking(False) if self._tags else None
         self._calls = _call_parser(spec, request, self.repairer, family)
@@ -89,7 +98,7 @@ class Splitter:
             self._logprobs += event.logprobs
             return self._parts(event.text)
         if isinstance(event, (Finished, Failed)):
-            rest = self._finish(cut=isinstance(event, Failed) or event.reason == "length")
+            rest = self._finish(cut=isinstance(event, Failed) or self._is_cut(event))
             if isinstance(event, Finished):
                 reason = "tool_calls" if self._count > self._broken and event.reason == "stop" else event.reason
                 usage = msgspec.structs.replace(event.usage, thinking_tokens=self._thinking_tokens)
@@ -97,6 +106,15 @@ class Splitter:
                 event = msgspec.structs.replace(event, reason=reason, usage=usage, tool_repairs=mended)
             return [*rest, event]
         return [event]
+
+    def _is_cut(self, finished: Finished) -> bool:
+        """Whether the model had more to say: at its length, or where a stop string of the client's broke it off."""
+        stop = finished.stop_sequence
+        if stop is None or finished.reason == "length":
+            return finished.reason == "length"
+        if stop in (self._spec.options.get("stop") or ()) or _ENDS.fullmatch(stop.strip()):
+            return False
+        return stop.strip() not in (self._family or _family(self._spec)).markers
 
     def _new_thinking(self, opened: bool) -> ThinkingSplitter:
         return ThinkingSplitter(opened=opened, opens=self._tags.opens, closes=self._tags.closes)

@@ -12,11 +12,13 @@ from arriero.core.events import (
     ThinkingDelta,
     ToolCallDelta,
     ToolCallPart,
+    Usage,
 )
 from arriero.core.model import ModelSpec
-from arriero.core.request import ToolSpec
+from arriero.core.request import ToolCall, ToolSpec
 from arriero.service.split import Splitter
 from arriero.service.templates import choose_template
+from arriero.text.tool_calls import FAMILIES
 from tests.unit.service.scripted_answers import answer, asked, model
 
 GO = (
@@ -104,3 +106,26 @@ def test_tokens_of_thinking_are_counted() -> None:
     assert len("hm, well") <= counted[ThinkingDelta] <= len("<r>hm, well</r>")
     assert isinstance(found[-1], Finished)
     assert found[-1].usage.thinking_tokens == counted[ThinkingDelta]
+
+
+def test_a_call_that_a_stop_string_broke_off_is_text() -> None:
+    """A stop string of the client's is no end of a call; a mark of the notation, or the model's own, is one."""
+    call = ToolCall(name="f", arguments={"a": "first. STOP second"})
+
+    def calls(text: str, stop: str, **more: Any) -> int:
+        found = Splitter(model(**more), asked(tools=TOOLS), family=family)
+        told = [*found.feed(TextDelta(text=text.partition("STOP")[0])), *found.feed(ended(stop))]
+        return sum(isinstance(one, ToolCallDelta) for one in told)
+
+    for family in FAMILIES:
+        assert calls(family.write([call]), "STOP") == 0, family.name
+        whole = family.write([ToolCall(name="f", arguments={"a": "first"})])
+        assert calls(f"{whole}\nSTOP", "STOP") == 1 or not family.envelope.closes, family.name
+    family = next(one for one in FAMILIES if one.name == "hermes")
+    half = '<tool_call>{"name": "f", "arguments": {"a": 1}'
+    assert [calls(half, stop) for stop in ("</tool_call>", "<|im_end|>", "###")] == [1, 1, 0]
+    assert calls(half, "###", options={"stop": ["###"]}) == 1
+
+
+def ended(stop: str) -> Finished:
+    return Finished(reason="stop", usage=Usage(), stop_sequence=stop)
