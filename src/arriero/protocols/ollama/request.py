@@ -112,7 +112,7 @@ def decode_generate(body: bytes, find: Find) -> Call:
     if not wire.model:
         raise ModelNotFound("model '' not found", model="")
     spec = find(wire.model)
-    think = _check_shared(wire, spec, "generate")
+    think = _check_shared(wire, spec, "generate", asks=bool(wire.prompt))
     if wire.raw and (wire.template or wire.system or wire.context):
         raise InvalidRequest("raw mode does not support template, system, or context")
     check_images(wire.images, spec, _full_name(spec.name))
@@ -141,7 +141,7 @@ def decode_chat(body: bytes, find: Find) -> Call:
     if not wire.model:
         raise InvalidRequest("model is required")
     spec = find(wire.model)
-    think = _check_shared(wire, spec, "chat")
+    think = _check_shared(wire, spec, "chat", asks=bool(wire.messages))
     if wire.tools and "tools" not in spec.capabilities:
         raise UnsupportedFeature(f"{_full_name(spec.name)} does not support tools", param="tools")
     check_images([image for message in wire.messages for image in message.images], spec, _full_name(spec.name))
@@ -198,8 +198,10 @@ def _lower_nested(item: dict[str, Any]) -> dict[str, Any]:
     return lowered
 
 
-def _check_shared(wire: _Shared, spec: ModelSpec, verb: str) -> bool | str | None:
-    """Check what generate and chat share against the model; return `think`."""
+def _check_shared(wire: _Shared, spec: ModelSpec, verb: str, *, asks: bool) -> bool | str | None:
+    """Check what generate and chat share against the model; return `think`. Every model may be unloaded."""
+    if not asks and read_keep_alive(wire.keep_alive) == 0:
+        return None
     if "image" in spec.capabilities:
         raise UnsupportedFeature("image generation models are not currently supported", param="model")
     if "completion" not in spec.capabilities:

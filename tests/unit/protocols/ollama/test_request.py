@@ -146,6 +146,11 @@ def test_chat_without_messages_loads_and_unloads() -> None:
     assert chat(messages=None, keep_alive=0).action == "unload"
 
 
+def test_models_that_only_embed_unload_as_others_do() -> None:
+    assert generate(model="embed", prompt="", keep_alive=0).action == "unload"
+    assert chat(model="embed", messages=[], keep_alive="0s").action == "unload"
+
+
 def test_what_asks_for_nothing_is_accepted() -> None:
     call = generate(format=None, suffix="", images=[], template="", options=None, think=None, tools=None)
     assert call == generate()
