@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -59,11 +60,12 @@ def run(
         hide_thinking=hidethinking,
     )
     cut = read_truncate(truncate)
-    question = " ".join(prompt or ())
-    piped = "" if sys.stdin.isatty() else sys.stdin.read()
+    question = _readable(" ".join(prompt or ()))
+    terminal = sys.stdin is not None and sys.stdin.isatty()  # None: closed by the shell, `<&-`
+    piped = "" if terminal else _piped()
     if piped.strip():
         question = f"{piped.rstrip()}\n\n{question}" if question else piped.rstrip()
-    if not question and not sys.stdin.isatty():
+    if not question and not terminal and not prompt:
         raise CommandFailed(f'nothing was asked. Give a prompt: arriero run {model} "Hello"')
     with connected() as client:
 
@@ -75,7 +77,7 @@ def run(
                     raise
                 print_vector(client, model, question, truncate=cut, dimensions=dimensions)
 
-        if question:
+        if question or prompt:  # `arriero run MODEL ""` only loads the model
             try:
                 answer()
             except ModelNotFound:
@@ -93,6 +95,20 @@ def run(
             if for_vectors:
                 raise needs_text(model)
             chat(client, settings)
+
+
+def _piped() -> str:
+    """All that is piped in."""
+    if sys.stdin is None:
+        return ""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")
+    return _readable(sys.stdin.read())
+
+
+def _readable(text: str) -> str:
+    """The text with replacement characters for bytes that mean nothing in it, as Go sends them."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _once(client: Client, settings: Settings, question: str, *, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from typing import Any
 
@@ -86,6 +87,20 @@ def test_nothing_asked(arriero: Arriero, ollama: Ollama) -> None:
     ollama({})
     ran = arriero("run", "demo", stdin="")
     assert (ran.status, ran.err) == (1, 'Error: nothing was asked. Give a prompt: arriero run demo "Hello"\n')
+
+
+def test_an_empty_question_loads_the_model(arriero: Arriero, ollama: Ollama) -> None:
+    server = ollama({"/api/generate": document({"done": True, "done_reason": "load"})})
+    assert arriero("run", "demo", "") == (0, "", "")
+    assert server.asked[-1].body["prompt"] == ""
+
+
+def test_bytes_that_are_no_text_are_replaced(arriero: Arriero, ollama: Ollama, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ollama({"/api/generate": stream(ANSWER)})
+    piped = io.TextIOWrapper(io.BytesIO(b"caf\xe9"), encoding="utf-8")
+    monkeypatch.setattr(io, "StringIO", lambda text: piped)
+    assert arriero("run", "demo", "caf\udce9", stdin="").status == 0
+    assert server.asked[-1].body["prompt"] == "caf\ufffd\n\ncaf\ufffd"
 
 
 def test_an_answer_that_breaks_off(arriero: Arriero, ollama: Ollama) -> None:
