@@ -21,6 +21,8 @@ def told(error: Exception) -> str | None:
         return f"{error.message}. Set ARRIERO_API_KEY to the server's key"
     if isinstance(error, ArrieroError):
         return f"{error.message}. --insecure allows it" if error.message.endswith(PLAIN_HTTP) else error.message
+    if isinstance(error, OSError) and error.strerror:  # a file that cannot be read, a full disk
+        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     usage = getattr(error, "format_message", None)  # the option parser's errors; their class moved with typer
     if usage is not None:
         text = str(usage()).rstrip(".")

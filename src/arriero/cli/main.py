@@ -11,6 +11,9 @@ from arriero.cli.version import version_text
 
 def main() -> None:
     """Run the command line of this process and exit."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the shell, `>&-`: what is said goes nowhere
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     sys.exit(run(sys.argv[1:]))
 
 
@@ -34,12 +37,16 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # whoever read our output has gone: `arriero list | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_nowhere()
         return 0
     except Exception as error:
         message = told(error)
         if message is None:
             raise
+        try:
+            sys.stdout.flush()
+        except OSError:  # the disk is full; the interpreter would try again while it ends
+            _write_nowhere()
         print(f"Error: {message}", file=sys.stderr)
         return 1
     return status if isinstance(status, int) else 0
@@ -53,6 +60,14 @@ def _carry_out(app: Callable[..., object], arguments: Sequence[str]) -> object:
             raise
         print(error.format_message())  # type: ignore[attr-defined]
         return 0
+    except SystemExit as error:  # what the option parser makes of a broken pipe
+        if isinstance(error.__context__, BrokenPipeError):
+            raise error.__context__ from None
+        raise
+
+
+def _write_nowhere() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _spelled_out(arguments: Sequence[str]) -> list[str]:

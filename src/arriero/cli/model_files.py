@@ -31,7 +31,10 @@ NO_FILES = "no Modelfile or safetensors files found"
 
 def expand(text: str, folder: Path) -> Path:
     """The path that a Modelfile in `folder` means: absolute, below the home (~), or relative to the Modelfile."""
-    path = Path(text).expanduser() if text.startswith("~") else Path(text)
+    try:
+        path = Path(text).expanduser() if text.startswith("~") else Path(text)
+    except RuntimeError:
+        raise CommandFailed(f"{text}: there is no such user, or no home is known") from None
     return path if path.is_absolute() else folder / path
 
 

@@ -45,7 +45,9 @@ def local_file(text: str) -> Path | None:
     elif "://" in text or not text.lower().endswith(".gguf"):
         return None
     else:
-        path = Path(text).expanduser()
+        from arriero.cli.model_files import expand
+
+        path = expand(text, Path())
     if not path.is_file():
         raise CommandFailed(f"there is no file {path}")
     return path

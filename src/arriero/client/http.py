@@ -13,7 +13,7 @@ import msgspec
 
 from arriero.client.errors import ConnectionFailed, from_response
 from arriero.config import Address
-from arriero.core.errors import DeadlineExceeded
+from arriero.core.errors import DeadlineExceeded, InvalidRequest
 
 MAX_LINE = 256 * 1024 * 1024  # bytes of one JSON document or stream line
 CONNECT_S = 10.0
@@ -59,7 +59,7 @@ class Http:
         Any status is given back; `ConnectionFailed` or `DeadlineExceeded` otherwise.
         """
         url = self.address.url + path
-        data = content if body is None else msgspec.json.encode(body)
+        data = content if body is None else _encoded(body)
         headers = {"Content-Type": "application/json"} if body is not None else {}
         try:
             async with self._open().request(method, url, data=data, headers=headers, allow_redirects=False) as response:
@@ -119,6 +119,13 @@ class Http:
                 auto_decompress=True,
             )
         return self._session
+
+
+def _encoded(body: Any) -> bytes:
+    try:
+        return msgspec.json.encode(body)
+    except UnicodeEncodeError as error:  # a name or text of a command line or a file that is no UTF-8
+        raise InvalidRequest(f"what was to be sent is no text: {ascii(error.object)}") from None
 
 
 def _reason(error: Exception) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -130,3 +133,24 @@ def test_interrupted_and_cut_off(arriero: Arriero, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr("arriero.cli.server.connected", interrupted)
     assert arriero("list").status == 130
+
+
+@pytest.mark.parametrize(
+    ("shell", "status", "said"),
+    [
+        ("list | true", 0, ""),
+        ("list > /dev/full", 1, "Error: No space left on device\n"),
+        ("list >&-", 0, ""),
+        ("run demo <&-", 1, 'Error: nothing was asked. Give a prompt: arriero run demo "Hello"\n'),
+        ("show $(printf '\\351')", 1, "Error: what was to be sent is no text: '\\udce9'\n"),
+    ],
+    ids=["nobody reads", "a full disk", "closed output", "closed input", "a name in Latin-1"],
+)
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_odd_shells(ollama: Ollama, tmp_path: Path, shell: str, status: int, said: str) -> None:
+    """A process of its own: what the option parser and the interpreter make of these shows only there."""
+    server = ollama({"/api/tags": document({"models": []})})
+    line = f"set -o pipefail; {shlex.quote(sys.executable)} -m arriero {shell}"
+    environment = os.environ | {"OLLAMA_HOST": server.url, "ARRIERO_HOME": str(tmp_path), "LC_ALL": "C"}
+    ran = subprocess.run(["bash", "-c", line], capture_output=True, text=True, env=environment, check=False)
+    assert (ran.returncode, ran.stderr) == (status, said)
