@@ -35,4 +35,4 @@ def key_from_environment(environ: Mapping[str, str] | None = None) -> str | None
     """Return the (first) key in ARRIERO_API_KEY, else the one in OLLAMA_API_KEY, else None."""
     source = os.environ if environ is None else environ
     own = source.get("ARRIERO_API_KEY", "").split(",")[0].strip()  # a server may take several
-    return own or source.get("OLLAMA_API_KEY") or None
+    return own or source.get("OLLAMA_API_KEY", "").strip() or None

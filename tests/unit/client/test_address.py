@@ -58,4 +58,5 @@ def test_environment() -> None:
     assert from_environment({}).url == "http://127.0.0.1:11434"
     assert key_from_environment({"ARRIERO_API_KEY": "a,b", "OLLAMA_API_KEY": "o"}) == "a"
     assert key_from_environment({"OLLAMA_API_KEY": "o"}) == "o"
+    assert key_from_environment({"OLLAMA_API_KEY": "o\n"}) == "o"  # as read from a file
     assert key_from_environment({}) is None
