@@ -66,7 +66,12 @@ def _branch(node: _Node, schema: Mapping[str, Any], kind: str, root: Mapping[str
     """The branch of a union that the tags inside are of: of the right type, and it knows the most of them."""
     inner = {name for name, _ in node.inner}
     able = [one for branch in rules.branches(schema) if kind in rules.type_names(one := rules.resolve(branch, root))]
-    return max(able, key=lambda one: len(inner & set(one.get("properties") or ())), default={})
+    return max(able, key=lambda one: len(inner & _members(one).keys()), default={})
+
+
+def _members(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    properties = schema.get("properties")
+    return properties if isinstance(properties, dict) else {}
 
 
 def _value(node: _Node, schema: Any, coercion: Coercion, root: Mapping[str, Any]) -> Any:
@@ -81,8 +86,7 @@ def _value(node: _Node, schema: Any, coercion: Coercion, root: Mapping[str, Any]
         schema = _branch(node, schema, "array" if listed else "object", root)
     if listed:
         return [_value(inner, schema.get("items", {}), coercion, root) for _, inner in node.inner]
-    properties = schema.get("properties")
-    known = properties if isinstance(properties, dict) else {}
+    known = _members(schema)
     return {name: _value(inner, known.get(name, {}), coercion, root) for name, inner in node.inner}
 
 

@@ -71,7 +71,7 @@ class Coercion:
 
     def _mended(self, value: Any, schema: Mapping[str, Any], depth: int) -> Any:
         """What `schema` refuses, brought to it."""
-        for part in schema.get("allOf") or ():
+        for part in rules.parts(schema):
             value = self._value(value, part, depth + 1)
         union = rules.branches(schema)
         if union:
@@ -180,15 +180,14 @@ class Coercion:
         for name, member in made.items():
             if name in properties:
                 made[name] = self._value(member, properties[name], depth + 1)
-        listed = schema.get("required")
-        required = listed if isinstance(listed, list) else []
+        required = rules.required(schema)
         for name in [name for name, member in made.items() if member is None and name in properties]:
             own = rules.resolve(properties[name], self._root)
             if (name not in required or "default" in own) and self._wrong(None, own):
                 del made[name]
                 self._note("null_member")
         for name in required:
-            own = rules.resolve(properties.get(name), self._root) if isinstance(name, str) else {}
+            own = rules.resolve(properties.get(name), self._root)
             if name not in made and "default" in own:
                 made[name] = own["default"]
                 self._note("default")

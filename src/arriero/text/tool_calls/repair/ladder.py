@@ -176,7 +176,7 @@ class Repairer:
         self, arguments: dict[str, Any], parameters: dict[str, Any], known: Mapping[str, Any], mended: list[str]
     ) -> dict[str, Any]:
         """Without the members that are no text, may be left out, and were given no value."""
-        required = parameters.get("required") or ()
+        required = schema.required(parameters)
         left_out = {
             key
             for key, value in arguments.items()

@@ -164,6 +164,18 @@ def branches(schema: Mapping[str, Any]) -> list[Any]:
     return []
 
 
+def parts(schema: Mapping[str, Any]) -> list[Any]:
+    """The schemas that a value must fit all of; none where the schema is no well-formed one."""
+    listed = schema.get("allOf")
+    return listed if isinstance(listed, list) else []
+
+
+def required(schema: Mapping[str, Any]) -> list[str]:
+    """The members that must be there; none where the schema is no well-formed one."""
+    listed = schema.get("required")
+    return [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
+
+
 def _problems(value: Any, schema: Any, check: _Check, place: str, depth: int) -> Iterator[str]:
     if schema is False:
         yield f"{place}: nothing is allowed here"
@@ -195,7 +207,7 @@ def _problems(value: Any, schema: Any, check: _Check, place: str, depth: int) ->
             yield f"{place}: {value} is not more than {low}"
         if _number(high) and value >= high:
             yield f"{place}: {value} is not less than {high}"
-    for part in schema.get("allOf") or ():
+    for part in parts(schema):
         yield from _problems(value, part, check, place, depth + 1)
     union = branches(schema) if "anyOf" in schema or "oneOf" in schema else ()
     if union and all(next(_problems(value, one, check, place, depth + 1), None) for one in union):
@@ -205,9 +217,8 @@ def _problems(value: Any, schema: Any, check: _Check, place: str, depth: int) ->
 def _members(value: dict[str, Any], schema: Mapping[str, Any], check: _Check, place: str, depth: int) -> Iterator[str]:
     properties = schema.get("properties")
     properties = properties if isinstance(properties, dict) else {}
-    required = schema.get("required")
-    for name in required if isinstance(required, list) else ():
-        if isinstance(name, str) and name not in value:
+    for name in required(schema):
+        if name not in value:
             yield f"{place}: {name} is missing"
     others = schema.get("additionalProperties", True)
     patterned = schema.get("patternProperties")
