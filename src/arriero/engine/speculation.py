@@ -170,6 +170,14 @@ class Speculation:
         """How many rows a call has that computes `rows` ones, some of them of drafts."""
         return -(-rows // self._tile) * self._tile
 
+    def _usual(self, rows: int) -> bool:
+        """Whether a call of so many rows is one that is worth knowing: whole tiles, each time twice as many.
+
+        What costs are learned of so few is known soon, and kernels gain more by larger tiles than by rows in between.
+        """
+        tiles = rows // self._tile
+        return self._tile == 1 or (rows % self._tile == 0 and tiles & (tiles - 1) == 0)
+
     def _guess(self, sequence: Sequence, room: int) -> tuple[list[int], list[float]]:
         left = self._left(sequence)
         if left <= 0:
@@ -196,6 +204,8 @@ class Speculation:
         gained = list(accumulate(-chance for chance, _, _ in ranked))
         best, rate = 0, _GAIN * count / self._costs.seconds(count)
         for extra, gain in enumerate(gained, 1):
+            if extra < len(gained) and not self._usual(count + extra):
+                continue
             seconds = self._costs.seconds(self._filled(count + extra))
             if seconds <= bound and (count + gain) / seconds > rate:
                 best, rate = extra, (count + gain) / seconds

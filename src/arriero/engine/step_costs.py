@@ -10,6 +10,10 @@ _SLOPE = 0.12
 _WEIGHT = 0.25  # of the last time
 _FIRST_WEIGHT = 0.7  # of the first one, against what was expected
 _MOST = 3.0  # times what was expected: a step that took longer was held up by something else
+_SURE = 2
+"""Times that a number of rows must have been seen before it is believed to cost more a row than fewer do. One that was
+held up would else never be tried again, nor those next to it."""
+_HOPE = 0.9  # of what as many rows cost in smaller steps: what one that is not sure may cost at most
 _KEPT = 400  # steps after which a time that was not seen again is forgotten
 _STALE = 2
 """Steps after which a time that was not seen again follows the others, others follow halfway: what slowed the machine
@@ -25,6 +29,7 @@ class StepCosts:
     def __init__(self) -> None:
         self._seconds: dict[int, float] = {}
         self._seen: dict[int, int] = {}  # at which step
+        self._times: dict[int, int] = {}  # and how often
         self._rows: list[int] = []  # those that are known, in order
         self._steps = 0
         self._begun: float | None = None
@@ -62,20 +67,33 @@ class StepCosts:
             self._seconds[rows] = seconds
         else:
             expected = self.seconds(rows)
-            weight = _WEIGHT if known else _FIRST_WEIGHT
+            weight = _WEIGHT if self._times.get(rows, 0) >= _SURE else _FIRST_WEIGHT
             found = expected + weight * (min(seconds, _MOST * expected) - expected)
             self._seconds[rows] = found
             if known:
                 self._follow(rows, found / expected)
         self._seen[rows] = self._steps
+        self._times[rows] = self._times.get(rows, 0) + 1
         if not known:
             self._forget()
 
     def seconds(self, rows: int) -> float:
         """Return what a step of `rows` rows is expected to take; as long as nothing is known, in units of its own."""
-        known = self._rows
-        if not known:
+        if not self._rows:
             return self._shape(rows)
+        found = self._drawn(rows)
+        if self._times.get(rows, 0) < _SURE:
+            fewer = bisect_left(self._rows, rows) - 1
+            while fewer >= 0 and self._times[self._rows[fewer]] < _SURE:
+                fewer -= 1
+            if fewer >= 0 and self._rows[fewer] > 1:
+                least = self._rows[fewer]
+                found = min(found, _HOPE * self._seconds[least] * rows / least)
+        return found
+
+    def _drawn(self, rows: int) -> float:
+        """What was seen of `rows`, or lies on the line through its neighbours."""
+        known = self._rows
         if rows in self._seconds:
             return self._seconds[rows]
         right = bisect_left(known, rows)
@@ -99,5 +117,5 @@ class StepCosts:
 
     def _forget(self) -> None:
         for rows in [rows for rows, step in self._seen.items() if self._steps - step > _KEPT]:
-            del self._seconds[rows], self._seen[rows]
+            del self._seconds[rows], self._seen[rows], self._times[rows]
         self._rows = sorted(self._seconds)

@@ -141,6 +141,22 @@ def test_a_text_that_is_copied_is_guessed_from_the_first_request_on() -> None:
     assert world.seconds(list(prompt), 96) < 0.5 * world.seconds(list(prompt), 96, draft_tokens=0)
 
 
+def test_steps_that_guess_have_few_numbers_of_rows() -> None:
+    """Each is soon known for what it costs, and fills the kernels' tiles; only a text's end may be less."""
+    world, walk, rows = _World(ROWS), list(range(WRONG, WRONG + 150)), []
+    engine = world.engine
+    engine.add(SequenceSpec(1, _prompt(walk, 0, random.Random(1)), SAMPLER, max_tokens=150))
+    while engine.has_work:
+        before = engine.stats()
+        engine.step(world.now)
+        after = engine.stats()
+        if after.drafted_tokens > before.drafted_tokens:
+            rows.append(after.executed_tokens - before.executed_tokens)
+            world.now += _seconds(rows[-1], ROWS)
+    assert len(rows) > 3
+    assert set(rows[:-1]) <= {4, 8, 16, 32}
+
+
 def test_what_several_streams_copy_is_guessed_before_ten_tokens() -> None:
     """A step of whole tiles is dear for a text that has won nothing; that it was foreseen so far speaks for it."""
     engine = Engine(

@@ -35,3 +35,14 @@ def test_what_is_seen_all_the_time_follows_its_own_times() -> None:
         costs.learn(8, 0.060)
     assert costs.seconds(1) == pytest.approx(0.010, rel=0.01)
     assert costs.seconds(8) == pytest.approx(0.060, rel=0.01)
+
+
+def test_one_time_that_was_held_up_is_not_believed_where_fewer_rows_cost_less() -> None:
+    costs = StepCosts()
+    _learned(costs, 1, 0.025, 5)
+    _learned(costs, 8, 0.038, 5)
+    costs.learn(32, 0.240)
+    assert costs.seconds(32) < 4 * costs.seconds(8)
+    assert costs.seconds(16) < 2 * costs.seconds(8)
+    _learned(costs, 32, 0.240, 4)
+    assert costs.seconds(32) > 4 * costs.seconds(8)
