@@ -197,6 +197,7 @@ def _facts(details: ModelDetails, header: GgufHeader, weights: int, free: int, k
         threads=1,
         sliding_window=header.arch("attention.sliding_window") > 0,
         recurrent=any(key.startswith(f"{header.architecture}.ssm.") for key in header.values),
+        noted_cells=max(header.arch("rope.dimension_sections"), header.arch("ple.ngram_size")) > 0,
         untouched=sys.platform == "linux",
     )
 

@@ -22,6 +22,11 @@ from arriero.runners.llama_cpp.vocab import Vocab
 
 Progress = Callable[[float], None]
 
+_PLACED = (lib.LLAMA_ROPE_TYPE_MROPE, lib.LLAMA_ROPE_TYPE_IMROPE)
+"""Of these models llama.cpp notes of each cell also where in an image its token stands, text or not."""
+_HASHED = "{arch}.ple.ngram_size"
+"""Of those that have this key, also which token it is."""
+
 
 class Model:
     """A loaded `llama_model`; `close` frees it, after every context on it."""
@@ -104,6 +109,7 @@ class Model:
             gpu=self.layers_gpu > 0,
             sliding_window=self.sliding_window,
             recurrent=self.recurrent,
+            noted_cells=lib.llama_model_rope_type(self.handle) in _PLACED or self.metadata(_HASHED) is not None,
             untouched=sys.platform == "linux",
         )
 

@@ -93,6 +93,7 @@ class Facts:
     gpu: bool = False
     sliding_window: bool = False
     recurrent: bool = False
+    noted_cells: bool = False  # more is noted of a cell than its position, and states have it
     untouched: bool = False  # KV takes memory when it is written, not before
 
 
@@ -252,9 +253,10 @@ def _pool_cells(facts: Facts, cells: int, sequences: int, left: int) -> int:
     """Return the cells of a pool beside streams, of those for which there is memory `left`; 0: no pool.
 
     It costs memory as it is filled, and its users leave as many cells of their streams empty. Only a CPU's kernels
-    gain by it as measured (gathering.py), and only states of one cache for all layers can move there.
+    gain by it as measured (gathering.py), and only states of one cache for all layers can move there, of cells with
+    nothing but a position (turning.py).
     """
-    if facts.gpu or facts.recurrent or facts.sliding_window or sequences < LEAST_POOLED:
+    if facts.gpu or facts.recurrent or facts.sliding_window or facts.noted_cells or sequences < LEAST_POOLED:
         return 0
     wanted = min(cells // 2, cells // sequences + sequences * POOLED_TOKENS, left)
     return max(0, wanted) // CELL_ALIGN * CELL_ALIGN

@@ -211,6 +211,7 @@ def test_a_pool_beside_streams_takes_what_they_leave() -> None:
         plan(facts(gpu=True), num_ctx=2048),
         plan(facts(recurrent=True), num_ctx=2048),
         plan(facts(sliding_window=True), num_ctx=2048),
+        plan(facts(noted_cells=True), num_ctx=2048),
         plan(num_ctx=2048, layout="streams"),
         plan(num_ctx=2048, layout="unified"),
         plan(num_ctx=2048, deterministic=True),

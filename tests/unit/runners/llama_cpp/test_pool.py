@@ -6,7 +6,9 @@ Their prompts are computed with fused attention, beside it.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+import gguf
 import numpy as np
 import pytest
 
@@ -214,3 +216,32 @@ def test_a_parked_state_that_the_pool_has_no_room_for_fills_a_stream(
         assert cached == 400
         expect_same(recorder, alone(text)[0][1])
     assert ask.engine.stats().failed_restores == 0
+
+
+def test_a_model_that_notes_places_in_images_has_no_pool(
+    tiny_path: Path, tmp_path: Path, make_runner: MakeRunner
+) -> None:
+    """Its states have more of each cell; a lone long prompt, which would begin in a pool, is answered all the same."""
+    read, path = gguf.GGUFReader(tiny_path), tmp_path / "placed.gguf"
+    writer = gguf.GGUFWriter(path, "qwen2vl")
+    for field in read.fields.values():
+        name, value = field.name.replace("llama.", "qwen2vl."), field.contents()
+        if name.startswith("GGUF.") or name == "general.architecture":
+            continue
+        if field.types[0] is gguf.GGUFValueType.ARRAY:
+            writer.add_array(name, value)
+        else:
+            writer.add_key_value(name, value, field.types[0])
+    writer.add_array("qwen2vl.rope.dimension_sections", [4, 4, 4, 4])
+    for tensor in read.tensors:
+        writer.add_tensor(tensor.name, np.array(tensor.data), raw_dtype=tensor.tensor_type)
+        if tensor.name.split(".")[-2] in ("attn_q", "attn_k", "attn_v"):
+            bias = np.zeros(int(tensor.shape[1]), np.float32)
+            writer.add_tensor(tensor.name.replace("weight", "bias"), bias)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    ask = Asker(make_runner(path, num_ctx=1024, max_sequences=8, parked_bytes=1 << 24))
+    assert ask.runner.plan.pool_cells == 0
+    assert len(ask(prompt(1, SHARED))[0][1].seen) == ANSWER
