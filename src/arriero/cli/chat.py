@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from arriero.client import ArrieroError, Client, Message
 from arriero.config import home_folder, truthy
 
 QUOTES = '"""'
+SYSTEM = re.compile(r'/set\s+system\s+(?=""")')
 Ask = Callable[[str], str]
 
 
@@ -33,18 +35,20 @@ class Chat:
         """Answer until the user leaves."""
         while True:
             try:
-                text = self._read()
+                text, command = self._read()
             except EOFError:
                 self._out.write("\n")
                 return
             except KeyboardInterrupt:
                 self._out.write("\nUse Ctrl + d or /bye to exit.\n")
                 continue
-            if text.startswith("/"):
+            if command:
                 try:
                     obey(text, self._state, self._out)
                 except Left:
                     return
+                except KeyboardInterrupt:  # ends the command, as it ends an answer
+                    self._out.write("\n")
                 except Exception as error:
                     self._explain(error)
             elif text.strip():
@@ -75,17 +79,22 @@ class Chat:
         turns.append(Message(role="assistant", content=answer.text, thinking=answer.thinking or None))
         state.messages = turns
 
-    def _read(self) -> str:
-        """One input: a line, or all between triple quotes."""
+    def _read(self) -> tuple[str, bool]:
+        """One input, a line or all between triple quotes, and whether it is a command: what is quoted is none.
+
+        `/set system` may have its text between triple quotes, too, which then stay.
+        """
         line = self._ask(">>> ")
-        start = line.lstrip()
+        told = SYSTEM.match(line)
+        start = line[told.end() :] if told else line.lstrip()
         if not start.startswith(QUOTES):
-            return line
+            return line, line.startswith("/")
         lines = [start.removeprefix(QUOTES)]
         while not lines[-1].rstrip().endswith(QUOTES):
             lines.append(self._ask("... "))
         lines[-1] = lines[-1].rstrip().removesuffix(QUOTES)
-        return "\n".join(lines).strip("\n")
+        text = "\n".join(lines).strip("\n")
+        return (f"{told.group()}{QUOTES}{text}{QUOTES}", True) if told else (text, False)
 
     def _explain(self, error: Exception) -> None:
         message = told(error)

@@ -149,7 +149,7 @@ def _set(line: str, words: list[str], chat: Conversation, out: TextIO) -> None:
         settings.options[values[0]] = read_parameter(values[0], values[1:])
         out.write(f"Set parameter '{values[0]}' to '{', '.join(values[1:])}'\n")
     elif what == "system" and values:
-        settings.system = line.split(None, 2)[2].strip().removeprefix('"""').removesuffix('"""').strip('"')
+        settings.system = _unquoted(line.split(None, 2)[2].strip())
         out.write("Set system message.\n")
     elif what in ("history", "nohistory"):
         settings.keep_lines = what == "history"
@@ -170,6 +170,14 @@ def _set(line: str, words: list[str], chat: Conversation, out: TextIO) -> None:
         out.write(f"Set '{what}' mode.\n")
     else:
         out.write(HELP_SET)
+
+
+def _unquoted(text: str) -> str:
+    """The text without the quotes around all of it, three or one on each side; those inside stay."""
+    for quotes in ('"""', '"'):
+        if len(text) >= 2 * len(quotes) and text.startswith(quotes) and text.endswith(quotes):
+            return text[len(quotes) : -len(quotes)]
+    return text
 
 
 def _show(words: list[str], chat: Conversation, out: TextIO) -> None:

@@ -151,6 +151,32 @@ def test_commands_tell(talk: Talk, line: str, told: str) -> None:
     assert told in talk(line)
 
 
+def test_what_is_quoted_is_no_command(server: Scripted, talk: Talk) -> None:
+    talk('"""', "/etc holds what?", '"""', '"""/bye"""', "more")
+    assert [text for role, text in _turns(server) if role == "user"] == ["/etc holds what?", "/bye", "more"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "system"),
+    [
+        (['/set system """You are', '  brief."""'], "You are\n  brief."),
+        (['/set system """One line"""'], "One line"),
+        (['/set system Say "hi"'], 'Say "hi"'),
+    ],
+)
+def test_system_prompts_in_quotes(server: Scripted, talk: Talk, lines: list[str], system: str) -> None:
+    talk(*lines, "one")
+    assert _turns(server) == [("system", system), ("user", "one")]
+
+
+def test_an_interrupt_ends_a_command_and_not_the_chat(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("arriero.cli.chat.obey", interrupted)
+    assert talk("/load big", "one") == "\nONE\n\n\n"
+
+
 def test_show_tells_what_was_set_here(talk: Talk) -> None:
     parameters = ("/set parameter seed 3", '/set parameter stop "a b" c')
     out = talk("/set system Be brief.", "/show system", *parameters, "/show parameters")
