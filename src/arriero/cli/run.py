@@ -75,7 +75,7 @@ def run(
             except InvalidRequest:  # then nothing was printed
                 if not embeds(client, model):
                     raise
-                print_vector(client, model, question, truncate=cut, dimensions=dimensions)
+                print_vector(client, model, question, truncate=cut, dimensions=dimensions, keep_alive=keepalive)
 
         if question or prompt:  # `arriero run MODEL ""` only loads the model
             try:

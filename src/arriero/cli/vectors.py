@@ -31,11 +31,15 @@ def embeds(client: Client, model: str) -> bool:
         return False
 
 
-def print_vector(client: Client, model: str, text: str, *, truncate: bool, dimensions: int | None) -> None:
-    """Print the vector of `text` on a line."""
+def print_vector(
+    client: Client, model: str, text: str, *, truncate: bool, dimensions: int | None, keep_alive: str | None
+) -> None:
+    """Print the vector of `text` on a line; CommandFailed without a text."""
     import msgspec
 
-    (vector,) = client.embed(text, model=model, truncate=truncate, dimensions=dimensions).vectors
+    if not text:
+        raise needs_text(model)
+    (vector,) = client.embed(text, model=model, truncate=truncate, dimensions=dimensions, keep_alive=keep_alive).vectors
     print(msgspec.json.encode(vector).decode())
 
 

@@ -141,14 +141,17 @@ class AsyncCalls:
         model: str | None = None,
         dimensions: int | None = None,
         truncate: bool = False,
+        keep_alive: float | str | None = None,
     ) -> Embeddings:
         """Return a vector for each text, of length 1; `dimensions` keeps the first so many numbers of each.
 
-        A text that is too long is cut with `truncate`, and an InvalidRequest without. NotImplementedYet from a server
-        or model without embeddings.
+        A text that is too long is cut with `truncate`, and an InvalidRequest without. `keep_alive` is in seconds, or a text such
+        as "5m". NotImplementedYet from a server or model without embeddings.
         """
         given = [texts] if isinstance(texts, str) else list(texts)
-        return await self._speaker.embed(self._named(model), given, dimensions=dimensions, truncate=truncate)
+        return await self._speaker.embed(
+            self._named(model), given, dimensions=dimensions, truncate=truncate, keep_alive=keep_alive
+        )
 
     async def models(self) -> list[ModelInfo]:
         """Return the models that the server has."""

@@ -158,9 +158,12 @@ class Calls:
         model: str | None = None,
         dimensions: int | None = None,
         truncate: bool = False,
+        keep_alive: float | str | None = None,
     ) -> Embeddings:
         """Return a vector for each text, of length 1; see AsyncCalls.embed."""
-        return self._thread.run(self._inner.embed(texts, model=model, dimensions=dimensions, truncate=truncate))
+        return self._thread.run(
+            self._inner.embed(texts, model=model, dimensions=dimensions, truncate=truncate, keep_alive=keep_alive)
+        )
 
     def models(self) -> list[ModelInfo]:
         """Return the models that the server has."""

@@ -53,10 +53,18 @@ class ServerSpeaker:
                 yield chunk
 
     async def embed(
-        self, model: str, texts: Sequence[str], *, dimensions: int | None = None, truncate: bool = False
+        self,
+        model: str,
+        texts: Sequence[str],
+        *,
+        dimensions: int | None = None,
+        truncate: bool = False,
+        keep_alive: float | str | None = None,
     ) -> Embeddings:
         """See Speaker."""
-        return await (await self._speaker()).embed(model, texts, dimensions=dimensions, truncate=truncate)
+        return await (await self._speaker()).embed(
+            model, texts, dimensions=dimensions, truncate=truncate, keep_alive=keep_alive
+        )
 
     async def models(self) -> list[ModelInfo]:
         """See Speaker."""

@@ -101,12 +101,18 @@ class OllamaSpeaker:
         raise ConnectionFailed("the server ended the stream before the answer was finished")
 
     async def embed(
-        self, model: str, texts: Sequence[str], *, dimensions: int | None = None, truncate: bool = False
+        self,
+        model: str,
+        texts: Sequence[str],
+        *,
+        dimensions: int | None = None,
+        truncate: bool = False,
+        keep_alive: float | str | None = None,
     ) -> Embeddings:
         """POST /api/embed."""
-        asked = {"model": model, "input": list(texts), "truncate": truncate}
-        if dimensions is not None:
-            asked["dimensions"] = dimensions
+        asked: dict[str, Any] = {"model": model, "input": list(texts), "truncate": truncate}
+        extra = {"dimensions": dimensions, "keep_alive": keep_alive}
+        asked |= {name: value for name, value in extra.items() if value is not None}
         body = await self._http.json("POST", "/api/embed", asked)
         found = decode(body, _Embedded)
         usage = Usage(prompt_tokens=found.prompt_eval_count, load_ns=found.load_duration, total_ns=found.total_duration)

@@ -74,9 +74,17 @@ class OpenAISpeaker:
         raise ConnectionFailed("the server ended the stream before the answer was finished")
 
     async def embed(
-        self, model: str, texts: Sequence[str], *, dimensions: int | None = None, truncate: bool = False
+        self,
+        model: str,
+        texts: Sequence[str],
+        *,
+        dimensions: int | None = None,
+        truncate: bool = False,
+        keep_alive: float | str | None = None,
     ) -> Embeddings:
         """POST /v1/embeddings; `truncate` is arriero's, and sent only where it is asked for."""
+        if keep_alive is not None:
+            raise UnsupportedFeature("the OpenAI API has no keep_alive", param="keep_alive")
         asked: dict[str, Any] = {"model": model, "input": list(texts), "encoding_format": "float"}
         extra = {"dimensions": dimensions, "truncate": truncate or None}
         asked |= {name: value for name, value in extra.items() if value is not None}

@@ -16,7 +16,13 @@ class Speaker(Protocol):
         ...
 
     async def embed(
-        self, model: str, texts: Sequence[str], *, dimensions: int | None = None, truncate: bool = False
+        self,
+        model: str,
+        texts: Sequence[str],
+        *,
+        dimensions: int | None = None,
+        truncate: bool = False,
+        keep_alive: float | str | None = None,
     ) -> Embeddings:
         """Return a vector for each text; without `truncate` one that is too long is an InvalidRequest."""
         ...

@@ -61,10 +61,22 @@ class WorkerSpeaker:
                     yield chunk
 
     async def embed(
-        self, model: str, texts: Sequence[str], *, dimensions: int | None = None, truncate: bool = False
+        self,
+        model: str,
+        texts: Sequence[str],
+        *,
+        dimensions: int | None = None,
+        truncate: bool = False,
+        keep_alive: float | str | None = None,
     ) -> Embeddings:
         """Compute the vectors."""
-        request = EmbedRequest(model=model, inputs=tuple(texts), dimensions=dimensions, truncate=truncate)
+        request = EmbedRequest(
+            model=model,
+            inputs=tuple(texts),
+            dimensions=dimensions,
+            truncate=truncate,
+            keep_alive=read_keep_alive(keep_alive),
+        )
         embedded = await self._service.embed(request)
         vectors = tuple(tuple(numbers(vector)) for vector in embedded.vectors)
         return Embeddings(vectors=vectors, model=model, usage=embedded.usage)

@@ -174,8 +174,8 @@ def test_an_embedding_model_prints_a_vector(arriero: Arriero, ollama: Ollama) ->
     assert server.asked[-1].body == {"model": "e", "input": ["Hi there"], "truncate": True}
     arriero("run", "e", "--truncate=false", "--dimensions", "2", stdin="piped\n")
     assert server.asked[-1].body == {"model": "e", "input": ["piped"], "truncate": False, "dimensions": 2}
-    arriero("run", "e", "--truncate", "Hi")
-    assert server.asked[-1].body["truncate"] is True
+    arriero("run", "e", "--truncate", "--keepalive", "1h", "Hi")
+    assert server.asked[-1].body == {"model": "e", "input": ["Hi"], "truncate": True, "keep_alive": "1h"}
     ran = arriero("run", "e", "--truncate=maybe", "Hi")
     assert ran == (1, "", "Error: truncate must be true or false, not 'maybe'\n")
 
@@ -184,6 +184,7 @@ def test_an_embedding_model_needs_a_text(arriero: Arriero, ollama: Ollama) -> No
     ollama(EMBEDDER)
     told = 'Error: embedding models require input text. Usage: arriero run e "your text here"\n'
     assert arriero("run", "e") == (1, "", told)
+    assert arriero("run", "e", "") == (1, "", told)
 
 
 def test_another_refusal_stays_what_it_is(arriero: Arriero, ollama: Ollama) -> None:
