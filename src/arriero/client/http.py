@@ -125,7 +125,7 @@ def _encoded(body: Any) -> bytes:
     try:
         return msgspec.json.encode(body)
     except UnicodeEncodeError as error:  # a name or text of a command line or a file that is no UTF-8
-        raise InvalidRequest(f"what was to be sent is no text: {ascii(error.object)}") from None
+        raise InvalidRequest(f"what was to be sent is no text: {error.object!a}") from None
 
 
 def _reason(error: Exception) -> str:

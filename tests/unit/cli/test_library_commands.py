@@ -92,7 +92,7 @@ def test_paths_of_a_modelfile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert expand("x.gguf", tmp_path) == tmp_path / "x.gguf"
     assert expand("/abs/x.gguf", tmp_path) == Path("/abs/x.gguf")
     assert expand("~/x.gguf", tmp_path) == Path("/home/ana/x.gguf")
-    with pytest.raises(CommandFailed, match="~nobodysuch/x.gguf: there is no such user"):
+    with pytest.raises(CommandFailed, match=r"~nobodysuch/x\.gguf: there is no such user"):
         expand("~nobodysuch/x.gguf", tmp_path)
 
 
