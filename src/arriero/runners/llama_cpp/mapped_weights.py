@@ -35,7 +35,7 @@ class MappedWeights:
     """
 
     def __init__(self, path: Path) -> None:
-        """`path` is the model's file, the first part if it is split; its mappings are looked for by the first `move`."""
+        """`path` is the model's file, the first part of a split one; its mappings are found by the first `move`."""
         self.bytes = 0
         self._path = path
         self._places: deque[tuple[int, int, str]] | None = None  # address, place in the file, the file
