@@ -18,7 +18,7 @@ def page_of(items: Sequence[dict[str, Any]], query: Mapping[str, str]) -> dict[s
     """
     check_query(query, ("limit", "after_id", "before_id"))
     limit = query.get("limit", str(_LIMIT))
-    if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= _MOST):
+    if not (limit.isascii() and limit.isdigit() and len(limit) < 6 and 1 <= int(limit) <= _MOST):
         raise bad("limit", f"must be between 1 and {_MOST}")
     after, before = query.get("after_id"), query.get("before_id")
     if after and before:

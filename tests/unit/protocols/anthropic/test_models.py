@@ -56,6 +56,7 @@ def test_pages() -> None:
         {"limit": "many"},
         {"limit": "²"},
         {"limit": "9" * 5000},
+        {"limit": "000000001" + "0" * 5000},
         {"after_id": "x"},
         {"before_id": "x"},
         {"after_id": "a", "before_id": "c"},
