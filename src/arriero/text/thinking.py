@@ -38,6 +38,7 @@ class ThinkingSplitter:
         self._opens, self._closes = opens, closes
         self._state: Literal["start", "open", "thinking", "close", "text"] = "open" if opened else "start"
         self._held = ""
+        self._space: list[str] = []  # white space before it, looked at once
 
     def feed(self, text: str) -> list[Part]:
         """Take a piece; return what is certain by now."""
@@ -49,7 +50,8 @@ class ThinkingSplitter:
 
     def finish(self) -> list[Part]:
         """Return what is held at the end; an unclosed block's text is thinking."""
-        held, self._held = self._held, ""
+        held, self._held = "".join([*self._space, self._held]), ""
+        self._space.clear()
         if self._state in ("thinking", "open"):
             held = held.strip() if self._state == "open" else held.rstrip()
             return [Part("thinking", held)] if held else []
@@ -74,25 +76,39 @@ class ThinkingSplitter:
 
     def _look_for_open(self) -> bool:
         seen = self._held.lstrip()
+        if not seen:
+            self._space.append(self._held)
+            self._held = ""
+            return False
         if seen.startswith(self._opens):
+            self._space.clear()
             self._held = seen[len(self._opens) :]
             self._state = "open"
             return True
-        if self._opens.startswith(seen):  # nothing yet, or the beginning of the tag
+        if self._opens.startswith(seen):
             return False
-        self._state = "text"
+        self._state, self._held = "text", self._with_space(self._held)
         return True
 
     def _think(self, parts: list[Part]) -> bool:
         inside, found, after = self._held.partition(self._closes)
         if found:
             if inside.rstrip():
-                parts.append(Part("thinking", inside.rstrip()))
+                parts.append(Part("thinking", self._with_space(inside.rstrip())))
+            self._space.clear()
             self._held = after
             self._state = "close"
             return True
-        certain = inside[: len(inside) - held_back(inside, self._closes)].rstrip()
+        ready = inside[: len(inside) - held_back(inside, self._closes)]
+        certain = ready.rstrip()
         if certain:
-            parts.append(Part("thinking", certain))
-            self._held = inside[len(certain) :]
+            parts.append(Part("thinking", self._with_space(certain)))
+        self._space.append(ready[len(certain) :])
+        self._held = inside[len(ready) :]
         return False
+
+    def _with_space(self, text: str) -> str:
+        """`text` behind the white space that was waiting for it."""
+        whole = "".join([*self._space, text])
+        self._space.clear()
+        return whole

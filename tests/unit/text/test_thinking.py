@@ -57,3 +57,13 @@ def test_text_passes_at_once_after_thinking() -> None:
 @pytest.mark.parametrize(("prompt", "opened"), [("…assistant\n<think>\n", True), ("…<think>\n\n</think>\n\n", False)])
 def test_a_prompt_can_open_the_block(prompt: str, opened: bool) -> None:
     assert opens_thinking(prompt) is opened
+
+
+@pytest.mark.parametrize(("start", "kind"), [("", "text"), ("<think>a", "thinking")])
+def test_endless_white_space_is_held_and_looked_at_once(start: str, kind: str) -> None:
+    splitter = ThinkingSplitter()
+    splitter.feed(start)
+    space = "\n" * 10_000
+    assert [part for piece in space for part in splitter.feed(piece)] == []
+    assert splitter._held == ""
+    assert splitter.feed("b") == [(kind, f"{space}b")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +21,9 @@ _WORD = re.compile(r"[A-Za-z]+")
 _WORDS = {"True": True, "False": False, "None": None, "true": True, "false": False, "null": None}
 _QUOTE = re.compile(r"\"\"\"|\'\'\'|\"|\'")
 _ESCAPE = re.compile(
-    r"\\(u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|.)", re.DOTALL
+    r"\\(u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    r"|u[0-9a-fA-F]{4}|U00[01][0-9a-fA-F]{5}|x[0-9a-fA-F]{2}|.)",
+    re.DOTALL,
 )
 _ESCAPES = {
     "n": "\n",
@@ -113,7 +116,8 @@ class _Reader:
         if number is not None:
             self._at = number.end()
             text = number.group()
-            return int(text) if re.fullmatch(r"[-+]?\d{1,4000}", text) else float(text)
+            made = int(text) if re.fullmatch(r"[-+]?\d{1,4000}", text) else float(text)
+            return made if isinstance(made, int) or math.isfinite(made) else text
         word = _WORD.match(self._text, self._at)
         if word is None or word.group() not in _WORDS:
             raise self._stopped("no value can begin like this")
@@ -176,5 +180,5 @@ def _unescaped(escape: re.Match[str]) -> str:
         return chr(0x10000 + ((int(what[1:5], 16) - 0xD800) << 10) + int(what[7:], 16) - 0xDC00)
     if len(what) > 1:
         code = int(what[1:], 16)
-        return escape.group() if 0xD800 <= code < 0xE000 else chr(code)
+        return escape.group() if 0xD800 <= code < 0xE000 or code > 0x10FFFF else chr(code)
     return _ESCAPES.get(what, escape.group())

@@ -141,7 +141,7 @@ class Members:
 
     @cached_property
     def _opening_line(self) -> re.Pattern[str]:
-        return re.compile(rf"\n\s*{self._any_key}")
+        return re.compile(rf"\n[^\S\n]*{self._any_key}")  # from the last of many line breaks: linear
 
     @cached_property
     def _end(self) -> re.Pattern[str]:

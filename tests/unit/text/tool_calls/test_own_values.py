@@ -31,6 +31,12 @@ def test_names_and_escapes_in_python_calls() -> None:
     assert found == {"user-id": "😀 a/b", "x": {"k": [True, None]}}
 
 
+def test_values_that_json_does_not_have_in_python_calls() -> None:
+    call = r'[2d_plot(far="\U000e0001 \U00ffffff", much=1e999)]'
+    found = read("lfm2", f"<|tool_call_start|>{call}<|tool_call_end|>", {})
+    assert found == {"far": "\U000e0001 \\U00ffffff", "much": "1e999"}
+
+
 def test_tags_of_unions() -> None:
     numbers = {"anyOf": [{"type": "array", "items": {"type": "integer"}}, {"type": "null"}]}
     texts = {"oneOf": [{"type": "object", "properties": {"t": {"type": "string"}}}, {"type": "null"}]}
@@ -87,3 +93,14 @@ def test_text_passes_where_nothing_is_mended(family: Family) -> None:
     text = " \n[1] is { text } \n\n"
     found = parse(family, list(text), (), mode="off")
     assert (found.calls, found.text) == ([], text)
+
+
+def test_a_value_of_line_breaks_alone_costs_no_more_than_its_length() -> None:
+    """Many times this test's time where each break is looked at from each one before it."""
+    tool = ToolSpec(name="f", parameters={"type": "object", "properties": {"a": {"type": "string"}, "o": {}}})
+    value = "x" + "\n" * 100_000 + "y"
+    text = f"<tool_call>\n<function=f>\n<parameter=a>{value}</parameter>\n</function>\n</tool_call>"
+    assert [call.arguments for call in parse(BY_NAME["qwen3_coder"], [text], [tool]).calls] == [{"a": value}]
+    text = text.replace("y<", "\n <parameter=o>\n1\n<")
+    found = parse(BY_NAME["qwen3_coder"], [text], [tool])
+    assert [sorted(call.arguments) for call in found.calls] == [["a", "o"]]
