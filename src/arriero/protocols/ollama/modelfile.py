@@ -7,6 +7,7 @@ drops invisible characters, this one does not.
 from __future__ import annotations
 
 import codecs
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -153,7 +154,10 @@ def parameter_value(name: str, text: str) -> Any:
     try:
         if "_" in text:
             raise ValueError
-        return int(text) if kind == "integer" else float(text)
+        value = int(text) if kind == "integer" else float(text)
+        if not math.isfinite(value):  # JSON has no such number: it would arrive as none at all
+            raise ValueError
+        return value
     except ValueError:
         raise InvalidRequest(f"invalid {word} value [{text}]") from None
 

@@ -107,6 +107,7 @@ def test_values(value: str, read: str) -> None:
         ("FROM x\nPARAMETER num_ctx many", "invalid int value [many]"),
         ("FROM x\nPARAMETER num_ctx 1.5", "invalid int value [1.5]"),
         ("FROM x\nPARAMETER temperature hot", "invalid float value [hot]"),
+        ("FROM x\nPARAMETER temperature nan", "invalid float value [nan]"),
         ("FROM x\nPARAMETER use_mmap maybe", "invalid bool value [maybe]"),
         ("FROM x\nMESSAGE tool hi", '(line 2): message role must be one of "system", "user", or "assistant"'),
         ("FROM x\nREQUIRES soon", "requires must be a valid semver (e.g. 0.14.0)"),
