@@ -145,8 +145,9 @@ class AsyncCalls:
     ) -> Embeddings:
         """Return a vector for each text, of length 1; `dimensions` keeps the first so many numbers of each.
 
-        A text that is too long is cut with `truncate`, and an InvalidRequest without. `keep_alive` is in seconds, or a text such
-        as "5m". NotImplementedYet from a server or model without embeddings.
+        A text that is too long is cut with `truncate`, and an InvalidRequest without.
+        `keep_alive` is in seconds, or a text such as "5m". NotImplementedYet from a server or model without
+        embeddings.
         """
         given = [texts] if isinstance(texts, str) else list(texts)
         return await self._speaker.embed(
