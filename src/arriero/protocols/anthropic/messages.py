@@ -147,10 +147,11 @@ class MessageReader:
         call_id = text_field(block, "tool_use_id", at)
         if call_id not in self._names:
             raise bad(f"{at}.tool_use_id", f"no earlier tool_use block has the id '{call_id[:64]}'")
-        content = block.get("content", "")
+        content = block.get("content")
+        content = "" if content is None else content
         text = content if isinstance(content, str) else "\n".join(self._texts(content, f"{at}.content"))
-        is_error = block.get("is_error", False)
-        if not isinstance(is_error, bool):
+        is_error = block.get("is_error")
+        if not isinstance(is_error, bool | None):
             raise bad(f"{at}.is_error", "must be a boolean")
         if is_error and not text.lower().startswith("error"):
             text = _ERROR + text

@@ -72,10 +72,12 @@ def _tool(item: Any, at: str) -> ToolSpec:
     description = item.get("description") or ""
     if not isinstance(description, str):
         raise bad(f"{at}.description", "must be a string")
-    strict = item.get("strict", False)
-    if not isinstance(strict, bool):
+    strict = item.get("strict")
+    if not isinstance(strict, bool | None):
         raise bad(f"{at}.strict", "must be a boolean")
-    return ToolSpec(name=name, description=_with_examples(description, item, at), parameters=schema, strict=strict)
+    return ToolSpec(
+        name=name, description=_with_examples(description, item, at), parameters=schema, strict=bool(strict)
+    )
 
 
 def _with_examples(description: str, item: dict[str, Any], at: str) -> str:
@@ -95,8 +97,8 @@ def _choice(choice: Any, tools: tuple[ToolSpec, ...]) -> tuple[str, bool]:
     if not isinstance(choice, dict):
         raise bad("tool_choice", "must be an object")
     kind = text_field(choice, "type", "tool_choice")
-    alone = choice.get("disable_parallel_tool_use", False)
-    if not isinstance(alone, bool):
+    alone = choice.get("disable_parallel_tool_use")
+    if not isinstance(alone, bool | None):
         raise bad("tool_choice.disable_parallel_tool_use", "must be a boolean")
     if kind not in ("auto", "any", "tool", "none"):
         raise bad("tool_choice.type", "must be auto, any, tool or none")

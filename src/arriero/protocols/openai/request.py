@@ -36,8 +36,8 @@ _LEVELS = (None, False, "low", "medium", "high", "max")
 
 
 class _StreamOptions(msgspec.Struct, kw_only=True):
-    include_usage: bool = False
-    include_obfuscation: bool = False  # padding against traffic analysis: never sent here
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None  # padding against traffic analysis: never sent here
 
 
 class _Reasoning(msgspec.Struct, kw_only=True):
@@ -80,7 +80,7 @@ class _Function(msgspec.Struct, kw_only=True):
 
 
 class _Tool(msgspec.Struct, kw_only=True):
-    type: str = "function"
+    type: str | None = None
     function: _Function | None = None
 
 
@@ -260,7 +260,7 @@ def _call(
         chat=chat,
         choices=choices,
         show_logprobs=request.sampling.logprobs is not None,
-        include_usage=wire.stream_options.include_usage,
+        include_usage=wire.stream_options.include_usage is True,
         fingerprint=_fingerprint(spec),
         service_tier=read_tier(wire.service_tier)[1],
         prompt_field="messages" if chat else "prompt",
@@ -302,7 +302,7 @@ def _sampling(
 def _tools(wire: _Chat, spec: ModelSpec) -> tuple[ToolSpec, ...]:
     tools: list[ToolSpec] = []
     for index, tool in enumerate(wire.tools):
-        if tool.type != "function" or tool.function is None:
+        if tool.type not in (None, "function") or tool.function is None:
             raise UnsupportedFeature("only tools of type function are supported", param=f"tools[{index}]")
         function = tool.function
         if not function.name:

@@ -250,3 +250,14 @@ def test_one_format_has_one_value() -> None:
     assert decode(output_config={"format": form}, output_format=form) == decode(output_config={"format": form})
     with pytest.raises(InvalidRequest, match="output_format: is the older name"):
         decode(output_config={"format": form}, output_format=form | {"schema": {"type": "array"}})
+
+
+def test_a_null_inside_an_object_is_an_absent_field() -> None:
+    call = {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "f", "input": {}}]}
+    result = {"type": "tool_result", "tool_use_id": "a"}
+    nulls = decode(
+        messages=[USER, call, {"role": "user", "content": [result | {"content": None, "is_error": None}]}],
+        tools=[TOOL | {"strict": None, "description": None, "allowed_callers": None}],
+        tool_choice={"type": "auto", "disable_parallel_tool_use": None},
+    )
+    assert nulls == decode(messages=[USER, call, {"role": "user", "content": [result]}], tools=[TOOL])

@@ -308,3 +308,9 @@ def test_scales_of_adapters(lora: Any, scales: Any) -> None:
     with pytest.raises(InvalidRequest) as caught:
         decode_completion(body, tuned)
     assert caught.value.details["param"] == scales
+
+
+def test_a_null_inside_an_object_is_an_absent_field() -> None:
+    assert chat(stream=True, stream_options={"include_usage": None, "include_obfuscation": None}) == chat(stream=True)
+    tools = [{"type": None, "function": {"name": "f", "description": None, "parameters": None, "strict": None}}]
+    assert chat(tools=tools) == chat(tools=[{"type": "function", "function": {"name": "f"}}])
