@@ -89,6 +89,10 @@ class Cramped:
         """See Runner."""
         return self._runner.execute(batch)
 
+    def tidy(self) -> bool:
+        """See Runner."""
+        return self._runner.tidy()
+
     def close(self) -> None:
         """See Runner."""
 

@@ -58,6 +58,10 @@ class Watched:
         self.parks += len(batch.parks) - len(output.failed_parks)
         return output
 
+    def tidy(self) -> bool:
+        """See Runner."""
+        return self.runner.tidy()
+
     def _check_pool(self, slot: int, length: int) -> None:
         """What `slot` holds lies in one place; of what is counted of the pool, all is there."""
         places = self.runner.contexts

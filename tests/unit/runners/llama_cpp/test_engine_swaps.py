@@ -32,6 +32,9 @@ class Cramped:
     def execute(self, batch: Batch) -> StepOutput:
         return self._runner.execute(batch)
 
+    def tidy(self) -> bool:
+        return self._runner.tidy()
+
     def close(self) -> None:
         self._runner.close()
 
