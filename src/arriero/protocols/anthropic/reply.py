@@ -85,7 +85,7 @@ class MessageReply:
         self._head = {"id": f"msg_{reply_id}", "type": "message", "role": "assistant", "model": call.model}
         self._index = -1  # of the open block, or of the last one
         self._open: str | None = None
-        self._waiting = ""
+        self._waiting: list[str] = []  # white space, looked at once
         self._thought: list[str] = []
         self._calls = 0
         self._accepted = False
@@ -146,10 +146,10 @@ class MessageReply:
     def _delta(self, kind: str, text: str) -> bytes:
         out = b"" if self._open in (None, kind) else self._close()
         if self._open is None:
-            text, self._waiting = self._waiting + text, ""
+            self._waiting.append(text)
             if not text.strip():
-                self._waiting = text
                 return out
+            text, self._waiting = "".join(self._waiting), []
             empty = {"text": ""} if kind == "text" else {"thinking": "", "signature": ""}
             out += self._open_block(kind, {"type": kind} | empty)
         if kind == "thinking":
@@ -184,7 +184,7 @@ class MessageReply:
         return _sse({"type": "content_block_delta", "index": self._index, "delta": delta})
 
     def _close(self) -> bytes:
-        kind, self._open, self._waiting = self._open, None, ""
+        kind, self._open, self._waiting = self._open, None, []
         if kind is None:
             return b""
         out = b""

@@ -205,3 +205,9 @@ def test_errors(error: ErrorInfo, kind: str, message: str) -> None:
 def test_a_code_that_clients_act_on_is_passed_on() -> None:
     error = ErrorInfo("unsupported", "no", {"param": "thread", "error_code": "thread_unsupported_request"})
     assert msgspec.json.decode(encode_error(error))["error"]["details"] == {"error_code": "thread_unsupported_request"}
+
+
+def test_white_space_waits_for_its_word_however_long_it_is() -> None:
+    told = reply()
+    assert b"".join(told.chunk(TextDelta(text="\n"), 0) for _ in range(20_000)) == b""
+    assert told.chunk(TextDelta(text="a"), 0).count(rb"\n") == 20_000
