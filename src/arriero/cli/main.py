@@ -11,9 +11,9 @@ from arriero.cli.version import version_text
 
 def main() -> None:
     """Run the command line of this process and exit."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by the shell, `>&-`: what is said goes nowhere
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed by the shell, `>&-`: nothing is read, what is said goes nowhere
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
     sys.exit(run(sys.argv[1:]))
 
 

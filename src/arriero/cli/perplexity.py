@@ -107,8 +107,11 @@ def _text(file: Path) -> str:
 
     try:
         raw = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-        return raw.decode("utf-8")
+        text = raw.decode("utf-8")
     except OSError as error:
         raise CommandFailed(f"cannot read {file}: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise CommandFailed(f"{file} is no text in UTF-8: {error}") from None
+    if not text:
+        raise CommandFailed(f"{'standard input' if str(file) == '-' else file} is empty")
+    return text

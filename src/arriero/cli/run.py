@@ -61,7 +61,7 @@ def run(
     )
     cut = read_truncate(truncate)
     question = _readable(" ".join(prompt or ()))
-    terminal = sys.stdin is not None and sys.stdin.isatty()  # None: closed by the shell, `<&-`
+    terminal = sys.stdin.isatty()
     piped = "" if terminal else _piped()
     if piped.strip():
         question = f"{piped.rstrip()}\n\n{question}" if question else piped.rstrip()
@@ -99,8 +99,6 @@ def run(
 
 def _piped() -> str:
     """All that is piped in."""
-    if sys.stdin is None:
-        return ""
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="surrogateescape")
     return _readable(sys.stdin.read())

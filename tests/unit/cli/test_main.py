@@ -142,9 +142,10 @@ def test_interrupted_and_cut_off(arriero: Arriero, monkeypatch: pytest.MonkeyPat
         ("list > /dev/full", 1, "Error: No space left on device\n"),
         ("list >&-", 0, ""),
         ("run demo <&-", 1, 'Error: nothing was asked. Give a prompt: arriero run demo "Hello"\n'),
+        ("perplexity pyproject.toml - <&-", 1, "Error: standard input is empty\n"),
         ("show $(printf '\\351')", 1, "Error: what was to be sent is no text: '\\udce9'\n"),
     ],
-    ids=["nobody reads", "a full disk", "closed output", "closed input", "a name in Latin-1"],
+    ids=["nobody reads", "a full disk", "closed output", "closed input", "no input", "a name in Latin-1"],
 )
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_odd_shells(ollama: Ollama, tmp_path: Path, shell: str, status: int, said: str) -> None:
