@@ -74,7 +74,7 @@ class Chat:
         printer.end()
         self._out.write("\n")
         answer = stream.answer
-        if settings.verbose:
+        if settings.verbose and answer.finish_reason:  # of an answer that was stopped nothing is known
             self._out.write(figures(answer.usage))
         turns.append(Message(role="assistant", content=answer.text, thinking=answer.thinking or None))
         state.messages = turns

@@ -177,6 +177,15 @@ def test_an_interrupt_ends_a_command_and_not_the_chat(talk: Talk, monkeypatch: p
     assert talk("/load big", "one") == "\nONE\n\n\n"
 
 
+def test_of_a_stopped_answer_no_figures_are_told(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(chunks: Iterator[object]) -> Iterator[object]:
+        yield next(chunks)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("arriero.cli.chat.until_first", stopped)
+    assert talk("/set verbose", "one") == "Set 'verbose' mode.\nONE\n\n\n"
+
+
 def test_show_tells_what_was_set_here(talk: Talk) -> None:
     parameters = ("/set parameter seed 3", '/set parameter stop "a b" c')
     out = talk("/set system Be brief.", "/show system", *parameters, "/show parameters")
