@@ -34,24 +34,25 @@ def stages(need: Need, threads: int, *, copying: bool, cold: bool, memory: bool)
         layouts = [slots] if copying else [slots, ()]
     choices: list[list[Flags]] = [layouts]
     if copying:
-        # Each kind with its own lengths, and with short ones to look for and long ones to guess.
-        choices.append(
-            [
-                ("--spec-type", "ngram-map-k", "--spec-ngram-map-k-size-n", "4", "--spec-ngram-map-k-size-m", "16"),
-                ("--spec-type", "ngram-simple", "--spec-ngram-simple-size-n", "4", "--spec-ngram-simple-size-m", "16"),
-                ("--spec-type", "ngram-mod", "--spec-ngram-mod-n-match", "4", "--spec-ngram-mod-n-max", "16"),
-                ("--spec-type", "ngram-cache"),
-                ("--spec-type", "ngram-map-k4v"),
-                ("--spec-type", "ngram-map-k"),
-                ("--spec-type", "ngram-simple"),
-                ("--spec-type", "ngram-mod"),
-            ]
-        )
+        # Each kind with its own lengths, and with short ones to look for and long ones to guess; all without fused
+        # attention, too, for calls of a few rows may take half as long. Then other lengths for the kind that is kept.
+        kinds: list[Flags] = [
+            ("--spec-type", "ngram-map-k", "--spec-ngram-map-k-size-n", "4", *_guessed(15)),
+            ("--spec-type", "ngram-simple", "--spec-ngram-simple-size-n", "4", *_guessed(15)),
+            ("--spec-type", "ngram-mod", "--spec-ngram-mod-n-match", "4", *_guessed(15)),
+            ("--spec-type", "ngram-cache"),
+            ("--spec-type", "ngram-map-k4v"),
+            ("--spec-type", "ngram-map-k"),
+            ("--spec-type", "ngram-simple"),
+            ("--spec-type", "ngram-mod"),
+        ]
+        choices.append([(*kind, *attention) for attention in ((), ("-fa", "off")) for kind in kinds])
+        choices.append([_guessed(most) for most in (7, 16, 31, 47)])
     fewer: list[Flags] = [("-t", str(count), "-tb", str(count)) for count in range(1, threads)]
     if need.slots == 1 and not copying and fewer:
         choices.append(fewer)  # where it matters most
-    choices.append([("-fa", "off"), ("-fa", "on")])
     if not copying:
+        choices.append([("-fa", "off"), ("-fa", "on")])
         choices.append([("-b", "512", "-ub", "512"), ("-b", "2048", "-ub", "2048")])
     if memory:
         choices = [[(*flags, "--cache-ram", "0") for flags in layouts], [("-fa", "off"), ("-fa", "on")]]
@@ -60,6 +61,12 @@ def stages(need: Need, threads: int, *, copying: bool, cold: bool, memory: bool)
     if fewer and not memory and (copying or need.slots > 1):
         choices.append(fewer)
     return choices
+
+
+def _guessed(most: int) -> Flags:
+    """Guess at most so many tokens, whatever the kind. A call has one row more."""
+    flags = ("--spec-ngram-map-k-size-m", "--spec-ngram-simple-size-m", "--spec-ngram-mod-n-max")
+    return tuple(part for flag in flags for part in (flag, str(most)))
 
 
 async def best(
