@@ -17,28 +17,12 @@ from zlib import crc32
 from arriero.core.runner import Batch, Choice, Park, Restore, RunnerInfo, Span, Spill, StepOutput
 from arriero.runners.drawing import draw_along
 from arriero.runners.fake_answers import Script
+from arriero.runners.fake_faults import ContractViolationError, Faults
 
 _MASK = (1 << 61) - 1
 _TOKEN_BITS = 24
 STATE_BYTES, TOKEN_BYTES = 8, 2
 """What a parked state takes, and each of its tokens, where parked bytes are bounded."""
-
-
-class ContractViolationError(RuntimeError):
-    """A batch that no runner has to understand: a bug in the engine."""
-
-
-@dataclass(slots=True)
-class Faults:
-    """What goes wrong next; each is used up once it happened."""
-
-    raising: Exception | None = None
-    raise_after_operations: bool = False  # parks, frees, restores and drops were done when it raises
-    error: str | None = None
-    parks: int = 0  # how many of the next parks fail
-    restores: int = 0
-    spills: int = 0
-    evict: bool = False  # a spilled state goes
 
 
 @dataclass(slots=True)

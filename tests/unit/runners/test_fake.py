@@ -14,8 +14,9 @@ from arriero.core.request import LoadOptions, SamplingParams
 from arriero.core.runner import Batch, Choice, Park, Restore, RunnerInfo, Span
 from arriero.core.tokenizer import LoadedModel
 from arriero.runners import open_model
-from arriero.runners.fake import ContractViolationError, FakeRunner
+from arriero.runners.fake import FakeRunner
 from arriero.runners.fake_answers import GreedySampler, Script, echo, scripted
+from arriero.runners.fake_faults import ContractViolationError
 
 PROMPT = [5, 6, 7, 8, 9]
 
