@@ -13,6 +13,7 @@ from arriero.client.types import (
     Answer,
     Call,
     Chunk,
+    EmbedCall,
     Embeddings,
     MessageLike,
     ModelInfo,
@@ -149,10 +150,14 @@ class AsyncCalls:
         `keep_alive` is in seconds, or a text such as "5m". NotImplementedYet from a server or model without
         embeddings.
         """
-        given = [texts] if isinstance(texts, str) else list(texts)
-        return await self._speaker.embed(
-            self._named(model), given, dimensions=dimensions, truncate=truncate, keep_alive=keep_alive
+        call = EmbedCall(
+            model=self._named(model),
+            texts=(texts,) if isinstance(texts, str) else tuple(texts),
+            dimensions=dimensions,
+            truncate=truncate,
+            keep_alive=keep_alive,
         )
+        return await self._speaker.embed(call)
 
     async def models(self) -> list[ModelInfo]:
         """Return the models that the server has."""

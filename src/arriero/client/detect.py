@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Literal
@@ -15,7 +15,7 @@ from arriero.client.http import Http
 from arriero.client.ollama import OllamaSpeaker
 from arriero.client.openai import OpenAISpeaker
 from arriero.client.speaker import Speaker
-from arriero.client.types import Call, Chunk, Embeddings, ModelInfo, RunningInfo, ServerInfo, ShownModel
+from arriero.client.types import Call, Chunk, EmbedCall, Embeddings, ModelInfo, RunningInfo, ServerInfo, ShownModel
 from arriero.config import Address
 
 Api = Literal["ollama", "openai"]
@@ -52,19 +52,9 @@ class ServerSpeaker:
             async for chunk in chunks:
                 yield chunk
 
-    async def embed(
-        self,
-        model: str,
-        texts: Sequence[str],
-        *,
-        dimensions: int | None = None,
-        truncate: bool = False,
-        keep_alive: float | str | None = None,
-    ) -> Embeddings:
+    async def embed(self, call: EmbedCall) -> Embeddings:
         """See Speaker."""
-        return await (await self._speaker()).embed(
-            model, texts, dimensions=dimensions, truncate=truncate, keep_alive=keep_alive
-        )
+        return await (await self._speaker()).embed(call)
 
     async def models(self) -> list[ModelInfo]:
         """See Speaker."""

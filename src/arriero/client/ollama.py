@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
@@ -13,6 +13,7 @@ from arriero.client.http import Http, decode
 from arriero.client.types import (
     Call,
     Chunk,
+    EmbedCall,
     Embeddings,
     ModelInfo,
     RunningInfo,
@@ -100,18 +101,10 @@ class OllamaSpeaker:
                     return
         raise ConnectionFailed("the server ended the stream before the answer was finished")
 
-    async def embed(
-        self,
-        model: str,
-        texts: Sequence[str],
-        *,
-        dimensions: int | None = None,
-        truncate: bool = False,
-        keep_alive: float | str | None = None,
-    ) -> Embeddings:
+    async def embed(self, call: EmbedCall) -> Embeddings:
         """POST /api/embed."""
-        asked: dict[str, Any] = {"model": model, "input": list(texts), "truncate": truncate}
-        extra = {"dimensions": dimensions, "keep_alive": keep_alive}
+        asked: dict[str, Any] = {"model": call.model, "input": call.texts, "truncate": call.truncate}
+        extra = {"dimensions": call.dimensions, "keep_alive": call.keep_alive}
         asked |= {name: value for name, value in extra.items() if value is not None}
         body = await self._http.json("POST", "/api/embed", asked)
         found = decode(body, _Embedded)

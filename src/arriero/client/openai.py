@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +13,7 @@ import msgspec
 from arriero.client.errors import ConnectionFailed, from_body
 from arriero.client.http import Http, decode
 from arriero.client.openai_wire import Body, EmbeddingList, ModelList, OpenCalls
-from arriero.client.types import Call, Chunk, Embeddings, ModelInfo, RunningInfo, ServerInfo, ShownModel
+from arriero.client.types import Call, Chunk, EmbedCall, Embeddings, ModelInfo, RunningInfo, ServerInfo, ShownModel
 from arriero.core.errors import InvalidOption, UnsupportedFeature
 from arriero.core.events import Usage
 from arriero.core.request import Message
@@ -73,20 +73,12 @@ class OpenAISpeaker:
                         yield Chunk(text=text, thinking=thinking)
         raise ConnectionFailed("the server ended the stream before the answer was finished")
 
-    async def embed(
-        self,
-        model: str,
-        texts: Sequence[str],
-        *,
-        dimensions: int | None = None,
-        truncate: bool = False,
-        keep_alive: float | str | None = None,
-    ) -> Embeddings:
+    async def embed(self, call: EmbedCall) -> Embeddings:
         """POST /v1/embeddings; `truncate` is arriero's, and sent only where it is asked for."""
-        if keep_alive is not None:
+        if call.keep_alive is not None:
             raise UnsupportedFeature("the OpenAI API has no keep_alive", param="keep_alive")
-        asked: dict[str, Any] = {"model": model, "input": list(texts), "encoding_format": "float"}
-        extra = {"dimensions": dimensions, "truncate": truncate or None}
+        asked: dict[str, Any] = {"model": call.model, "input": call.texts, "encoding_format": "float"}
+        extra = {"dimensions": call.dimensions, "truncate": call.truncate or None}
         asked |= {name: value for name, value in extra.items() if value is not None}
         body = await self._http.json("POST", "/v1/embeddings", asked)
         found = decode(body, EmbeddingList)

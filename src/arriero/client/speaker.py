@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
-from arriero.client.types import Call, Chunk, Embeddings, ModelInfo, RunningInfo, ServerInfo, ShownModel
+from arriero.client.types import Call, Chunk, EmbedCall, Embeddings, ModelInfo, RunningInfo, ServerInfo, ShownModel
 
 
 class Speaker(Protocol):
@@ -15,15 +15,7 @@ class Speaker(Protocol):
         """Yield the answer's pieces; the last has the finish_reason. `stream` False may give one chunk."""
         ...
 
-    async def embed(
-        self,
-        model: str,
-        texts: Sequence[str],
-        *,
-        dimensions: int | None = None,
-        truncate: bool = False,
-        keep_alive: float | str | None = None,
-    ) -> Embeddings:
+    async def embed(self, call: EmbedCall) -> Embeddings:
         """Return a vector for each text; without `truncate` one that is too long is an InvalidRequest."""
         ...
 

@@ -125,6 +125,16 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, Any] = {}
 
 
+class EmbedCall(msgspec.Struct, frozen=True, kw_only=True):
+    """Vectors as a user asked for them, one for each text."""
+
+    model: str
+    texts: tuple[str, ...]
+    dimensions: int | None = None
+    truncate: bool = False
+    keep_alive: float | str | None = None
+
+
 def message(given: MessageLike) -> Message:
     """Read a message as users write them: a Message, or a mapping as the Ollama and OpenAI APIs have it.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,17 @@ from typing import Any
 
 import msgspec
 
-from arriero.client.types import Call, Chunk, Details, Embeddings, ModelInfo, RunningInfo, ServerInfo, ShownModel
+from arriero.client.types import (
+    Call,
+    Chunk,
+    Details,
+    EmbedCall,
+    Embeddings,
+    ModelInfo,
+    RunningInfo,
+    ServerInfo,
+    ShownModel,
+)
 from arriero.config import ConfigError, load_config
 from arriero.core.embedding import EmbedRequest
 from arriero.core.errors import InvalidOption, InvalidRequest, from_info
@@ -60,26 +70,18 @@ class WorkerSpeaker:
                 if chunk is not None:
                     yield chunk
 
-    async def embed(
-        self,
-        model: str,
-        texts: Sequence[str],
-        *,
-        dimensions: int | None = None,
-        truncate: bool = False,
-        keep_alive: float | str | None = None,
-    ) -> Embeddings:
+    async def embed(self, call: EmbedCall) -> Embeddings:
         """Compute the vectors."""
         request = EmbedRequest(
-            model=model,
-            inputs=tuple(texts),
-            dimensions=dimensions,
-            truncate=truncate,
-            keep_alive=read_keep_alive(keep_alive),
+            model=call.model,
+            inputs=call.texts,
+            dimensions=call.dimensions,
+            truncate=call.truncate,
+            keep_alive=read_keep_alive(call.keep_alive),
         )
         embedded = await self._service.embed(request)
         vectors = tuple(tuple(numbers(vector)) for vector in embedded.vectors)
-        return Embeddings(vectors=vectors, model=model, usage=embedded.usage)
+        return Embeddings(vectors=vectors, model=call.model, usage=embedded.usage)
 
     async def models(self) -> list[ModelInfo]:
         """The one model."""

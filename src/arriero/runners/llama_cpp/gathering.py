@@ -85,9 +85,8 @@ class Gathering:
             known = self._contexts.positions(source)[1] + 1 if restore is None else restore.num_tokens
             coming.append(max(known, lengths.get(source, 0)))
             there = 0 if restore is None else self._here(restore, split)
-            used += coming[-1] - (
-                there or sum(run.end - run.start for run in cells.kept)
-            )  # that goes, if it is another
+            kept = sum(run.end - run.start for run in cells.kept)  # goes, if it is another prefix
+            used += coming[-1] - (there or kept)
             if source in split:
                 following = sum(state.parts[0] is split[source].parts[0] for state in split.values()) - 1
         count, total = len(held) + len(coming), sum(held) + sum(coming)

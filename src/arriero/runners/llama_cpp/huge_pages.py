@@ -31,8 +31,11 @@ class HugePages:
 
     def _ask(self, buffer: Buffer) -> None:
         first, last = -(-buffer.context // HUGE) * HUGE, (buffer.context + buffer.size) // HUGE * HUGE
-        advice = getattr(mmap, "MADV_HUGEPAGE", None)
-        if advice is None or last <= first:
-            return
-        if _libc.madvise(ctypes.c_void_p(first), ctypes.c_size_t(last - first), advice) == 0:
+        if last > first and ask(first, last - first):
             self.bytes += last - first
+
+
+def ask(address: int, size: int) -> bool:
+    """Ask for huge pages for memory that is about to be written; False where the system knows of none."""
+    advice = getattr(mmap, "MADV_HUGEPAGE", None)
+    return advice is not None and _libc.madvise(ctypes.c_void_p(address), ctypes.c_size_t(size), advice) == 0

@@ -63,7 +63,7 @@ class MappedWeights:
         size = huge_pages.HUGE
         content = ctypes.string_at(address, size)
         if _map(address, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS):
-            _libc.madvise(ctypes.c_void_p(address), ctypes.c_size_t(size), mmap.MADV_HUGEPAGE)
+            huge_pages.ask(address, size)
             ctypes.memmove(address, content, size)
             _libc.mprotect(ctypes.c_void_p(address), ctypes.c_size_t(size), mmap.PROT_READ)
             self.bytes += size
