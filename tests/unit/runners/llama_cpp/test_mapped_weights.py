@@ -15,7 +15,10 @@ from arriero.runners.llama_cpp.mapped_weights import MappedWeights
 from tests.unit.runners.llama_cpp.conftest import MakeRunner
 from tests.unit.runners.llama_cpp.driving import Stream, free, prompt, run
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="mapped weights: only Linux's can be replaced")
+only_linux = pytest.mark.skipif(
+    sys.platform != "linux",
+    reason="mapped weights: elsewhere no file says where they lie, and arriero leaves them there",
+)
 PAGE = 4096
 
 
@@ -37,6 +40,7 @@ def _bytes_of(path: Path) -> int:
     return sum(end - start for start, end, _, _ in mapped_weights._mappings(path))
 
 
+@only_linux
 def test_moved_weights_give_the_same_logits(make_runner: MakeRunner, q8_path: Path) -> None:
     runner = make_runner(q8_path, repack=False)
     weights = runner.model.mapped_weights
@@ -65,6 +69,7 @@ def test_moved_weights_give_the_same_logits(make_runner: MakeRunner, q8_path: Pa
     np.testing.assert_array_equal(answers(), before)
 
 
+@only_linux
 def test_they_stay_where_memory_is_short(
     make_runner: MakeRunner, q8_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,6 +84,7 @@ def test_they_stay_where_memory_is_short(
     assert weights.bytes == PAGE
 
 
+@only_linux
 def test_who_asks_for_the_files_pages_keeps_them(make_runner: MakeRunner, q8_path: Path) -> None:
     runner = make_runner(q8_path, repack=False, use_mmap=True)
     before = _bytes_of(q8_path)
@@ -87,6 +93,7 @@ def test_who_asks_for_the_files_pages_keeps_them(make_runner: MakeRunner, q8_pat
     assert _bytes_of(q8_path) == before
 
 
+@only_linux
 @pytest.mark.parametrize("restored", [True, False])
 def test_a_piece_that_cannot_be_replaced_is_mapped_again(
     restored: bool, make_runner: MakeRunner, q8_path: Path, monkeypatch: pytest.MonkeyPatch
