@@ -67,6 +67,21 @@ def test_there_and_back(client: anthropic.Anthropic, is_error: bool) -> None:
         assert (text_of(reply), reply.stop_reason) == (TOLD, "end_turn")
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_call_that_the_clients_stop_breaks_off_is_text(client: anthropic.Anthropic, streamed: bool) -> None:
+    whole = ask(client)
+    assert calls_of(whole)[0].input == {"city": "Paris"}
+    fields: Any = {"max_tokens": 90, "messages": ASKED, "tools": [WEATHER, ADD], "extra_body": GREEDY}
+    if streamed:
+        with client.messages.stream(model="known", stop_sequences=["ris"], **fields) as stream:
+            broken = stream.get_final_message()
+    else:
+        broken = ask(client, stop_sequences=["ris"])
+    assert calls_of(broken) == []
+    assert text_of(broken).endswith('"arguments": {"city": "Pa')
+    assert (broken.stop_reason, broken.stop_sequence) == ("stop_sequence", "ris")
+
+
 def test_a_result_that_is_an_error_is_told_as_one(client: anthropic.Anthropic) -> None:
     use = {"type": "tool_use", "id": "toolu_1", "name": "add", "input": {}}
 
