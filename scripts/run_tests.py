@@ -1,7 +1,4 @@
-"""Run the whole suite: files side by side, one process a core, then what must have the machine to itself.
-
-Two runs of pytest, so two closing counts; the exit status is that of the first that failed. Arguments go to both.
-"""
+"""Run the whole suite: files side by side, one process a core. Arguments go to pytest."""
 
 from __future__ import annotations
 
@@ -13,8 +10,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 MOST = 4
 """Processes at most: each starts servers and loads models of its own."""
-NO_TESTS = 5
-"""What pytest exits with where nothing was selected."""
 
 
 def main(arguments: list[str]) -> int:
@@ -22,12 +17,8 @@ def main(arguments: list[str]) -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = min(cores, MOST)
     together = ["-n", str(workers), "--dist", "loadfile"] if workers > 1 else []
-    status = 0
-    for selection in (["-m", "not alone", *together], ["-m", "alone"]):
-        command = [sys.executable, "-m", "pytest", "-q", *selection, *arguments]
-        done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL).returncode
-        status = status or (0 if done == NO_TESTS else done)
-    return status
+    command = [sys.executable, "-m", "pytest", "-q", *together, *arguments]
+    return subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL).returncode
 
 
 if __name__ == "__main__":

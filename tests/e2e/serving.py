@@ -81,6 +81,17 @@ class Server:
             assert time.monotonic() < until, f"{name} is {now}, not {condition} {value}"
             time.sleep(0.02)
 
+    def wait_until_ready(self) -> None:
+        """Wait until it answers; AssertionError with its log where it ends, or is not ready in START_LIMIT seconds."""
+        until = time.monotonic() + START_LIMIT
+        while True:
+            with contextlib.suppress(OSError):
+                self.get("/ready")
+                return
+            assert self.process.poll() is None, f"the server ended: {self.log.read_text()}"
+            assert time.monotonic() < until, f"the server is not ready: {self.log.read_text()}"
+            time.sleep(0.05)
+
     def stop(self) -> int:
         """Ask the server to end; its exit status."""
         if self.process.poll() is None:
@@ -114,14 +125,7 @@ def serve(
         )
     server = Server(process, port, log)
     try:
-        until = time.monotonic() + START_LIMIT
-        while True:
-            with contextlib.suppress(OSError):
-                server.get("/ready")
-                break
-            assert process.poll() is None, f"the server ended: {log.read_text()}"
-            assert time.monotonic() < until, f"the server is not ready: {log.read_text()}"
-            time.sleep(0.05)
+        server.wait_until_ready()
         yield server
     finally:
         server.stop()

@@ -69,12 +69,7 @@ def test_host(tmp_path: Path) -> None:
         )
     try:
         running = Server(server, port, tmp_path / "log")
-        for _ in range(600):
-            try:
-                running.get("/ready")
-                break
-            except OSError:
-                assert server.poll() is None, running.log.read_text()
+        running.wait_until_ready()
         listed = subprocess.run([*command, "list"], env=environment, capture_output=True, text=True, timeout=60)
         assert listed.stdout.splitlines()[1].startswith("demo:latest ")
         assert "starting one" not in listed.stderr
