@@ -154,6 +154,7 @@ class Race:
             "llama-server": peer.settings(),
             "arriero": ours.settings() | options,
             "resident": "one at a time" if row.alone else "both, one idle",
+            "started": "for each pair" if row.alone or self.given.fresh else "once",
         }
         targets = [ours.target("arriero", __version__, ours.model), peer.target("openai", self.version, MODEL)]
         hooks = {
@@ -178,25 +179,29 @@ class Race:
                         _tell(found)
             outcome.summarize()
             return
-        async with ours, peer:
-            await ours.load()
-            words = 1.0
-            for target in targets:
-                words = await warm_up(target, f"{self.run.seed}/warm", min(8, room.slots))
-            if not self.version:
-                self.version = str(msgspec.json.decode(peer.get("/props")).get("build_info", ""))
-            await asyncio.sleep(SETTLE_S)
-            await run_rounds(
-                case,
-                outcome,
-                targets,
-                self.size,
-                self.run.seed,
-                self.given.pairs,
-                words_a_token=words,
-                hooks=hooks,
-                tell=_tell,
-            )
+        at_once = 1 if self.given.fresh else self.given.pairs
+        for first in range(0, self.given.pairs, at_once):
+            one, other = (ours, peer) if first % 2 == 0 else (peer, ours)
+            async with one, other:
+                await ours.load()
+                words = 1.0
+                for target in targets:
+                    words = await warm_up(target, f"{self.run.seed}/warm/{first}", min(8, room.slots))
+                if not self.version:
+                    self.version = str(msgspec.json.decode(peer.get("/props")).get("build_info", ""))
+                await asyncio.sleep(SETTLE_S)
+                await run_rounds(
+                    case,
+                    outcome,
+                    targets,
+                    self.size,
+                    self.run.seed,
+                    at_once,
+                    first=first,
+                    words_a_token=words,
+                    hooks=hooks,
+                    tell=_tell,
+                )
 
     def peer(self, model: Path, flags: Flags) -> LlamaServer:
         """llama-server, not started."""
@@ -268,6 +273,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--models-of", choices=("quick", "full"), help="the size whose models are taken; else its own")
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--minutes", type=float, default=22.0, help="rows that would begin later are left out")
+    parser.add_argument("--fresh", action="store_true", help="start both servers anew for each pair")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of both servers")
     parser.add_argument("--rows", nargs="*", default=[], metavar="ROW", help=", ".join(row.name for row in ROWS))
     parser.add_argument("--models", type=Path, default=Path.home() / ".cache" / "arriero-bench")

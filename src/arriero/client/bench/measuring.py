@@ -79,12 +79,13 @@ async def run_rounds(
     seed: str,
     rounds: int,
     *,
+    first: int = 0,
     words_a_token: float = 1.0,
     hooks: Mapping[str, Hooks] | None = None,
     tell: Callable[[Measured], None] = lambda measured: None,
 ) -> None:
-    """Add `rounds` measurements of each target to `outcome`; all get a round's same words."""
-    for number in range(rounds):
+    """Add `rounds` measurements of each target to `outcome`; all get a round's same words. `first` is a number."""
+    for number in range(first, first + rounds):
         turned = number % len(targets)
         order = [*targets[turned:], *targets[:turned]]
         for place, target in enumerate(order):
