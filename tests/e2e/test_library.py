@@ -82,7 +82,7 @@ def blob(home: Path, digest: str) -> bytes:
     return (home / "models" / "blobs" / digest.replace(":", "-")).read_bytes()
 
 
-def rendered(server: Server, model: str, messages: list[dict[str, str]]) -> str:
+def rendered(server: Server, model: str, messages: list[dict[str, Any]]) -> str:
     body = {"model": model, "messages": messages, "stream": False, "_debug_render_only": True}
     reply = httpx.post(f"{server.url}/api/chat", json=body, trust_env=False).json()
     return str(reply["_debug_info"]["rendered_template"])
@@ -247,6 +247,24 @@ def test_a_modelfile_takes_effect(
     assert reply["usage"]["completion_tokens"] <= 12
     warm = client.chat("sam", HELLO, options={"num_predict": 3})
     assert warm.eval_count == 3  # the request wins
+
+
+def test_whole_turns_of_a_create_request_come_first(server: Server, client: ollama.Client) -> None:
+    used = {"function": {"name": "get_weather", "arguments": {"city": "Oslo"}}}
+    turns: list[dict[str, Any]] = [
+        {"role": "user", "content": "What is the weather in Oslo?"},
+        {"role": "assistant", "content": "", "thinking": "Look it up.", "tool_calls": [used]},
+        {"role": "tool", "content": "12 degrees", "tool_name": "get_weather"},
+    ]
+    assert client.create("turns", from_="demo", messages=turns).status == "success"
+    whole = rendered(server, "turns", HELLO)
+    assert whole == rendered(server, "demo", [*turns, *HELLO])
+    assert '"arguments": {"city": "Oslo"}' in whole
+    seen = {"role": "user", "content": "See?", "images": ["aGk="]}
+    with pytest.raises(ollama.ResponseError, match="create with images in messages is not supported") as raised:
+        client.create("seen", from_="demo", messages=[seen])
+    assert raised.value.status_code == 400
+    client.delete("turns")
 
 
 def test_show_modelfile_makes_the_same_model_again(

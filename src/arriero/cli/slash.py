@@ -126,8 +126,12 @@ def _save(words: list[str], chat: Conversation, out: TextIO) -> None:
     body: dict[str, Any] = {"model": words[0], "from": settings.model, "parameters": settings.options}
     if settings.system is not None:
         body["system"] = settings.system
-    turns = [*chat.client.show(settings.model).messages, *chat.messages]
-    body["messages"] = [{"role": turn.role, "content": turn.content} for turn in turns]
+    if chat.messages:  # else the model's own stay, with what /api/show does not tell of them
+        turns = [*chat.client.show(settings.model).messages, *chat.messages]
+        body["messages"] = [
+            {"role": turn.role, "content": turn.content} | ({"thinking": turn.thinking} if turn.thinking else {})
+            for turn in turns
+        ]
 
     async def make() -> None:
         async with AsyncLibrary(chat.client.address, api_key=key_from_environment()) as library:

@@ -25,6 +25,7 @@ from arriero.store.names import parse_name
 from arriero.store.ollama_store import StoredModel, read_text
 from arriero.store.quantization import quantization_type
 from arriero.store.splits import parts_of
+from arriero.store.turns import encode_turns
 
 INFO_FIELDS = {"quantization_level": "file_type", "parameter_size": "model_type"}
 """What `info` calls otherwise than the config does."""
@@ -124,8 +125,7 @@ def _change(draft: Draft, request: CreateRequest) -> None:
     if parameters:
         draft.text("params", encode(parameters, sort=True))
     if request.messages:
-        turns: Sequence[dict[str, str]] = [{"role": one.role, "content": one.content} for one in request.messages]
-        draft.text("messages", encode(turns))
+        draft.text("messages", encode_turns(request.messages))
     for name in ("renderer", "parser", "requires"):
         if getattr(request, name):
             draft.config[name] = getattr(request, name)

@@ -14,20 +14,13 @@ import msgspec
 
 from arriero.core.errors import ModelLoadError
 from arriero.core.model import ModelSpec
-from arriero.core.request import Message
 from arriero.store.folder import ModelFolder
 from arriero.store.manifests import StoredManifest
 from arriero.store.names import ModelName
+from arriero.store.turns import Turn, core_turns
 
 log = logging.getLogger(__name__)
 MAX_TEXT_LAYER = 16 * 1024 * 1024
-
-
-class Turn(msgspec.Struct):
-    """A message of a `messages` layer; other fields of Ollama's messages mean nothing in a Modelfile."""
-
-    role: str = ""
-    content: str = ""
 
 
 class _Config(msgspec.Struct):
@@ -89,8 +82,7 @@ class StoredModel:
         if found := self.blobs("params"):
             changes["options"] = self._decode(found[-1], dict[str, Any])
         if found := self.blobs("messages"):
-            turns = self._decode(found[-1], list[Turn])
-            changes["messages"] = tuple(Message(role=turn.role.lower(), content=turn.content) for turn in turns)
+            changes["messages"] = core_turns(self._decode(found[-1], list[Turn]), str(self.name))
         for layer in self.stored.manifest.layers:
             if layer.kind == "model":
                 changes["details"] = msgspec.structs.replace(spec.details, parent_model=layer.from_)

@@ -215,6 +215,12 @@ def test_save_makes_a_model_of_the_session(server: Scripted, talk: Talk) -> None
         "messages": [{"role": "user", "content": "one"}, {"role": "assistant", "content": "ONE"}],
         "stream": True,
     }
+    thought = {"content": "ONE", "thinking": "hm"}
+    server.replies["/api/chat"] = stream(ndjson({"message": thought}, {"done": True}))
+    talk("one", "/save mine")
+    assert server.asked[-1].body["messages"][1:] == [{"role": "assistant", **thought}]
+    talk("/save mine")  # nothing was said: what the model has stays
+    assert "messages" not in server.asked[-1].body
     server.replies["/api/create"] = document({"error": "invalid model name"}, 400)
     assert "Error: invalid model name" in talk("/save ..")
 

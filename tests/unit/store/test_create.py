@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from arriero.core.errors import BlobNotFound, Cancelled, InvalidRequest, NotImplementedYet
+from arriero.core.errors import BlobNotFound, Cancelled, InvalidRequest, ModelLoadError, NotImplementedYet
 from arriero.core.library import CreateRequest, Progress
-from arriero.core.request import Message
+from arriero.core.request import Message, ToolCall
 from arriero.store.catalog import Catalog
 from arriero.store.create import copy, create
 from arriero.store.folder import ModelFolder
@@ -93,6 +93,37 @@ def test_layers_are_ollamas(folder: ModelFolder, gguf: Path) -> None:
     assert f"creating new layer {weights}" in statuses
     assert statuses[-2:] == ["writing manifest", "success"]
     assert {one.verdict for one in verify(folder)} == {"ok"}
+
+
+CALLED = Message(
+    role="assistant",
+    thinking="Look.",
+    tool_calls=(
+        ToolCall(name="weather", arguments={"city": "Oslo", "at": 5}, id="call_1"),
+        ToolCall(name="add", arguments={}),
+    ),
+)
+TOLD = Message(role="tool", content="12 C", tool_name="weather", tool_call_id="call_1")
+
+
+def test_turns_are_kept_whole_as_ollama_writes_them(folder: ModelFolder, gguf: Path) -> None:
+    create(folder, msgspec.structs.replace(FULL, messages=(CALLED, TOLD)), gguf, ignore)
+    assert dict(layers(folder, "mine"))["messages"] == (
+        b'[{"role":"assistant","content":"","thinking":"Look.","tool_calls":['
+        b'{"id":"call_1","function":{"index":0,"name":"weather","arguments":{"city":"Oslo","at":5}}},'
+        b'{"function":{"index":1,"name":"add","arguments":{}}}]},'
+        b'{"role":"tool","content":"12 C","tool_name":"weather","tool_call_id":"call_1"}]\n'
+    )
+    assert Catalog({}, (), [folder]).find("mine").messages == (CALLED, TOLD)
+
+
+def test_turns_with_images_are_not_served_without_them(folder: ModelFolder, gguf: Path) -> None:
+    create(folder, FULL, gguf, ignore)
+    for layer in stored(folder, "mine").stored.manifest.layers:
+        if layer.kind == "messages":
+            folder.blobs.path(layer.digest).write_bytes(b'[{"role":"user","content":"See?","images":["aGk="]}]')
+    with pytest.raises(ModelLoadError, match=r"^the messages of model mine:latest have images"):
+        Catalog({}, (), [folder]).find("mine")
 
 
 def test_info_overrides_the_config(folder: ModelFolder, gguf: Path) -> None:

@@ -10,23 +10,18 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from arriero.core.errors import InvalidRequest, NotImplementedYet
+from arriero.core.errors import InvalidRequest, NotImplementedYet, UnsupportedFeature
 from arriero.core.library import CreateRequest, Progress
 from arriero.core.request import Message
 from arriero.protocols.body import decode_object, lower_keys
 from arriero.protocols.ollama.body import convert
+from arriero.protocols.ollama.messages import WireMessage, core_message, lower_each
 from arriero.protocols.ollama.options import read_options
 
-ROLES = ("system", "user", "assistant")
 INFO_TEXTS = ("model_family", "base_name", "quantization_level", "parameter_size")
 INFO_NUMBERS = ("context_length", "embedding_length")
 
 _encode = msgspec.json.Encoder().encode
-
-
-class _Message(msgspec.Struct, kw_only=True):
-    role: str = ""
-    content: str = ""
 
 
 class _Create(msgspec.Struct, kw_only=True):
@@ -43,7 +38,7 @@ class _Create(msgspec.Struct, kw_only=True):
     license: str | list[str] = []
     system: str = ""
     parameters: dict[str, Any] = {}
-    messages: list[dict[str, Any]] = []
+    messages: list[WireMessage] = []
     renderer: str = ""
     parser: str = ""
     requires: str = ""
@@ -73,6 +68,7 @@ class CreateCall(NamedTuple):
 def decode_create(body: bytes) -> CreateCall:
     """Decode a /api/create body. InvalidRequest; NotImplementedYet for what this version cannot make."""
     fields = lower_keys(decode_object(body))
+    fields["messages"] = lower_each(fields.get("messages", []))
     wire = convert(fields, _Create)
     if wire.remote_host:
         raise NotImplementedYet("create with remote_host is not supported by arriero", param="remote_host")
@@ -154,8 +150,10 @@ def _info(info: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _message(fields: dict[str, Any]) -> Message:
-    wire = convert(lower_keys(fields), _Message, param="messages")
-    if wire.role.lower() not in ROLES:
-        raise InvalidRequest('message role must be one of "system", "user", or "assistant"', param="messages")
-    return Message(role=wire.role.lower(), content=wire.content)
+def _message(wire: WireMessage) -> Message:
+    """A turn with all that Ollama keeps of it: of any role, as chat takes it; images are for models that see."""
+    if not wire.role:
+        raise InvalidRequest("every message needs a role", param="messages")
+    if wire.images:
+        raise UnsupportedFeature("create with images in messages is not supported by arriero", param="images")
+    return core_message(wire)

@@ -16,13 +16,14 @@ from arriero.core.errors import (
     UnsupportedFeature,
 )
 from arriero.core.model import ModelSpec
-from arriero.core.request import GenerateRequest, LoadOptions, Message, SamplingParams, ToolCall, ToolSpec
+from arriero.core.request import GenerateRequest, LoadOptions, SamplingParams, ToolSpec
 from arriero.protocols.body import decode_object, lower_keys
 from arriero.protocols.call import Call, Find
 from arriero.protocols.keep_alive import read_keep_alive
 from arriero.protocols.ollama.body import convert
 from arriero.protocols.ollama.format import read_format
 from arriero.protocols.ollama.images import check_images
+from arriero.protocols.ollama.messages import WireMessage, WireTool, core_message, lower_each
 from arriero.protocols.ollama.options import read_options
 
 THINK_LEVELS = ("high", "medium", "low", "max")
@@ -57,36 +58,11 @@ class _Generate(_Shared, kw_only=True):
     images: list[Any] = []
 
 
-class _Function(msgspec.Struct, kw_only=True):
-    name: str = ""
-    description: str = ""
-    arguments: dict[str, Any] = {}
-    parameters: dict[str, Any] = {}
-
-
-class _Tool(msgspec.Struct, kw_only=True):
-    """A tool that may be called, or (with id) a call that was made."""
-
-    type: str = "function"
-    id: str = ""
-    function: _Function = msgspec.field(default_factory=_Function)
-
-
-class _Message(msgspec.Struct, kw_only=True):
-    role: str = ""
-    content: str = ""
-    thinking: str | None = None
-    images: list[Any] = []
-    tool_calls: list[_Tool] = []
-    tool_name: str | None = None
-    tool_call_id: str | None = None
-
-
 class _Chat(_Shared, kw_only=True):
     """The body of /api/chat."""
 
-    messages: list[_Message] = []
-    tools: list[_Tool] = []
+    messages: list[WireMessage] = []
+    tools: list[WireTool] = []
 
 
 class _Show(msgspec.Struct, kw_only=True):
@@ -135,8 +111,8 @@ def decode_generate(body: bytes, find: Find) -> Call:
 def decode_chat(body: bytes, find: Find) -> Call:
     """Decode a /api/chat body. Raises InvalidRequest and its kin, ModelNotFound."""
     fields = lower_keys(decode_object(body))
-    fields["messages"] = _lower_each(fields.get("messages", []))
-    fields["tools"] = _lower_each(fields.get("tools", []))
+    fields["messages"] = lower_each(fields.get("messages", []))
+    fields["tools"] = lower_each(fields.get("tools", []))
     wire = convert(fields, _Chat)
     if not wire.model:
         raise InvalidRequest("model is required")
@@ -147,7 +123,7 @@ def decode_chat(body: bytes, find: Find) -> Call:
     check_images([image for message in wire.messages for image in message.images], spec, _full_name(spec.name))
     own = GenerateRequest(
         model=spec.name,
-        messages=tuple(_core_message(message) for message in wire.messages),
+        messages=tuple(core_message(message) for message in wire.messages),
         tools=tuple(
             ToolSpec(
                 name=tool.function.name,
@@ -180,22 +156,6 @@ def read_think(value: Any) -> bool | str | None:
         return known
     shown = f'"{value}"' if isinstance(value, str) else msgspec.json.encode(value).decode()
     raise InvalidRequest(f"invalid think value: {shown} {_THINK_VALUES}", param="think")
-
-
-def _lower_each(items: Any) -> Any:
-    """Lower the keys of messages and tools, and of the calls and functions in them; other shapes pass unchanged."""
-    if not isinstance(items, list):
-        return items
-    return [_lower_nested(item) if isinstance(item, dict) else item for item in items]
-
-
-def _lower_nested(item: dict[str, Any]) -> dict[str, Any]:
-    lowered = lower_keys(item)
-    if isinstance(lowered.get("function"), dict):
-        lowered["function"] = lower_keys(lowered["function"])
-    if "tool_calls" in lowered:
-        lowered["tool_calls"] = _lower_each(lowered["tool_calls"])
-    return lowered
 
 
 def _check_shared(wire: _Shared, spec: ModelSpec, verb: str, *, asks: bool) -> bool | str | None:
@@ -265,17 +225,3 @@ def _full_name(name: str) -> str:
     """The name with registry and namespace, as Ollama's capability errors print it."""
     parts = name.count("/")
     return name if parts > 1 else f"registry.ollama.ai/{'' if parts else 'library/'}{name}"
-
-
-def _core_message(message: _Message) -> Message:
-    return Message(
-        role=message.role.lower(),
-        content=message.content,
-        thinking=message.thinking,
-        tool_calls=tuple(
-            ToolCall(name=call.function.name, arguments=call.function.arguments, id=call.id)
-            for call in message.tool_calls
-        ),
-        tool_name=message.tool_name,
-        tool_call_id=message.tool_call_id,
-    )

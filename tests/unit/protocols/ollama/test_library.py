@@ -7,13 +7,10 @@ from typing import Any
 
 import pytest
 
-from arriero.core.errors import ArrieroError, InvalidRequest, NotImplementedYet
+from arriero.core.errors import ArrieroError, InvalidRequest, NotImplementedYet, UnsupportedFeature
 from arriero.core.library import CreateRequest, Progress
-from arriero.core.request import Message
+from arriero.core.request import Message, ToolCall
 from arriero.protocols.ollama import library as wire
-
-BAD_ROLE = 'message role must be one of "system", "user", or "assistant"'
-
 
 NEGATIVE = 'info field "context_length" must be a non-negative integer'
 
@@ -61,6 +58,25 @@ def test_create() -> None:
     )
 
 
+def test_messages_of_create_are_whole_turns_as_in_chat() -> None:
+    call = {"ID": "call_1", "function": {"index": 0, "Name": "weather", "arguments": {"city": "Oslo", "at": 5}}}
+    made = create(
+        model="x",
+        messages=[
+            {"role": "Assistant", "thinking": "Look.", "TOOL_CALLS": [call], "images": []},
+            {"role": "tool", "content": "12 C", "tool_name": "weather", "tool_call_id": "call_1"},
+        ],
+    )
+    assert made.request.messages == (
+        Message(
+            role="assistant",
+            thinking="Look.",
+            tool_calls=(ToolCall(name="weather", arguments={"city": "Oslo", "at": 5}, id="call_1"),),
+        ),
+        Message(role="tool", content="12 C", tool_name="weather", tool_call_id="call_1"),
+    )
+
+
 @pytest.mark.parametrize(
     ("fields", "kind", "text"),
     [
@@ -71,7 +87,9 @@ def test_create() -> None:
         ({"info": {"context_length": 1.5}}, InvalidRequest, NEGATIVE),
         ({"parameters": {"num_ctx": "many"}}, InvalidRequest, 'option "num_ctx" must be of type integer'),
         ({"parameters": {"stop": "x"}}, InvalidRequest, 'option "stop" must be of type array'),
-        ({"messages": [{"role": "tool"}]}, InvalidRequest, BAD_ROLE),
+        ({"messages": [{"content": "hi"}]}, InvalidRequest, "every message needs a role"),
+        ({"messages": [{"role": "user", "images": ["aGk="]}]}, UnsupportedFeature,
+         "create with images in messages is not supported by arriero"),
         ({"files": ["x"]}, InvalidRequest, "invalid request: Expected `object | null`, got `array` - at `$.files`"),
     ],
 )  # fmt: skip
