@@ -14,6 +14,7 @@ from arriero.core.model import ModelSpec
 from arriero.protocols.nearest import did_you_mean
 from arriero.protocols.ollama.options import OPTIONS, RETIRED, Options, check_option, read_options
 from arriero.protocols.unknown import Unknown
+from arriero.protocols.whole_number import whole_number
 
 DEFAULTS: dict[str, Any] = {"temperature": 1.0, "top_p": 1.0}
 
@@ -104,7 +105,7 @@ def text_field(fields: Mapping[str, Any], name: str, at: str) -> str:
 
 def read_max_tokens(fields: Mapping[str, Any]) -> int:
     """Return the number of tokens that may be generated at most; Anthropic wants it named."""
-    value = fields.get("max_tokens")
+    value = whole_number(fields.get("max_tokens"))
     if value is None:
         raise bad("max_tokens", "field required")
     if isinstance(value, bool) or not isinstance(value, int):
@@ -133,6 +134,8 @@ def read_sampling(fields: Mapping[str, Any], spec: ModelSpec) -> tuple[Options, 
     for name in ("temperature", "top_p", "top_k"):
         if name in fields:
             given[name] = _checked(name, name, fields[name])
+    if isinstance(whole_number(fields.get("top_k")), float):
+        raise bad("top_k", "must be an integer")
     given["num_predict"] = read_max_tokens(fields)
     stops = _checked("stop_sequences", "stop", fields.get("stop_sequences", []))
     more = given.get("stop") or spec.options.get("stop") or ()

@@ -21,6 +21,7 @@ from arriero.protocols.body import read_fields
 from arriero.protocols.call import Call, Find
 from arriero.protocols.keep_alive import read_keep_alive
 from arriero.protocols.unknown import Unknown
+from arriero.protocols.whole_number import whole_number
 
 _PROMPT = (
     *("model", "messages", "system", "tools", "tool_choice", "thinking"),
@@ -163,7 +164,7 @@ def _thinking(fields: dict[str, Any], spec: ModelSpec) -> _Thinking:
 
 
 def _budget(given: dict[str, Any]) -> int:
-    budget = given.get("budget_tokens")
+    budget = whole_number(given.get("budget_tokens"))
     if budget is None:
         raise bad("thinking.budget_tokens", "field required")
     if isinstance(budget, bool) or not isinstance(budget, int) or not 1 <= budget < 2**31:

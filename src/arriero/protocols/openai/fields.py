@@ -12,6 +12,7 @@ from arriero.core.errors import InvalidRequest, UnsupportedFeature
 from arriero.protocols.nearest import did_you_mean
 from arriero.protocols.ollama.options import OPTIONS, RETIRED, Options, check_option, read_options
 from arriero.protocols.unknown import Unknown, unknown_fields
+from arriero.protocols.whole_number import whole_number
 
 # Top-level names that are Ollama options under OpenAI's or vLLM's name. Later ones win.
 OPTION_NAMES = {
@@ -94,6 +95,10 @@ def read_sampling(
     for name, option in OPTION_NAMES.items():
         if name in fields:
             value = fields[name]
+            if OPTIONS[option].kind == "integer" and isinstance(value, float):
+                value = whole_number(value)
+                if isinstance(value, float):
+                    raise InvalidRequest(f"'{name}' must be an integer", param=name)
             given[option] = [value] if name == "stop" and isinstance(value, str) else value
             _check_under_own_name(name, option, given[option])
             if option == "num_predict" and isinstance(value, (int, float)) and value < least_tokens and value != -1:

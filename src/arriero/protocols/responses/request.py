@@ -5,6 +5,7 @@ What both APIs have is read by the chat's own decoder, under its names.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from arriero.protocols.openai.request import EXTENSIONS, chat_call
 from arriero.protocols.responses.inside import check_inside, strange_in_items
 from arriero.protocols.responses.items import read_items
 from arriero.protocols.unknown import Unknown, unknown_fields
+from arriero.protocols.whole_number import whole_number
 
 # Fields that are the chat's, under its name for them.
 _CHAT = {
@@ -35,6 +37,7 @@ _OWN_NAMES = {
     "response_format": "text.format",
     "reasoning_effort": "reasoning.effort",
 }
+_IN_TOOL = re.compile(r"(tools\[\d+\])\.function\b")  # a chat's functions stand one level deeper
 _OWN = frozenset(
     [
         *(
@@ -59,6 +62,7 @@ REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "personality": ((), "no model here has such presets; say it in 'instructions'"),
     "prompt": ((), "there are no stored prompts"),
 }
+_NUMBERS = ("max_output_tokens", "max_tool_calls", "top_logprobs")
 _LOGPROBS = "message.output_text.logprobs"
 # What else may be included; of tools that are not here there is never anything to tell.
 _INCLUDED = frozenset(
@@ -109,6 +113,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 def decode_response(body: bytes, unknown: Unknown = "refuse") -> Draft:
     """Decode a /v1/responses body. Raises InvalidRequest and its kin (details: `param`)."""
     fields = read_fields(body)
+    fields |= {name: whole_number(fields[name]) for name in _NUMBERS if name in fields}
     strange = _check(fields, unknown)
     text = _object(fields, "text")
     chat = {_CHAT[name]: value for name, value in fields.items() if name in _CHAT}
@@ -191,7 +196,7 @@ def _conversation(value: Any) -> str | None:
 
 def _max_tool_calls(value: Any) -> int | None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        raise InvalidRequest("'max_tool_calls' must be a number of at least 1", param="max_tool_calls")
+        raise InvalidRequest("'max_tool_calls' must be an integer of at least 1", param="max_tool_calls")
     return value
 
 
@@ -236,11 +241,13 @@ def _own_name(error: InvalidRequest) -> Any:
     if not isinstance(param, str):
         return param
     names = {**_OWN_NAMES, "logprobs": "include"}
+    param = _IN_TOOL.sub(r"\1", param)
     return next((own + param[len(chat) :] for chat, own in names.items() if param.startswith(chat)), param)
 
 
 def _own_words(message: str) -> str:
     """An error's text with the names that the client wrote."""
+    message = _IN_TOOL.sub(r"\1", message)
     for chat, own in _OWN_NAMES.items():
         message = message.replace(f"'{chat}", f"'{own}")
     return message
@@ -258,11 +265,13 @@ def _echo(fields: Mapping[str, Any], text: Mapping[str, Any]) -> dict[str, Any]:
         "metadata": read_metadata(fields.get("metadata", {})),
         "parallel_tool_calls": fields.get("parallel_tool_calls", True),
         "previous_response_id": fields.get("previous_response_id"),
+        "prompt_cache_key": fields.get("prompt_cache_key"),
         "reasoning": {"effort": reasoning.get("effort"), "summary": reasoning.get("summary")},
+        "safety_identifier": fields.get("safety_identifier"),
         "temperature": fields.get("temperature", 1.0),
-        "text": {"format": text.get("format", {"type": "text"}), "verbosity": "medium"},
+        "text": {"format": text.get("format") or {"type": "text"}, "verbosity": "medium"},
         "tool_choice": fields.get("tool_choice", "auto"),
-        "tools": fields.get("tools", []),
+        "tools": [{"description": None, "parameters": None, "strict": None, **tool} for tool in _list(fields, "tools")],
         "top_logprobs": fields.get("top_logprobs", 0),
         "top_p": fields.get("top_p", 1.0),
         "truncation": fields.get("truncation", "disabled"),

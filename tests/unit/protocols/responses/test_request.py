@@ -144,6 +144,7 @@ def test_harmless_fields_change_nothing() -> None:
         ({"tools": [{"type": "mcp", "server_label": "x"}]}, "unsupported", "tools[0].type"),
         ({"tools": [TOOL, 3]}, "invalid_request", "tools[1]"),
         ({"tools": {}}, "invalid_request", "tools"),
+        ({"tools": [TOOL | {"name": 5}]}, "invalid_request", "tools[0].name"),
         ({"model": "plain", "tools": [TOOL]}, "unsupported", "tools"),
         ({"input": []}, "invalid_request", "input"),
         ({"input": 5}, "invalid_request", "input"),
@@ -176,6 +177,7 @@ def test_refused_by_name(fields: dict[str, Any], code: str, param: str | None) -
     [
         ({"max_output_tokens": 0}, "'max_output_tokens' must be at least 1"),
         ({"text": {"format": {"type": "xml"}}}, "'text.format.type' must be"),
+        ({"tools": [TOOL, TOOL | {"name": 5}]}, "'tools[1].name': Expected `str`"),
     ],
 )
 def test_errors_speak_of_what_the_client_wrote(fields: dict[str, Any], text: str) -> None:
@@ -188,6 +190,12 @@ def test_a_schema_is_named_as_the_client_wrote_it() -> None:
     constraint = respond(text={"format": form}).request.constraint
     assert constraint is not None
     assert constraint.param == "text.format"
+
+
+def test_what_the_response_repeats_has_the_packages_fields() -> None:
+    echo = draft(tools=[{"type": "function", "name": "f"}], text={"format": None}, prompt_cache_key="k").echo
+    assert echo["tools"] == [{"type": "function", "name": "f", "description": None, "parameters": None, "strict": None}]
+    assert (echo["text"]["format"], echo["prompt_cache_key"]) == ({"type": "text"}, "k")
 
 
 def test_unknown_fields() -> None:
