@@ -1,6 +1,7 @@
 """What becomes of a field that no decoder knows: an error with the nearest name, or a name in a header.
 
-Names in the query of a list are always refused: one that is not read would give another page than was asked for.
+Names in the query of a list are always refused: one that is not read would give another page than was asked for. In
+other queries they are only told.
 """
 
 from __future__ import annotations
@@ -51,8 +52,12 @@ def unknown_in_objects(
 
 
 def check_query(names: Iterable[str], known: Collection[str]) -> None:
-    """InvalidRequest for the first name in a query that is not among `known`; `include[]` is known as `include`."""
-    for name in names:
-        if name.partition("[")[0] not in known and name not in _QUIET:
-            text = f"unknown query parameter '{name[:64]}'{did_you_mean(name, known)}"
-            raise InvalidRequest(text, param=name[:64])
+    """InvalidRequest for the first name in a query that is strange."""
+    for name in strange_in_query(names, known):
+        text = f"unknown query parameter '{name[:64]}'{did_you_mean(name, known)}"
+        raise InvalidRequest(text, param=name[:64])
+
+
+def strange_in_query(names: Iterable[str], known: Collection[str]) -> list[str]:
+    """Return the names in a query that are not among `known`, each once; `include[]` is known as `include`."""
+    return [name for name in dict.fromkeys(names) if name.partition("[")[0] not in known and name not in _QUIET]

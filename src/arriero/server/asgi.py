@@ -14,6 +14,7 @@ from arriero.server.middleware.body_limit import BodyLimit
 from arriero.server.middleware.catch_all import CatchAll
 from arriero.server.middleware.cors import Cors
 from arriero.server.middleware.host_check import HostCheck
+from arriero.server.middleware.query_names import QueryNames
 from arriero.server.middleware.request_id import RequestId
 from arriero.server.options import ServerOptions
 from arriero.server.route import Route
@@ -112,7 +113,7 @@ def routes(context: Context) -> list[Route]:
 
 def _router(service: Service, options: ServerOptions, metrics: HttpMetrics | None) -> ASGIApp:
     context = Context(service, __version__, metrics, options.unknown_fields, options.strip_client_headers)
-    return Router(routes(context), redirect_slashes=False, default=_not_found)
+    return QueryNames(Router(routes(context), redirect_slashes=False, default=_not_found), context.ignored)
 
 
 def inner_app(service: Service, options: ServerOptions, metrics: HttpMetrics | None = None) -> ASGIApp:
