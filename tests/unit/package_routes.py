@@ -25,7 +25,7 @@ def absent(package: ModuleType, prefix: str) -> set[str]:
     sources = (Path(package.__file__).parent / "resources").rglob("*.py")
     theirs = {plain(path) for file in sources for path in _ASKED.findall(file.read_text(encoding="utf-8"))}
     assert len(theirs) > 50
-    ours = {plain(route.path) for route in routes(Context(FakeService(), "0"))}  # type: ignore[arg-type]
+    ours = {plain(route.path) for route in routes(Context(FakeService(), "0"))}
     ours -= {plain(path) for path, _ in MISSING}
     ours = {path.removeprefix(prefix) for path in ours if path.startswith(prefix)}
     words = {path.split("/")[1] for path in ours}

@@ -180,7 +180,7 @@ class Gathering:
     """An engine that one more joins whenever it is asked how long to wait for company, until all are there."""
 
     def __init__(self, coming: int) -> None:
-        self.loop = Loop(self, lambda events: [])
+        self.loop: Loop[EngineEvent] = Loop(self, lambda events: [])
         self.coming = coming
         self.here = 0
         self.steps: list[int] = []
@@ -206,6 +206,9 @@ class Gathering:
         self.loop.stop()
         return []
 
+    def tidy(self) -> bool:
+        return False
+
 
 def test_a_step_waits_for_company_as_long_as_the_engine_says() -> None:
     engine = Gathering(4)
@@ -220,7 +223,7 @@ class Fleeting:
     gather_seconds = 0.0
 
     def __init__(self, steps: int) -> None:
-        self.loop = Loop(self, lambda events: [])
+        self.loop: Loop[EngineEvent] = Loop(self, lambda events: [])
         self.has_work = False
         self.left = steps
         self.loop.submit(self.begin)
@@ -237,6 +240,9 @@ class Fleeting:
         else:
             self.loop.stop()
         return []
+
+    def tidy(self) -> bool:
+        return False
 
 
 def test_the_shortest_wait_for_company_ends() -> None:

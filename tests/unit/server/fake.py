@@ -6,10 +6,18 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
-from arriero.core.errors import ArrieroError, ModelNotFound, PreviousResponseNotFound, ResponseNotFound
+from arriero.core.embedding import Embedded, EmbedRequest
+from arriero.core.errors import (
+    ArrieroError,
+    ModelNotFound,
+    PreviousResponseNotFound,
+    ResponseNotFound,
+    UnsupportedFeature,
+)
 from arriero.core.events import Accepted, Event, Finished, TextDelta, Usage
 from arriero.core.library import CreateRequest, Progress
 from arriero.core.model import ModelDetails, ModelSpec, RunningModel, ShownModel
+from arriero.core.ranking import Ranked, RankRequest
 from arriero.core.request import Choices, GenerateRequest, LoadOptions
 from arriero.core.responses import SavedResponse
 from arriero.core.tokenizer import Tokenized
@@ -108,6 +116,12 @@ class FakeService:
     async def detokenize(self, request: GenerateRequest) -> str:
         self.requests.append(request)
         return "".join(map(chr, request.prompt_tokens or ()))
+
+    async def embed(self, request: EmbedRequest) -> Embedded:
+        raise UnsupportedFeature("the scripted service makes no vectors")
+
+    async def rank(self, request: RankRequest) -> Ranked:
+        raise UnsupportedFeature("the scripted service ranks nothing")
 
     async def load(self, model: str, load: LoadOptions, keep_alive: float | None) -> None:
         self.loads.append((model, load, keep_alive))

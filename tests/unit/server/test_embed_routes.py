@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import httpx
 import msgspec
 import pytest
+from starlette.types import Message, Scope
 
 from arriero.core.embedding import Embedded, EmbedRequest
 from arriero.core.errors import ArrieroError, ContextLengthExceeded, ModelNotFound, Overloaded, WorkerDied
@@ -116,14 +117,14 @@ async def test_a_client_that_goes_cancels(http: Local) -> None:
     service, _ = http
     service.hanging = True
     app = create_app(service, ServerOptions(), Metrics())
-    messages: asyncio.Queue[dict[str, object]] = asyncio.Queue()
+    messages: asyncio.Queue[Message] = asyncio.Queue()
     await messages.put({"type": "http.request", "body": b'{"model": "e", "input": "x"}', "more_body": False})
-    sent: list[object] = []
+    sent: list[Message] = []
 
-    async def send(message: object) -> None:
+    async def send(message: Message) -> None:
         sent.append(message)
 
-    scope = {
+    scope: Scope = {
         "type": "http",
         "method": "POST",
         "path": "/api/embed",
@@ -132,7 +133,7 @@ async def test_a_client_that_goes_cancels(http: Local) -> None:
         "client": ("127.0.0.1", 1),
         "server": ("127.0.0.1", 80),
     }
-    task = asyncio.create_task(app(scope, messages.get, send))  # type: ignore[arg-type]
+    task = asyncio.ensure_future(app(scope, messages.get, send))
     await service.opened.wait()
     await messages.put({"type": "http.disconnect"})
     await service.cancelled.wait()
