@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import anthropic
-import httpx
 import openai
 import pytest
 from openai.types import Batch
@@ -19,7 +18,7 @@ from tests.e2e.serving import Server, serve
 
 
 def connect(server: Server) -> openai.OpenAI:
-    plain = httpx.Client(trust_env=False)
+    plain = openai.DefaultHttpxClient(trust_env=False)
     return openai.OpenAI(base_url=f"{server.url}/v1", api_key="unused", max_retries=0, http_client=plain, timeout=60)
 
 
@@ -118,7 +117,7 @@ def test_an_input_that_is_wrong(client: openai.OpenAI) -> None:
         (6, "invalid_json_line"),
         (7, "invalid_json_line"),
     ]
-    assert "boddy" in batch.errors.data[5].message
+    assert "boddy" in (batch.errors.data[5].message or "")
 
 
 @pytest.mark.parametrize(
@@ -179,7 +178,8 @@ def test_a_batch_of_messages(anthropics: anthropic.Anthropic, client: openai.Ope
     assert done.ended_at >= done.created_at
     results = list(batches.results(batch.id))
     assert [one.custom_id for one in results] == ["m0", "m1", "m2", "m3", "m4", "wrong", "nobody"]
-    texts = {one.result.message.content[0].text for one in results if one.result.type == "succeeded"}
+    messages = [one.result.message for one in results if one.result.type == "succeeded"]
+    texts = {block.text for one in messages for block in one.content if block.type == "text"}
     assert len(texts) == 1
     assert "cold" in texts.pop()
     kinds = [one.result.error.error.type for one in results if one.result.type == "errored"]

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import jsonschema
 import openai
 import pytest
@@ -55,7 +54,7 @@ def families(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.mark.parametrize("family", MARKS)
 def test_a_call_that_must_come(families: Server, family: str) -> None:
-    plain: Any = httpx.Client(trust_env=False)
+    plain = openai.DefaultHttpxClient(trust_env=False)
     client = openai.OpenAI(base_url=f"{families.url}/v1", api_key="unused", max_retries=0, http_client=plain)
     whole = 0
     for seed in range(10):  # random weights may think, where the family thinks, until they are cut

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import httpx
 import openai
 import pytest
 
@@ -17,7 +16,7 @@ STORY: list[Any] = [{"role": "user", "content": "Tell me a story."}]
 
 @pytest.fixture(scope="module")
 def client(server: Server) -> openai.OpenAI:
-    plain = httpx.Client(trust_env=False)
+    plain = openai.DefaultHttpxClient(trust_env=False)
     return openai.OpenAI(base_url=f"{server.url}/v1", api_key="unused", max_retries=0, http_client=plain, timeout=60)
 
 
@@ -47,9 +46,9 @@ def test_n_answers_of_one_prompt(client: openai.OpenAI, server: Server) -> None:
 
 def test_n_answers_where_only_aligned_chunks_are_shared(exact_server: Server) -> None:
     """Each computes what is left of the prompt behind the last whole chunk."""
-    plain = httpx.Client(trust_env=False)
+    plain = openai.DefaultHttpxClient(trust_env=False)
     with openai.OpenAI(base_url=f"{exact_server.url}/v1", api_key="unused", http_client=plain) as client:
-        hot = {"temperature": 2.0, "seed": 11, "max_tokens": 24}
+        hot: dict[str, Any] = {"temperature": 2.0, "seed": 11, "max_tokens": 24}
         hot["messages"] = [{"role": "user", "content": "Tell me a story about a fox, a hen and three eggs."}]
         before = exact_server.metrics()
         reply = chat(client, n=4, **hot)
@@ -64,7 +63,7 @@ def test_n_answers_streamed(client: openai.OpenAI) -> None:
     whole = chat(client, **hot)
     chunks = list(chat(client, stream=True, stream_options={"include_usage": True}, **hot))
     texts = dict.fromkeys(range(3), "")
-    reasons = {}
+    reasons: dict[int, str | None] = {}
     for chunk in chunks:
         for choice in chunk.choices:
             texts[choice.index] += choice.delta.content or ""
@@ -190,13 +189,17 @@ def token_id(client: openai.OpenAI, text: str) -> int:
         ids = [[one] for one in range(token, token + 64)]
         for choice in complete(client, prompt=ids, echo=True, max_tokens=0).choices:
             if choice.text == text:
-                return token + choice.index
+                return token + int(choice.index)
     raise AssertionError(f"no token reads {text!r}")
 
 
 def test_penalties_and_filters(client: openai.OpenAI) -> None:
     """Each alone changes or narrows what is drawn from one seed."""
-    words = {"prompt": "one two one two one two one", "max_tokens": 24, "extra_body": {"ignore_eos": True}}
+    words: dict[str, Any] = {
+        "prompt": "one two one two one two one",
+        "max_tokens": 24,
+        "extra_body": {"ignore_eos": True},
+    }
     greedy = complete(client, **words).choices[0].text
     hot = {**words, "temperature": 5.0, "seed": 4}
     wild = complete(client, **hot).choices[0].text

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import openai
 import pytest
 from openai.types.responses import Response
@@ -29,7 +28,7 @@ WEATHER: Any = {
 
 
 def connect(server: Server) -> openai.OpenAI:
-    plain = httpx.Client(trust_env=False)
+    plain = openai.DefaultHttpxClient(trust_env=False)
     return openai.OpenAI(base_url=f"{server.url}/v1", api_key="unused", max_retries=0, http_client=plain, timeout=60)
 
 
@@ -136,7 +135,7 @@ def test_kept_responses(client: openai.OpenAI) -> None:
     assert again.output_text == reply.output_text
     assert again.usage == reply.usage
     items = client.responses.input_items.list(reply.id, order="asc", limit=1)
-    assert [item.content for item in items] == ["one", "two"]  # the client turns pages by itself
+    assert [getattr(item, "content", None) for item in items] == ["one", "two"]  # the client turns pages by itself
     assert items.has_more
     client.responses.delete(reply.id)
     for what in (client.responses.retrieve, client.responses.delete):
@@ -219,7 +218,6 @@ def test_log_probabilities(client: openai.OpenAI) -> None:
         ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
         ({"include": ["everything"]}, "include"),
         ({"text": {"verbosity": "low"}}, "text.verbosity"),
-        ({"input": [{"type": "item_reference", "id": "x"}]}, "input[0].type"),
         (
             {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]},
             "input[0].content[0].type",
@@ -251,6 +249,10 @@ def test_the_store_survives_a_restart_is_private_and_can_be_switched_off(tmp_pat
         with pytest.raises(openai.BadRequestError) as caught:
             ask(client, previous_response_id=kept.id)
         assert caught.value.param == "previous_response_id"
-        for what in (client.conversations.create, lambda: client.conversations.retrieve(conversation)):
+        calls: tuple[Callable[[], object], ...] = (
+            client.conversations.create,
+            lambda: client.conversations.retrieve(conversation),
+        )
+        for what in calls:
             with pytest.raises(openai.BadRequestError, match="ARRIERO_STORE_RESPONSES"):
                 what()
