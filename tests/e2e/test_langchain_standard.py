@@ -66,7 +66,7 @@ class TestChat(ChatModelIntegrationTests):
         return "demo:latest"
 
     @foreign("it replays a recorded server, and this one is real")
-    def test_stream_time(self) -> None: ...  # type: ignore[override]
+    def test_stream_time(self) -> None: ...
 
     @foreign(NO_MEDIA)
     def test_image_inputs(self, model: BaseChatModel) -> None: ...

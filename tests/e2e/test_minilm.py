@@ -73,6 +73,7 @@ def test_many_texts_take_few_calls(minilm: Server, client: ollama.Client) -> Non
 def test_what_is_known_of_it(client: ollama.Client) -> None:
     shown = client.show(MODEL)
     assert shown.capabilities == ["embedding"]
+    assert shown.modelinfo is not None
     assert shown.modelinfo["bert.pooling_type"] == 1
     assert shown.modelinfo["bert.context_length"] == 512
     with pytest.raises(ollama.ResponseError, match="the input length exceeds the context length"):

@@ -77,14 +77,15 @@ def test_typical_p(server: Server) -> None:
 
 @pytest.mark.parametrize("name", ["presence_penalty", "frequency_penalty"])
 def test_a_penalty_beyond_all_logits_forbids_repeating(server: Server, name: str) -> None:
-    plain, punished = tokens(server), tokens(server, **{name: 1000, "repeat_last_n": -1})
+    options: dict[str, Any] = {name: 1000, "repeat_last_n": -1}
+    plain, punished = tokens(server), tokens(server, **options)
     assert len(set(plain)) < len(plain)
     assert len(punished) > 5
     assert len(set(punished)) == len(punished)
 
 
 def test_a_presence_is_punished_once_and_a_frequency_each_time(server: Server) -> None:
-    options = {"repeat_last_n": -1, "num_predict": 60}
+    options: dict[str, Any] = {"repeat_last_n": -1, "num_predict": 60}
     assert tokens(server, presence_penalty=2, **options) != tokens(server, frequency_penalty=2, **options)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import ollama
 import pytest
@@ -49,7 +50,7 @@ def test_generate_streamed_and_not(client: ollama.Client) -> None:
     whole = client.generate("demo", "Hello!", options={"temperature": 0})
     parts = list(client.generate("demo", "Hello!", options={"temperature": 0}, stream=True))
     assert whole.response
-    assert "".join(part.response for part in parts) == whole.response
+    assert "".join(part.response or "" for part in parts) == whole.response
     assert parts[-1].context == whole.context
     assert whole.context is not None
     assert whole.eval_count is not None
@@ -112,7 +113,7 @@ def test_a_stop_string_ends_an_answer_and_is_not_in_it(client: ollama.Client) ->
 def test_a_seed_gives_the_same_answer_again(client: ollama.Client) -> None:
     def once(seed: int) -> str:
         options = {"temperature": 1.5, "top_k": 0, "top_p": 1.0, "seed": seed, "num_predict": 24}
-        return client.generate("demo", "Tell me a story.", options=options).response
+        return client.generate("demo", "Tell me a story.", options=options).response or ""
 
     assert once(7) == once(7)
     assert len({once(seed) for seed in range(4)}) > 1
@@ -123,7 +124,7 @@ def test_a_tool_may_be_called(client: ollama.Client) -> None:
     question = [{"role": "user", "content": "What is the weather in Paris?"}]
     for stream in (False, True):
         options = {"temperature": 0, "num_predict": 80}
-        found = client.chat("demo", question, tools=[WEATHER], options=options, stream=stream)
+        found: Any = client.chat("demo", question, tools=[WEATHER], options=options, stream=stream)
         parts = list(found) if stream else [found]
         calls = [call for part in parts for call in part.message.tool_calls or ()]
         assert "<tool_call>" not in "".join(part.message.content or "" for part in parts) or not calls

@@ -35,7 +35,7 @@ CALLS: dict[str, Callable[[ollama.Client], object]] = {
     "embed": lambda client: [len(one) for one in client.embed(EMBEDDER, ["a", "b"]).embeddings] == [64, 64],
     "embeddings": lambda client: len(client.embeddings(EMBEDDER, "a").embedding) == 64,
     "list": lambda client: [one for one in client.list().models if one.model == "demo:latest"],
-    "show": lambda client: client.show("demo").modelinfo["general.architecture"] == "llama",
+    "show": lambda client: (client.show("demo").modelinfo or {})["general.architecture"] == "llama",
     "ps": lambda client: client.generate("demo", keep_alive=60).done and client.ps().models,
     "create_blob": lambda client: client.create_blob(demo_path()).startswith("sha256:"),
     "create": lambda client: client.create("made", from_="demo").status == "success",

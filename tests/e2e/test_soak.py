@@ -89,8 +89,8 @@ class Client:
     async def chat(self) -> None:
         messages = [{"role": "user", "content": f"Say {self.rng.randrange(1000)} and tell me a story"}]
         options = {"num_predict": self.rng.choice((4, 30, 80)), "seed": self.rng.randrange(1000)}
-        body = {"model": self.rng.choice(MODELS), "messages": messages, "options": options}
-        body["stream"] = self.rng.random() < 0.6
+        model, stream = self.rng.choice(MODELS), self.rng.random() < 0.6
+        body = {"model": model, "messages": messages, "options": options, "stream": stream}
         answer = await ask(self.session, f"{self.server.url}/api/chat", body)
         assert (answer.status, answer.error) == (200, None)
         assert answer.closed

@@ -20,7 +20,7 @@ GOOD = '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Oslo", "days
 ASKED_AGAIN = TEMPLATE.replace(
     "{% if messages[-1].role == 'tool' %}", "{% if 'cannot be used' in messages[-1].content %}"
 )
-TOOL = {
+TOOL: Any = {
     "type": "function",
     "function": {
         "name": "get_weather",
@@ -89,7 +89,7 @@ def test_streams_are_asked_again_too_and_loose_nothing(repairing: tuple[str, Ser
         stream = client.chat.completions.create(
             model="unknown",
             messages=[{"role": "user", "content": "Weather?"}],
-            tools=[TOOL],  # type: ignore[list-item]
+            tools=[TOOL],
             stream=True,
         )
         content, arguments, reasons = "", "", []

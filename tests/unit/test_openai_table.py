@@ -73,7 +73,7 @@ REFUSED: dict[str, Any] = {
     "`/v1/batches`": ("output_expires_after",),
 }
 CHATS = ("`/v1/chat/completions`", "`/v1/completions`")
-OWN = set.union(*(DECODED[route] for route in CHATS)) - set.union(*(SENT[route] for route in CHATS))
+OWN = set().union(*(DECODED[route] for route in CHATS)) - set[str]().union(*(SENT[route] for route in CHATS))
 
 
 def test_every_other_route_of_the_package_is_named() -> None:

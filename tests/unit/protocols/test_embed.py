@@ -74,7 +74,8 @@ def test_embeddings_errors() -> None:
 
 
 def test_nothing_to_embed_is_no_error_for_any_model() -> None:
-    for nothing in ("", [], None):
+    nothings: tuple[object, ...] = ("", [], None)
+    for nothing in nothings:
         assert embed(model="chat", input=nothing).request.inputs == ()
     assert embed(model="e", input=[""]).request.inputs == ("",)
 

@@ -48,7 +48,7 @@ async def test_a_store_that_fails_is_told(local: Local) -> None:
     async def cannot(saved: object) -> bool:
         return False
 
-    running.service.save_response = cannot  # type: ignore[method-assign, assignment]
+    running.service.save_response = cannot  # type: ignore[method-assign]
     reply = (await http.post("/v1/responses", json=ASK)).json()
     assert (reply["status"], reply["store"]) == ("completed", False)
 
@@ -94,9 +94,9 @@ async def test_pages_of_items(local: Local) -> None:
     reply = (await http.post("/v1/responses", json=ASK | {"input": items})).json()
     path = f"/v1/responses/{reply['id']}/input_items"
     first = (await http.get(path, params={"limit": 2})).json()
-    assert ([item["content"] for item in first["data"]], first["has_more"]) == (["4", "3"], True)
+    assert ([item["content"][0]["text"] for item in first["data"]], first["has_more"]) == (["4", "3"], True)
     rest = (await http.get(path, params={"limit": 9, "after": first["last_id"]})).json()
-    assert ([item["content"] for item in rest["data"]], rest["has_more"]) == (["2", "1", "0"], False)
+    assert ([item["content"][0]["text"] for item in rest["data"]], rest["has_more"]) == (["2", "1", "0"], False)
     assert (await http.get(path, params={"include[]": "message.output_text.logprobs"})).status_code == 200
     bad: list[dict[str, str]] = [
         {"limit": "0"},
@@ -116,3 +116,45 @@ async def test_counting_tells_what_it_does_not_honour() -> None:
         assert counted.json()["input_tokens"] == 3
         assert counted.headers["X-Arriero-Ignored"] == "colour"
         assert "X-Arriero-Ignored" not in (await http.post("/v1/responses/input_tokens", json=ASK)).headers
+
+
+async def test_listed_items_are_whole_and_each_has_an_id_of_its_own(local: Local) -> None:
+    _, http = local
+    user = {"role": "user", "content": "x"}
+    items = [user, user | {"id": "dup"}, user | {"id": "dup"}, user | {"id": 7}, user | {"id": None, "type": None}]
+    reply = (await http.post("/v1/responses", json=ASK | {"input": items})).json()
+    listed = (await http.get(f"/v1/responses/{reply['id']}/input_items", params={"order": "asc"})).json()["data"]
+    assert len({item["id"] for item in listed}) == len(items)
+    assert listed[1]["id"] == "dup"
+    plain = {"type": "message", "role": "user", "status": "completed", "content": [{"type": "input_text", "text": "x"}]}
+    assert [item | {"id": ""} for item in listed] == [plain | {"id": ""}] * len(items)
+
+
+async def test_references_stand_for_items_of_kept_responses(local: Local) -> None:
+    running, http = local
+    first = (await http.post("/v1/responses", json=ASK)).json()
+    (asked,) = (await http.get(f"/v1/responses/{first['id']}/input_items")).json()["data"]
+    said = {"type": "item_reference", "id": first["output"][0]["id"]}
+    more = {"role": "user", "content": "more"}
+    again = (await http.post("/v1/responses", json=ASK | {"input": [{"id": asked["id"]}, said, more]})).json()
+    messages = running.service.requests[-1].messages
+    assert messages is not None
+    assert [(one.role, one.content) for one in messages] == [
+        ("user", "hi"),
+        ("assistant", "Hello wörld"),
+        ("user", "more"),
+    ]
+    kept = msgspec.json.decode(running.service.responses[again["id"]].input)
+    assert [item["id"] for item in kept[:2]] == [asked["id"], said["id"]]  # also when the first one is forgotten
+    refused: list[tuple[dict[str, Any], int, str]] = [
+        ({"input": [said, said]}, 400, "input[1].id"),
+        ({"input": [said], "previous_response_id": first["id"]}, 400, "input[0].id"),
+        ({"input": [{"type": "item_reference", "id": "msg_1"}]}, 404, "input[0].id"),
+        ({"input": [said | {"id": "msg_" + "0" * 50}]}, 404, "input[0].id"),
+        ({"input": [said | {"id": said["id"] + "7"}]}, 404, "input[0].id"),
+        ({"input": [more, {"type": "item_reference"}]}, 400, "input[1].id"),
+        ({"input": [{}]}, 400, "input[0].role"),
+    ]
+    for fields, status, param in refused:
+        answer = await http.post("/v1/responses", json=ASK | fields)
+        assert (answer.status_code, answer.json()["error"]["param"]) == (status, param), fields

@@ -15,8 +15,8 @@ def row(name: str, **other: object) -> bytes:
 def test_lines() -> None:
     data = b"\n".join([row("a"), row("b"), row("c"), b"", b" "])
     assert [line.custom_id for line in read_lines(data, URL)[0]] == ["a", "b", "c"]
-    for data in (None, b"", b"\n \n"):
-        assert len(read_lines(data, URL)[1]) == 1
+    for empty in (None, b"", b"\n \n"):
+        assert len(read_lines(empty, URL)[1]) == 1
 
 
 @pytest.mark.parametrize(

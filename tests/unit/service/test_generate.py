@@ -81,7 +81,7 @@ async def test_what_a_dead_worker_said_is_not_in_a_whole_answer() -> None:
 async def test_half_a_call_does_not_survive_either() -> None:
     """The splitter held the beginning of a call when the worker died."""
     call = '<tool_call>{"name": "add", "arguments": {"a": 1}}</tool_call>'
-    said = [ACCEPTED, TextDelta(text=call[:30]), Restarted(), TextDelta(text=call), FINISHED]
+    said: list[Event | Restarted] = [ACCEPTED, TextDelta(text=call[:30]), Restarted(), TextDelta(text=call), FINISHED]
     events = await World(said).ask(whole=True, tools=(ToolSpec(name="add"),))
     calls = [event.call for event in events if isinstance(event, ToolCallDelta)]
     assert [(one.name, one.arguments) for one in calls] == [("add", {"a": 1})]

@@ -125,12 +125,13 @@ def test_uploads_at_the_same_time_are_counted_one_after_the_other(tmp_path: Path
             time.sleep(0.01)
             return found
 
+    slow = Slow(tmp_path, most=2)
+
     def add(number: int) -> bool:
         with contextlib.suppress(InvalidRequest):
-            return bool(store.add_file(b"x", str(number), "batch"))
+            return bool(slow.add_file(b"x", str(number), "batch"))
         return False
 
-    store = Slow(tmp_path, most=2)
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(add, range(4))) == 2
-    assert len(store.files()) == 2
+    assert len(slow.files()) == 2

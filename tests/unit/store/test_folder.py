@@ -119,7 +119,8 @@ def test_a_manifest_that_appears_at_the_last_moment_saves_its_blob(
 ) -> None:
     raw = add(folder, "a", model=b"1")
     age(folder, 2 * HOUR)
-    real, calls = ModelFolder.named, []
+    real = ModelFolder.named
+    calls: list[int] = []
 
     def named(self: ModelFolder) -> set[str] | None:
         found = real(self)

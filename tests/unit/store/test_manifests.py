@@ -135,7 +135,8 @@ def test_folders_that_vanish_meanwhile_are_made_again(tmp_path: Path, monkeypatc
     """Ollama removes empty folders whenever it likes."""
     folder = ModelFolder(tmp_path)
     raw = manifest(folder, model=b"1")
-    real, calls = Path.mkdir, []
+    real = Path.mkdir
+    calls: list[Path] = []
 
     def mkdir(self: Path, *args: object, **kwargs: object) -> None:
         real(self, *args, **kwargs)  # type: ignore[arg-type]

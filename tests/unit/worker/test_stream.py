@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from arriero.core.messages import RequestDelta, RequestFinished
 from arriero.core.request import GenerateRequest, SamplingParams
 from arriero.core.runner import Choice
@@ -24,7 +26,7 @@ def stream(*, want_context: bool = False, shift: bool = False, **sampling: objec
     return RequestStream(request, Prompt([1, 2, 3]), sequence, Letters(), received=10.0)
 
 
-def texts(reports: list[object]) -> str:
+def texts(reports: Sequence[object]) -> str:
     return "".join(report.delta.text for report in reports if isinstance(report, RequestDelta))
 
 
