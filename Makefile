@@ -19,7 +19,7 @@ check: setup-dev  ## lint, types, import rules, file sizes
 	@failed=""; \
 	.venv/bin/ruff check . || failed="$$failed ruff"; \
 	.venv/bin/ruff format --check . || failed="$$failed format"; \
-	.venv/bin/mypy src scripts benchmarks || failed="$$failed mypy"; \
+	.venv/bin/mypy src scripts benchmarks tests || failed="$$failed mypy"; \
 	.venv/bin/lint-imports || failed="$$failed lint-imports"; \
 	.venv/bin/python -m scripts.check_file_size || failed="$$failed file-size"; \
 	if [ -n "$$failed" ]; then echo "Not passed:$$failed"; exit 1; fi
