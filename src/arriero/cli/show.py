@@ -83,7 +83,7 @@ def memory_section(plan: dict[str, Any]) -> str:
         ("draft model", human_size(plan.get("draft", 0)), "weights and context"),
         ("kept prompts", human_size(plan["cached_prefixes"]), "at most; in memory of the host"),
         ("together", human_size(plan["total"]), ""),
-        ("free now", human_size(plan["free_memory"]), ""),
+        ("free now", human_size(plan["free_memory"]), plan.get("bound", "")),
     ]
     told = [row for row in rows if row[1] != "0 B"]
     text = f"  Memory\n{table([(name, size, note) for name, size, note in told], indent=4)}"

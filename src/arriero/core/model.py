@@ -79,7 +79,8 @@ class MemoryPlan(msgspec.Struct, frozen=True, kw_only=True):
     prompts may keep, `draft` what a draft model needs: its weights and its context. `context_length` is one
     sequence's, `cells` that of all `max_sequences` together, which share them in the layout `unified`. `problem` says
     why it does not fit, empty if it does. `kv_cache_type` is what K and V are kept as. `pool_cells` are those of a pool
-    beside streams, for sequences that share a long prefix; `kv` has them, too.
+    beside streams, for sequences that share a long prefix; `kv` has them, too. `bound` says who allows less memory than
+    the machine has, and how much; empty where nobody does.
     """
 
     weights: int
@@ -95,6 +96,7 @@ class MemoryPlan(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
     kv_cache_type: str = ""
     pool_cells: int = 0
+    bound: str = ""
 
     @property
     def total(self) -> int:

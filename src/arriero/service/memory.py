@@ -8,20 +8,21 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
 import psutil
 
+from arriero.core import allowance
 from arriero.core.errors import InvalidRequest, ModelLoadError
 from arriero.core.messages import Ready
 from arriero.core.model import MemoryPlan, ModelDetails, ModelSpec
 from arriero.core.request import LoadOptions
 from arriero.runners.llama_cpp.draft_plan import context_bytes, make_plans
 from arriero.runners.llama_cpp.options import KV_TYPES, LlamaCppOptions, kv_bytes
-from arriero.runners.llama_cpp.plan import CELL_BYTES, MASK_BYTES, Facts, Plan
+from arriero.runners.llama_cpp.plan import CELL_BYTES, MASK_BYTES, Facts, Plan, check_weights
 from arriero.store.describe import details
 from arriero.store.gguf import GgufHeader
 from arriero.store.splits import read_whole
@@ -63,7 +64,12 @@ def promised(workers: Iterable[Worker]) -> int:
 
 def free_memory(workers: Iterable[Worker]) -> int:
     """Return the bytes that nobody has, and no loaded model has planned with."""
-    return max(0, int(psutil.virtual_memory().available) - promised(workers))
+    return max(0, _memory().available - promised(workers))
+
+
+def _memory() -> allowance.Memory:
+    """What this process and its workers may have now."""
+    return allowance.within_address_space(allowance.memory(psutil.virtual_memory()))
 
 
 def plan_memory(
@@ -75,22 +81,38 @@ def plan_memory(
     runner takes.
     """
     header = _header(spec.path)
-    free = psutil.virtual_memory().available if free_memory is None else free_memory
-    free = max(0, free - int(settings.get("promised_bytes", 0)))
+    memory = _memory()
+    if free_memory is not None:
+        memory = replace(memory, available=free_memory)
+    free = max(0, memory.available - int(settings.get("promised_bytes", 0)))
     weights = sum(tensor.size or 0 for tensor in header.tensors)
     weights += sum(Path(adapter).stat().st_size for adapter in spec.adapters)
     options = _options(spec, load, settings)
+    try:
+        check_weights(weights, memory, options.memory_bytes)
+    except ModelLoadError as error:
+        return MemoryPlan(weights=weights, free_memory=free, problem=error.message, bound=memory.reason)
     if "embedding" in spec.capabilities:
         longest = min(options.num_ctx or spec.details.context_length, spec.details.context_length)
         return MemoryPlan(
-            weights=weights, free_memory=free, context_length=longest, compute=longest * longest * MASK_BYTES
+            weights=weights,
+            free_memory=free,
+            context_length=longest,
+            compute=longest * longest * MASK_BYTES,
+            bound=memory.reason,
         )
-    facts = _facts(spec.details, header, weights, free, options.kv_cache_type)
+    facts = replace(_facts(spec.details, header, weights, free, options.kv_cache_type), bound=memory.reason)
     draft = _draft_facts(spec, facts, options, settings)
     try:
         plan, own = make_plans(options, facts, draft)
     except ModelLoadError as error:
-        return MemoryPlan(weights=weights, free_memory=free, context_length=options.num_ctx or 0, problem=error.message)
+        return MemoryPlan(
+            weights=weights,
+            free_memory=free,
+            context_length=options.num_ctx or 0,
+            problem=error.message,
+            bound=memory.reason,
+        )
     return MemoryPlan(
         weights=weights,
         free_memory=free,
@@ -104,6 +126,7 @@ def plan_memory(
         cached_prefixes=plan.parked_bytes,
         draft=0 if draft is None or own is None else draft.weights + context_bytes(own, draft),
         kv_cache_type=plan.kv_cache_type,
+        bound=memory.reason,
     )
 
 
@@ -125,7 +148,7 @@ def waits_for(spec: ModelSpec, load: LoadOptions, settings: Mapping[str, Any], w
     going = sum(_resident(worker.pid) for worker in workers if worker.info is None and worker.pid is not None)
     try:
         now = plan_memory(spec, load, settings)
-        then = plan_memory(spec, load, settings, int(psutil.virtual_memory().available) + going)
+        then = plan_memory(spec, load, settings, _memory().available + going)
     except (ModelLoadError, OSError, ValueError):
         return False
     return (now.context_length, now.max_sequences, now.layout) != (then.context_length, then.max_sequences, then.layout)

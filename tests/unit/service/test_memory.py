@@ -100,7 +100,7 @@ def test_it_waits_for_a_worker_that_goes_only_where_it_gets_more_then(monkeypatc
     going = SimpleNamespace(info=None, pid=os.getpid())
 
     def waits(free: int, *workers: Any) -> bool:
-        monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=free))
+        monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=FREE, available=free))
         return waits_for(spec, LoadOptions(), {}, workers)
 
     assert not waits(FREE, going)

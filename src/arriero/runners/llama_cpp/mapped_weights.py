@@ -16,13 +16,12 @@ from pathlib import Path
 
 import psutil
 
+from arriero.core import allowance
 from arriero.runners.llama_cpp import huge_pages
 
-_SPLIT = re.compile(r"(.*)-\d{5}-of-(\d{5}\.gguf)")
+SPLIT_NAME = re.compile(r"(.*)-\d{5}-of-(\d{5}\.gguf)")
 _MAPS = Path("/proc/self/maps")
 _KINDS = Path("/sys/kernel/mm/transparent_hugepage/enabled")
-_GROUPS = Path("/sys/fs/cgroup")
-_OWN_GROUPS = Path("/proc/self/cgroup")
 _MAP_FIXED = 0x10  # uapi/asm-generic/mman-common.h; not in Python's mmap
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -81,7 +80,7 @@ def may_move() -> bool:
         kinds = _KINDS.read_text()
     except OSError:
         return False
-    return "[never]" not in kinds and not _limited()
+    return "[never]" not in kinds and _MAPS.exists() and not allowance.memory(psutil.virtual_memory()).bound
 
 
 def _plenty() -> bool:
@@ -89,29 +88,10 @@ def _plenty() -> bool:
     return bool(memory.available >= memory.total // 2)
 
 
-def _limited() -> bool:
-    """Whether a control group, of either version, says how much memory this process may have."""
-    try:
-        own = [line.split(":", 2)[2] for line in _OWN_GROUPS.read_text().splitlines()]
-    except (OSError, IndexError):
-        return True
-    total = psutil.virtual_memory().total
-    for group in {parent for name in own for parent in (Path(name), *Path(name).parents)}:
-        inner = str(group).lstrip("/")
-        for file in (_GROUPS / inner / "memory.max", _GROUPS / "memory" / inner / "memory.limit_in_bytes"):
-            try:
-                bound = file.read_text().strip()
-            except OSError:
-                continue
-            if bound != "max" and int(bound) < total:
-                return True
-    return False
-
-
 def _mappings(path: Path) -> Iterator[tuple[int, int, int, str]]:
     """Yield where the model's files are mapped for reading: start, end, the place in the file, the file's name."""
     resolved = path.resolve()
-    split = _SPLIT.fullmatch(resolved.name)
+    split = SPLIT_NAME.fullmatch(resolved.name)
     wanted = re.escape(resolved.name) if split is None else rf"{re.escape(split[1])}-\d{{5}}-of-{split[2]}"
     for line in _MAPS.read_text("utf-8", "surrogateescape").splitlines():
         fields = line.split(maxsplit=5)  # addresses, rights, place, device, inode, name: man 5 proc_pid_maps

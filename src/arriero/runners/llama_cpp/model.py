@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import glob
 import os
 import sys
 from collections.abc import Callable
@@ -11,13 +12,14 @@ from typing import Any
 
 import psutil
 
+from arriero.core import allowance
 from arriero.core.errors import ModelLoadError
 from arriero.core.runner import Adapters
 from arriero.runners.llama_cpp.bindings import compiled_with_amx, lib, log_tail
 from arriero.runners.llama_cpp.huge_pages import HugePages
-from arriero.runners.llama_cpp.mapped_weights import MappedWeights
+from arriero.runners.llama_cpp.mapped_weights import SPLIT_NAME, MappedWeights
 from arriero.runners.llama_cpp.options import LlamaCppOptions, kv_bytes
-from arriero.runners.llama_cpp.plan import Facts
+from arriero.runners.llama_cpp.plan import Facts, check_weights
 from arriero.runners.llama_cpp.vocab import Vocab
 
 Progress = Callable[[float], None]
@@ -37,7 +39,11 @@ class Model:
         if not path.is_file():
             raise ModelLoadError("the model's file is not there", path=str(path))
         self._promised = options.promised_bytes
+        # As it was before the weights take theirs: a plan counts them itself.
+        self._memory = allowance.within_address_space(allowance.memory(psutil.virtual_memory()))
         self.params = _model_params(options, vocab_only)
+        if not vocab_only and not (self.params.n_gpu_layers and lib.llama_supports_gpu_offload()):
+            check_weights(_files_size(path), self._memory, options.memory_bytes)
         on_progress = lib.llama_progress_callback(_teller(progress))  # kept alive until the load is over
         self.params.progress_callback = on_progress
         log_tail.clear()
@@ -97,15 +103,16 @@ class Model:
         return None if raw is None else raw.decode("utf-8", "replace")
 
     def facts(self) -> Facts:
-        """Return what a Plan needs to know, free memory as of now."""
+        """Return what a Plan needs to know; memory is what was free before the weights were read."""
         return Facts(
             n_ctx_train=lib.llama_model_n_ctx_train(self.handle),
             n_vocab=self.vocab.n_vocab,
             n_head=lib.llama_model_n_head(self.handle),
             kv_bytes_per_token=self._kv_bytes_per_token(),
             weights=self.size + self._adapter_bytes,
-            free_memory=max(0, psutil.virtual_memory().available - self._promised),
+            free_memory=max(0, self._memory.available - self._promised),
             threads=default_threads(),
+            bound=self._memory.reason,
             gpu=self.layers_gpu > 0,
             sliding_window=self.sliding_window,
             recurrent=self.recurrent,
@@ -180,8 +187,14 @@ class Model:
 
 def default_threads() -> int:
     """Return the physical cores that this process may run on: hyperthreads slow matrix products down."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(psutil.cpu_count(logical=False) or allowed, allowed))
+    return allowance.threads(psutil.cpu_count(logical=False))
+
+
+def _files_size(path: Path) -> int:
+    """Bytes of the model's file, or of all its parts where it is one of several."""
+    split = SPLIT_NAME.fullmatch(path.name)
+    parts = [path] if split is None else path.parent.glob(f"{glob.escape(split[1])}-?????-of-{split[2]}")
+    return sum(part.stat().st_size for part in parts)
 
 
 def _model_params(options: LlamaCppOptions, vocab_only: bool) -> Any:

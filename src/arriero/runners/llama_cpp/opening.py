@@ -76,7 +76,10 @@ def _open_draft(spec: ModelSpec, chosen: LlamaCppOptions, target: Model) -> Mode
     """The model's draft model, where it has one and guesses can be checked. ModelLoadError if it cannot guess."""
     if not spec.draft or target.recurrent or chosen.deterministic:
         return None
-    draft = Model(replace(chosen, path=spec.draft, adapters=(), digest="", kv_cache_type="f16"))
+    try:
+        draft = Model(replace(chosen, path=spec.draft, adapters=(), digest="", kv_cache_type="f16"))
+    except ModelLoadError as error:
+        raise ModelLoadError(f"its draft model: {error.message}", **error.details) from error
     check_drafts_for(draft, target)
     return draft
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from arriero.core.allowance import Memory
 from arriero.core.errors import ModelLoadError
 from arriero.runners.llama_cpp.options import LlamaCppOptions, quantized
 
@@ -95,6 +96,7 @@ class Facts:
     recurrent: bool = False
     noted_cells: bool = False  # more is noted of a cell than its position, and states have it
     untouched: bool = False  # KV takes memory when it is written, not before
+    bound: str = ""  # who allows less memory than the machine has, and how much
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,22 @@ def _pad(tokens: int) -> int:
     return -(-tokens // CELL_ALIGN) * CELL_ALIGN
 
 
+def check_weights(weights: int, memory: Memory, memory_bytes: int | None) -> None:
+    """ModelLoadError for weights that leave no room in what may be used: `memory`, or the `memory_bytes` set for it.
+
+    To be asked before they are read. Promises to other models do not count here: they may never be used.
+    """
+    total = int(memory.available * MEMORY_SHARE) if memory_bytes is None else memory_bytes
+    if memory.bound:
+        total = min(total, memory.total)
+    if weights > total:
+        said = f", for {memory.reason}" if memory.reason else ""
+        raise ModelLoadError(
+            f"the model has {weights >> 20} MiB of weights, {total >> 20} MiB are there for it "
+            f"({memory.available >> 20} MiB are free{said}): take a smaller one, or give the server more memory"
+        )
+
+
 def make_plan(options: LlamaCppOptions, facts: Facts) -> Plan:
     """Resolve every "auto". ModelLoadError if not even one sequence of the wanted length fits.
 
@@ -174,7 +192,7 @@ def make_plan(options: LlamaCppOptions, facts: Facts) -> Plan:
         raise ModelLoadError(
             f"a context of {num_ctx} tokens needs {num_ctx * (stored + reached) >> 20} MiB beside "
             f"{facts.weights >> 20} MiB of weights and {parked >> 20} MiB for cached prefixes, {total >> 20} MiB are "
-            f"there: ask for a smaller num_ctx, at most {most // (stored + reached)}"
+            f"there{_bounded(options, facts)}: ask for a smaller num_ctx, at most {most // (stored + reached)}"
         )
     in_streams = min(max(0, room - _pad(num_ctx) * reached) // stored, useful) // _pad(num_ctx)
     enough = options.max_sequences or FEW_SEQUENCES
@@ -232,11 +250,16 @@ def longest_text(options: LlamaCppOptions, facts: Facts) -> int:
             needed = wanted * stored + wanted * wanted * MASK_BYTES
             raise ModelLoadError(
                 f"texts of {wanted} tokens need {needed >> 20} MiB beside {facts.weights >> 20} MiB of weights, "
-                f"{total >> 20} MiB are there: ask for a smaller num_ctx, at most {most}"
+                f"{total >> 20} MiB are there{_bounded(options, facts)}: ask for a smaller num_ctx, at most {most}"
             )
         return wanted
     room = spare if options.memory_bytes is not None else min(spare, int(facts.free_memory * DEFAULT_SHARE))
     return min(facts.n_ctx_train, fitting(room))
+
+
+def _bounded(options: LlamaCppOptions, facts: Facts) -> str:
+    """Why there is no more, where neither the machine nor a setting is the reason."""
+    return f" ({facts.bound})" if facts.bound and options.memory_bytes is None else ""
 
 
 def _short(options: LlamaCppOptions, facts: Facts, num_ctx: int, sequences: int) -> bool:

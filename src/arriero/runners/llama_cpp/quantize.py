@@ -7,10 +7,10 @@ input closes: whoever started it has gone.
 from __future__ import annotations
 
 import ctypes
-import os
+import math
 import sys
 
-from arriero.core import lifeline
+from arriero.core import allowance, lifeline
 
 
 def main(arguments: list[str]) -> int:
@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> int:
     lifeline.hold()
     parameters = lib.llama_model_quantize_default_params()
     parameters.ftype = int(ftype)
-    parameters.nthread = os.cpu_count() or 1
+    parameters.nthread = max(1, math.floor(allowance.cpus()))
     log_tail.clear()
     if lib.llama_model_quantize(source.encode(), target.encode(), ctypes.byref(parameters)) != 0:
         print(log_tail.errors() or "llama.cpp gave no reason", file=sys.stderr)

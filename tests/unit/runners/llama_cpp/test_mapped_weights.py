@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import numpy.typing as npt
+import psutil
 import pytest
 
+from arriero.core import allowance
 from arriero.runners.llama_cpp import huge_pages, mapped_weights
 from arriero.runners.llama_cpp.mapped_weights import MappedWeights
 from tests.unit.runners.llama_cpp.conftest import MakeRunner
@@ -32,7 +35,7 @@ def _room(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _free(monkeypatch: pytest.MonkeyPatch, share: float) -> None:
     memory = SimpleNamespace(total=1 << 34, available=int((1 << 34) * share))
-    monkeypatch.setattr(mapped_weights.psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
 
 
 def _bytes_of(path: Path) -> int:
@@ -49,7 +52,7 @@ def test_moved_weights_give_the_same_logits(make_runner: MakeRunner, q8_path: Pa
     assert mapped > 64 * PAGE
     texts = [prompt(seed, 40) for seed in range(3)]
 
-    def answers() -> list[Sequence[float]]:
+    def answers() -> list[npt.NDArray[np.float32]]:
         streams = [Stream(slot, list(text)) for slot, text in enumerate(texts)]
         for _ in range(6):
             run(runner, streams)
@@ -153,11 +156,11 @@ def test_only_where_nothing_bounds_the_memory(
 ) -> None:
     monkeypatch.undo()
     (tmp_path / "enabled").write_text(kinds)
-    (tmp_path / "cgroup").write_text(groups + "\n")
-    for name, bound in bounds.items():
+    files = {"proc/self/cgroup": groups, **{f"sys/fs/cgroup/{name}": bound for name, bound in bounds.items()}}
+    for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(bound + "\n")
-    for name, path in {"_KINDS": "enabled", "_OWN_GROUPS": "cgroup", "_GROUPS": ""}.items():
-        monkeypatch.setattr(mapped_weights, name, tmp_path / path)
+        (tmp_path / name).write_text(text + "\n")
+    monkeypatch.setattr(mapped_weights, "_KINDS", tmp_path / "enabled")
+    monkeypatch.setattr(allowance, "memory", partial(allowance.memory, root=tmp_path))
     _free(monkeypatch, 0.9)
     assert mapped_weights.may_move() is may
