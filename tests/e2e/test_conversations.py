@@ -8,7 +8,7 @@ from typing import Any
 import openai
 import pytest
 from openai.types.conversations import Conversation, ConversationItemList
-from openai.types.responses import CompactedResponse
+from openai.types.responses import CompactedResponse, ResponseItemList
 
 from tests.e2e.serving import Server
 from tests.e2e.test_responses import ask, connect
@@ -109,6 +109,44 @@ def test_a_response_goes_on_with_a_conversation(client: openai.OpenAI) -> None:
     counted = client.responses.input_tokens.count(model="demo", input="Thanks!", conversation=made.id)
     assert counted.input_tokens > same.usage.input_tokens
     assert len(texts(client, made.id)) == 4  # counting adds nothing
+
+
+def test_a_response_goes_on_from_one_of_a_conversation(client: openai.OpenAI) -> None:
+    """With all that the conversation had by then, and nothing of what came later."""
+    made = client.conversations.create(items=[{"role": "user", "content": "My name is Ada."}])
+    first = ask(client, input="Hi.", conversation=made.id)
+    ask(client, input="This came later.", conversation=made.id)
+    said: list[Any] = [{"role": "user", "content": "My name is Ada."}, {"role": "user", "content": "Hi."}]
+    said += [{"role": "assistant", "content": first.output_text}, {"role": "user", "content": "And now?"}]
+    second = ask(client, input="And now?", previous_response_id=first.id)
+    third = ask(client, input="Thanks!", previous_response_id=second.id)
+    by_hand = ask(client, input=said)
+    assert second.usage is not None
+    assert third.usage is not None
+    assert by_hand.usage is not None
+    assert second.usage.input_tokens == by_hand.usage.input_tokens
+    assert third.usage.input_tokens > second.usage.input_tokens
+    client.conversations.delete(made.id)
+    with pytest.raises(openai.BadRequestError) as caught:
+        ask(client, previous_response_id=second.id)
+    assert caught.value.code == "previous_response_not_found"
+
+
+def test_items_by_reference(client: openai.OpenAI) -> None:
+    """As Vercel's AI SDK sends back what was stored."""
+    first = ask(client, input="My name is Ada.")
+    reference: Any = {"type": "item_reference", "id": first.output[0].id}
+    question: Any = {"role": "user", "content": "What is my name?"}
+    said = {"role": "assistant", "content": first.output_text}
+    by_reference = ask(client, input=[{"role": "user", "content": "My name is Ada."}, reference, question])
+    by_hand = ask(client, input=[{"role": "user", "content": "My name is Ada."}, said, question])
+    assert by_reference.output_text == by_hand.output_text
+    listed = client.responses.input_items.list(by_reference.id, order="asc")
+    strictly(ResponseItemList, listed)
+    assert [item.id for item in listed][1] == reference["id"]
+    with pytest.raises(openai.NotFoundError) as caught:
+        ask(client, input=[{"type": "item_reference", "id": "msg_x"}, question])
+    assert "msg_x" in caught.value.message
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ _ITEMS: Mapping[str, Collection[str]] = {
     "function_call": ("type", "id", "call_id", "arguments", *_CALLERS),
     "function_call_output": ("type", "id", "call_id", "output", *_CALLERS),
     "compaction": ("type", "id", "encrypted_content"),
+    "item_reference": ("type", "id"),
 }
 _PART = ("type", "text", "refusal", "annotations", "logprobs", "prompt_cache_breakpoint", "cache_control")
 

@@ -6,7 +6,6 @@ import contextlib
 import secrets
 import time
 from collections.abc import AsyncGenerator
-from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -19,6 +18,7 @@ from arriero.core.responses import SavedResponse
 from arriero.protocols.call import Call
 from arriero.protocols.responses.compaction import CompactionReply, decode_compact
 from arriero.protocols.responses.conversations import keep_items
+from arriero.protocols.responses.references import listed_input
 from arriero.protocols.responses.reply import ResponseReply, encode_count, encode_deleted
 from arriero.protocols.responses.request import Draft, decode_response
 from arriero.protocols.unknown import check_query
@@ -28,6 +28,7 @@ from arriero.server.disconnect import while_connected
 from arriero.server.errors import error_response
 from arriero.server.generation import Generation
 from arriero.server.pages import page
+from arriero.server.past import with_past
 from arriero.server.routes.context import Context, json_response, read_body
 
 
@@ -45,7 +46,7 @@ class ResponsesRoutes:
         context = self._context
         try:
             draft = await beside(len(body), lambda: decode_response(body, context.unknown_fields))
-            call = await self._call(draft, request, body)
+            draft, call = await self._call(draft, request, body)
         except ArrieroError as error:
             return error_response(error.info(), "openai")
         keeps = draft.store and self._service.keeps_responses()
@@ -59,7 +60,8 @@ class ResponsesRoutes:
         if isinstance(body, Response):
             return body
         draft = await beside(len(body), lambda: decode_response(body, self._context.unknown_fields))
-        earlier, find = await self._earlier(draft), find_on_loop(self._service.find)
+        draft, earlier = await with_past(self._service, draft)
+        find = find_on_loop(self._service.find)
         call = await beside(len(body), lambda: draft.call(earlier, find))
         headers = self._context.ignored.note(call.ignored, request.url.path)
         counted = await while_connected(request.receive, self._service.prompt_tokens(call.request))
@@ -74,7 +76,7 @@ class ResponsesRoutes:
             return body
         context = self._context
         draft = await beside(len(body), lambda: decode_compact(body))
-        call = await self._call(draft, request, body)
+        _, call = await self._call(draft, request, body)
         reply = CompactionReply(secrets.token_hex(24), int(time.time()))
         return Generation(self._service, call, reply, "openai", context.metrics)
 
@@ -101,36 +103,14 @@ class ResponsesRoutes:
     async def input_items(self, request: Request) -> Response:
         """GET /v1/responses/{id}/input_items: the response's own input, the newest item first unless asked."""
         saved = await self._service.response(request.path_params["id"])
-        items = [
-            {"id": f"in_{saved.id.removeprefix('resp_')}{index:02x}", "type": "message"} | item
-            for index, item in enumerate(msgspec.json.decode(saved.input))
-        ]
+        items = await beside(len(saved.input), lambda: listed_input(saved))
         return json_response(page(items, request.query_params))
 
-    async def _call(self, draft: Draft, request: Request, body: bytes) -> Call:
-        """The call that a draft makes with what was said before it."""
-        earlier, find = await self._earlier(draft), find_on_loop(self._service.find)
-        return await beside(len(body), lambda: self._context.asked(draft.call(earlier, find), request, body))
-
-    async def _earlier(self, draft: Draft) -> list[dict[str, Any]]:
-        """The items before the draft's own, of its conversation or of the responses that it goes on from."""
-        if draft.conversation is not None:
-            kept = await self._service.conversations.items(draft.conversation)
-            size = sum(len(item.body) for item in kept)
-            return await beside(size, lambda: [msgspec.json.decode(item.body) for item in kept])
-        if draft.previous is None:
-            return []
-        chain = await self._service.response_chain(draft.previous)
-        return await beside(sum(len(saved.body) + len(saved.input) for saved in chain), lambda: _items(chain))
-
-
-def _items(chain: list[SavedResponse]) -> list[dict[str, Any]]:
-    """All that was said before: each response's input, then its output."""
-    items: list[dict[str, Any]] = []
-    for saved in chain:
-        items += msgspec.json.decode(saved.input)
-        items += msgspec.json.decode(saved.body)["output"]
-    return items
+    async def _call(self, draft: Draft, request: Request, body: bytes) -> tuple[Draft, Call]:
+        """The draft with the items that it refers to, and the call that it makes with what was said before it."""
+        draft, earlier = await with_past(self._service, draft)
+        find = find_on_loop(self._service.find)
+        return draft, await beside(len(body), lambda: self._context.asked(draft.call(earlier, find), request, body))
 
 
 class _Keeping:
