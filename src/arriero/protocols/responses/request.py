@@ -54,7 +54,9 @@ _OWN = frozenset(
     ]
 )
 FIELDS = frozenset([*_CHAT, *_OWN])
-ACCEPTED = frozenset([*HARMLESS, "access_programs", "image"]) - _OWN
+CLIENTS_OWN = frozenset(["client_metadata"])
+"""What no package sends but a client does, and what says nothing of the answer: Codex's marks of its sessions."""
+ACCEPTED = frozenset([*HARMLESS, *CLIENTS_OWN, "access_programs", "image"]) - _OWN
 REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "background": ((False,), "an answer is made while its request waits"),
     "context_management": (([],), "nothing compacts a context"),

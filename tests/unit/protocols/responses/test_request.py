@@ -112,6 +112,7 @@ def test_a_format() -> None:
 def test_harmless_fields_change_nothing() -> None:
     harmless = {
         "access_programs": {"cyber": "standard"},
+        "client_metadata": {"x-codex-installation-id": "1"},
         "image": {"context_compression": "disabled"},
         "max_tool_calls": 3,
         "metadata": {"k": "v"},
