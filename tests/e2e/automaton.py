@@ -28,23 +28,20 @@ TOLD = "The weather in Paris is sunny, 21 degrees."
 
 
 def write_automaton(
-    path: Path, says: str = SAYS, calls: str = CALLS, told: str = TOLD, template: str = TEMPLATE
+    path: Path, says: str = SAYS, calls: str = CALLS, told: str = TOLD, template: str = TEMPLATE, behind: str = ""
 ) -> Path:
-    """Write the model to `path` and return it. The texts are ASCII."""
+    """Write the model to `path` and return it. The texts are ASCII; `behind` is what it says after its calls."""
     tokens = [*byte_alphabet(), *MARKS]
     following: dict[int, int] = {}
-    for mark, text in zip(MARKS[1:], (says, calls, told), strict=True):
-        last = tokens.index(mark)
-        for piece in _pieces(text, set(tokens)):
-            following[last] = len(tokens)
-            last = len(tokens)
-            tokens.append(piece)
-        following[last] = tokens.index(MARKS[0])
+    texts = zip(MARKS[1:], (says, calls, told), strict=True)
+    ends = [_say(tokens, following, text, tokens.index(mark)) for mark, text in texts]
     # Where a tool's schema leaves no choice, the mask asks for single letters; these lead back to the pieces.
     following[tokens.index(">")] = tokens.index(MARKS[0])
     following[tokens.index('"')] = tokens.index(",")
     arguments = (number for number, token in enumerate(tokens) if token.startswith('"ar'))
     following[tokens.index(",")] = next(arguments, tokens.index(MARKS[0]))
+    if behind:
+        _say(tokens, following, behind, tokens.index(">"), ends[1])
     writer = gguf.GGUFWriter(str(path), "llama")
     _header(writer, tokens, template)
     _weights(writer, len(tokens), following)
@@ -53,6 +50,16 @@ def write_automaton(
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def _say(tokens: list[str], following: dict[int, int], text: str, *before: int) -> int:
+    """Have each token of `before` followed by `text` and the end; return the text's last token."""
+    for piece in _pieces(text, set(tokens)):
+        following |= dict.fromkeys(before, len(tokens))
+        before = (len(tokens),)
+        tokens.append(piece)
+    following |= dict.fromkeys(before, tokens.index(MARKS[0]))
+    return before[-1]
 
 
 def _pieces(text: str, used: set[str]) -> list[str]:

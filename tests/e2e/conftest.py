@@ -29,10 +29,15 @@ def exact_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def known_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with the demo and `known`, a model whose answers are known beforehand, shared."""
+    """A server with the demo and `known`, a model whose answers are known beforehand, shared.
+
+    `goes-on` says more behind its call.
+    """
     home = tmp_path_factory.mktemp("known server")
     model = write_automaton(home / "known.gguf")
-    with serve(home, "--model", f"known={model}", environment={"OLLAMA_MODELS": str(home / "models")}) as running:
+    goes_on = write_automaton(home / "goes-on.gguf", behind="\nObservation: rain")
+    named = ("--model", f"known={model}", "--model", f"goes-on={goes_on}")
+    with serve(home, *named, environment={"OLLAMA_MODELS": str(home / "models")}) as running:
         running.load("demo")
         running.load("known")
         yield running

@@ -206,15 +206,17 @@ class MessageReply:
         return block | {"thinking": shown, "signature": signature}
 
     def _ending(self, finished: Finished) -> dict[str, Any]:
-        """Why it ended, in Anthropic's words; a stop string of the model's own is a natural end."""
+        """Why it ended, in Anthropic's words; a stop string of the model's own is a natural end.
+
+        Agents run calls behind `tool_use` alone: whole ones are not lost where a stop string of the client's follows.
+        """
         stop = finished.stop_sequence if finished.stop_sequence in self._call.stop_sequences else None
         if finished.reason == "length":
             limit = self._call.request.sampling.max_tokens
             full = finished.usage.completion_tokens < limit
             return {"stop_reason": "model_context_window_exceeded" if full else "max_tokens", "stop_sequence": None}
-        if stop is not None:
-            return {"stop_reason": "stop_sequence", "stop_sequence": stop}
-        return {"stop_reason": "tool_use" if self._calls else "end_turn", "stop_sequence": None}
+        reason = "tool_use" if self._calls else "end_turn" if stop is None else "stop_sequence"
+        return {"stop_reason": reason, "stop_sequence": stop}
 
 
 def _text(block: dict[str, Any]) -> str:

@@ -141,6 +141,14 @@ def test_why_it_ended(finished: Finished, reason: str, stop: str | None) -> None
     assert (message["stop_reason"], message["stop_sequence"]) == (reason, stop)
 
 
+def test_a_whole_call_is_to_be_run_whatever_stop_string_follows() -> None:
+    behind = Finished(reason="tool_calls", usage=USAGE, stop_sequence="END")
+    message = whole(ToolCallDelta(index=0, call=CALL), behind)
+    assert (message["stop_reason"], message["stop_sequence"]) == ("tool_use", "END")
+    cut = Finished(reason="length", usage=USAGE)
+    assert whole(ToolCallDelta(index=0, call=CALL), cut)["stop_reason"] == "max_tokens"
+
+
 def test_calls_have_ids_of_their_own_and_end_the_turn() -> None:
     message = whole(
         ToolCallDelta(index=0, call=CALL), ToolCallDelta(index=1, call=ToolCall(name="b", arguments={})), FINISHED
