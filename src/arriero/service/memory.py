@@ -47,7 +47,9 @@ class Worker(Protocol):
 
 
 def promised(workers: Iterable[Worker]) -> int:
-    """Return the bytes of free memory that loaded models have planned with and not touched yet."""
+    """Return the bytes of free memory that loaded models need: what they planned with and have not touched yet, and
+    their mapped weights. Those lie in pages that the system counts as free, but would read again for each token.
+    """
     total = 0
     for worker in workers:
         ready, pid = worker.info, worker.pid
@@ -57,8 +59,9 @@ def promised(workers: Iterable[Worker]) -> int:
             used = psutil.Process(pid).memory_info()
         except psutil.Error:
             continue  # it has just ended
-        own = used.rss - getattr(used, "shared", 0)  # without the file that its weights are mapped from
-        total += max(0, sum(ready.memory.get(kind, 0) for kind in GROWING) - own)
+        mapped = getattr(used, "shared", 0)  # the weights' file, and libraries
+        total += max(0, sum(ready.memory.get(kind, 0) for kind in GROWING) - (used.rss - mapped))
+        total += min(mapped, ready.memory.get("weights", 0))
     return total
 
 
