@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from email.message import Message
+from urllib.parse import unquote
 
 from arriero.core.errors import InvalidRequest
 
 _MOST_PARTS = 16
 _LONGEST_HEAD = 4096
-_PARAMETER = re.compile(r';\s*(name|filename)="((?:[^"\\]|\\.)*)"')
+# A value is quoted or a plain word, as .NET writes it; `filename*` is in RFC 5987's spelling, as aiohttp writes it.
+_PARAMETER = re.compile(r';\s*([\w*.-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))')
 
 
 def read_form(content_type: str, body: bytes) -> dict[str, tuple[str | None, bytes]]:
@@ -39,7 +41,9 @@ def _disposition(head: bytes) -> tuple[str, str | None]:
     for line in head.decode("utf-8", "replace").split("\r\n"):
         name, _, value = line.partition(":")
         if name.strip().lower() == "content-disposition":
-            found = {key: re.sub(r"\\(.)", r"\1", text) for key, text in _PARAMETER.findall(value)}
+            parameters = _PARAMETER.findall(value)
+            found = {key.lower(): re.sub(r"\\(.)", r"\1", text) or word for key, text, word in parameters}
             if "name" in found:
-                return found["name"], found.get("filename")
+                spelled = unquote(found["filename*"].rpartition("'")[2]) if "filename*" in found else None
+                return found["name"], found.get("filename", spelled)
     raise InvalidRequest("a part of the form has no name")

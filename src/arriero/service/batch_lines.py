@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from typing import Any
 
 import msgspec
@@ -26,6 +27,7 @@ def read_lines(data: bytes | None, endpoint: str) -> tuple[list[BatchLine], list
     """Return the requests of an input file, or the first things that are wrong with it."""
     if data is None:
         return [], [BatchProblem(code="file_not_found", message="the input file is gone", param="input_file_id")]
+    data = data.removeprefix(BOM_UTF8)  # some editors write one
     rows = [(number, row) for number, row in enumerate(data.splitlines(), 1) if row.strip()]
     if not rows or len(rows) > MOST_LINES:
         text = f"the input file must have between 1 and {MOST_LINES} lines, not {len(rows)}"

@@ -85,7 +85,11 @@ class Batches:
         """Begin a batch; StoredNotFound, or InvalidRequest."""
         if endpoint not in ENDPOINTS:
             raise InvalidRequest(f"'endpoint' must be one of {', '.join(ENDPOINTS)}", param="endpoint")
-        if (await self.file(input_file)).purpose != "batch":
+        try:
+            stored = await self.file(input_file)
+        except StoredNotFound as error:
+            raise StoredNotFound(error.message, param="input_file_id") from None
+        if stored.purpose != "batch":
             raise InvalidRequest("the input file's purpose must be batch", param="input_file_id")
         return await self._new(endpoint, input_file, metadata)
 

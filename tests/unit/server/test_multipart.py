@@ -28,6 +28,21 @@ def test_values_and_files() -> None:
 
 
 @pytest.mark.parametrize(
+    ("head", "name"),
+    [
+        ("name=file; filename=a.txt; filename*=utf-8''a.txt", "a.txt"),
+        ('Name=file;FileName="a b.txt"', "a b.txt"),
+        ("name=\"file\"; filename*=utf-8''%C3%BC.txt", "ü.txt"),
+        ('name="file"; filename=""', ""),
+        ('name="file"; note="; filename=x"', None),
+    ],
+)
+def test_other_clients_spellings(head: str, name: str | None) -> None:
+    """.NET does not quote plain words, aiohttp writes names in two ways."""
+    assert read_form(TYPE, form((f"Content-Disposition: form-data; {head}", b"x"))) == {"file": (name, b"x")}
+
+
+@pytest.mark.parametrize(
     ("kind", "body"),
     [
         ("application/json", b"{}"),
@@ -35,7 +50,7 @@ def test_values_and_files() -> None:
         ("multipart/form-data", form()),
         (TYPE, b""),
         (TYPE, b"noise" + form()),
-        (TYPE, form(("Content-Disposition: form-data; name=a", b""))),
+        (TYPE, form(("Content-Disposition: form-data; name=", b""))),
         (TYPE, form(("X: y", b""))),
         (TYPE, b"--xyz\r\nnothing\r\n--xyz--"),
         (TYPE, form(('Content-Disposition: form-data; name="a"', b"x"))[:-8]),

@@ -15,6 +15,7 @@ def row(name: str, **other: object) -> bytes:
 def test_lines() -> None:
     data = b"\n".join([row("a"), row("b"), row("c"), b"", b" "])
     assert [line.custom_id for line in read_lines(data, URL)[0]] == ["a", "b", "c"]
+    assert read_lines(b"\xef\xbb\xbf" + data, URL) == read_lines(data, URL)
     for empty in (None, b"", b"\n \n"):
         assert len(read_lines(empty, URL)[1]) == 1
 

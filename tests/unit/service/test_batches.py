@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from arriero.core.batches import Batch
+from arriero.core.errors import StoredNotFound
 from arriero.service import batch_work as module
 from arriero.service.batches import Batches
 from arriero.store.batches import BatchStore, Results
@@ -153,3 +154,9 @@ async def test_who_cancels_waits_for_what_is_being_written(tmp_path: Path) -> No
         assert (cancelled.status, cancelled.completed) == ("cancelled", 1)
         assert len((await batches.content(str(cancelled.output_file))).splitlines()) == 1
     assert (await batches.batch(batch.id)).status == "cancelled"
+
+
+async def test_an_input_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoredNotFound) as caught:
+        await Batches(BatchStore(tmp_path)).create(URL, "file-x", None)
+    assert caught.value.details["param"] == "input_file_id"

@@ -17,7 +17,8 @@ from arriero.protocols.unknown import check_query, unknown_fields
 WINDOW, DAY = "24h", 24 * 60 * 60
 BATCH_FIELDS = ("completion_window", "endpoint", "input_file_id", "metadata", "output_expires_after")
 UPLOAD_FIELDS = ("file", "purpose")
-_PAGE, _LONGEST_PAGE = 20, 10_000
+_PAGE, LONGEST_PAGE = 20, 10_000
+"""What a list tells at once: of batches, unless asked; of anything at most, and of files unless asked."""
 _T = TypeVar("_T", StoredFile, Batch)
 _encode = msgspec.json.Encoder().encode
 
@@ -103,12 +104,14 @@ def encode(value: dict[str, Any]) -> bytes:
     return _encode(value)
 
 
-def encode_page(found: Sequence[_T], wire: Callable[[_T], dict[str, Any]], query: dict[str, str]) -> bytes:
-    """Return the page of `found`, the newest first, that `limit`, `order` and `after` ask for."""
+def encode_page(
+    found: Sequence[_T], wire: Callable[[_T], dict[str, Any]], query: dict[str, str], usual: int = _PAGE
+) -> bytes:
+    """Return the page of `found`, the newest first, that `limit` (else `usual`), `order` and `after` ask for."""
     check_query(query, ("limit", "order", "after", "purpose"))
-    limit, order, after = query.get("limit", str(_PAGE)), query.get("order", "desc"), query.get("after")
-    if not (limit.isascii() and limit.isdigit() and len(limit) < 6 and 1 <= int(limit) <= _LONGEST_PAGE):
-        raise InvalidRequest(f"'limit' must be between 1 and {_LONGEST_PAGE}", param="limit")
+    limit, order, after = query.get("limit", str(usual)), query.get("order", "desc"), query.get("after")
+    if not (limit.isascii() and limit.isdigit() and len(limit) < 6 and 1 <= int(limit) <= LONGEST_PAGE):
+        raise InvalidRequest(f"'limit' must be between 1 and {LONGEST_PAGE}", param="limit")
     if order not in ("asc", "desc"):
         raise InvalidRequest("'order' must be asc or desc", param="order")
     items = list(found) if order == "desc" else list(found)[::-1]

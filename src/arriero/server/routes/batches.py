@@ -35,7 +35,7 @@ class BatchRoutes:
         purpose = request.query_params.get("purpose")
         found = await self._service.batches.files()
         files: list[StoredFile] = [file for file in found if purpose in (None, file.purpose)]
-        return json_response(wire.encode_page(files, wire.file_object, dict(request.query_params)))
+        return json_response(wire.encode_page(files, wire.file_object, dict(request.query_params), wire.LONGEST_PAGE))
 
     async def file(self, request: Request) -> Response:
         """GET /v1/files/{id}."""
