@@ -13,12 +13,14 @@ import uvloop
 from starlette.types import ASGIApp
 
 from arriero.config import Config
+from arriero.core.allowance import cpus
 from arriero.core.errors import ArrieroError
 from arriero.observe.logs import set_up_logging
 from arriero.observe.metrics import Metrics
 from arriero.server.asgi import create_app, inner_app
 from arriero.server.in_process import caller
 from arriero.server.run import run_server
+from arriero.service.memory import allowed_memory
 from arriero.service.service import Service
 from arriero.service.templates import choose_template
 from arriero.store.catalog import Catalog
@@ -86,6 +88,8 @@ async def serve(config: Config, listener: socket.socket) -> None:
     app, service = build(config)
     host, port = listener.getsockname()[:2]
     log.info("listening on http://%s:%s", f"[{host}]" if ":" in host else host, port)
+    if reason := allowed_memory().reason:
+        log.info("%s of memory; CPUs: %g", reason, cpus())
     await service.batches.resume()
     sweeping = asyncio.create_task(_sweep(service))
     try:

@@ -10,6 +10,8 @@ from typing import Any
 
 import psutil
 
+from arriero.core import allowance
+
 
 def _cpu_model() -> str:
     try:
@@ -40,13 +42,16 @@ def _gpus() -> list[str]:
 
 
 def machine_card() -> dict[str, Any]:
-    """Hardware and system as data; sizes in bytes."""
+    """Hardware and system as data; sizes in bytes. `allowed_*` is what this process may use of it."""
+    memory = psutil.virtual_memory()
     return {
         "cpu": _cpu_model(),
         "cpu_flags": _cpu_flags(),
         "cores": psutil.cpu_count(logical=False) or os.cpu_count(),
         "threads": os.cpu_count(),
-        "memory_bytes": psutil.virtual_memory().total,
+        "memory_bytes": memory.total,
+        "allowed_cpus": allowance.cpus(),
+        "allowed_memory_bytes": allowance.memory(memory).total,
         "gpus": _gpus(),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from arriero.core.allowance import Memory
 from arriero.core.messages import Stats
 from arriero.observe.engine_stats import EngineCollector
 
@@ -49,6 +50,15 @@ class Metrics:
         )
         self._spare_workers = Gauge(
             "arriero_spare_workers", "Workers without a model that wait for one.", registry=registry
+        )
+        self._allowed_memory = Gauge(
+            "arriero_memory_allowed_bytes",
+            "Memory that the server and its workers may use: the machine's, or what a control group leaves.",
+            registry=registry,
+        )
+        self._free_memory = Gauge("arriero_memory_free_bytes", "What of it is free.", registry=registry)
+        self._allowed_cpus = Gauge(
+            "arriero_cpus_allowed", "CPUs whose time the server and its workers may use.", registry=registry
         )
         self._first_token = Histogram(
             "arriero_time_to_first_token_seconds",
@@ -126,6 +136,12 @@ class Metrics:
     def spare_workers(self, count: int) -> None:
         """How many workers wait for a model."""
         self._spare_workers.set(count)
+
+    def allowance(self, memory: Memory, cpus: float) -> None:
+        """What may be used now."""
+        self._allowed_memory.set(memory.total)
+        self._free_memory.set(memory.available)
+        self._allowed_cpus.set(cpus)
 
     def http_request(self, route: str, method: str, status: int) -> None:
         """An HTTP request was answered; `route` is a pattern, never a path that a client made up."""

@@ -67,10 +67,10 @@ def promised(workers: Iterable[Worker]) -> int:
 
 def free_memory(workers: Iterable[Worker]) -> int:
     """Return the bytes that nobody has, and no loaded model has planned with."""
-    return max(0, _memory().available - promised(workers))
+    return max(0, allowed_memory().available - promised(workers))
 
 
-def _memory() -> allowance.Memory:
+def allowed_memory() -> allowance.Memory:
     """What this process and its workers may have now."""
     return allowance.within_address_space(allowance.memory(psutil.virtual_memory()))
 
@@ -84,7 +84,7 @@ def plan_memory(
     runner takes.
     """
     header = _header(spec.path)
-    memory = _memory()
+    memory = allowed_memory()
     if free_memory is not None:
         memory = replace(memory, available=free_memory)
     free = max(0, memory.available - int(settings.get("promised_bytes", 0)))
@@ -151,7 +151,7 @@ def waits_for(spec: ModelSpec, load: LoadOptions, settings: Mapping[str, Any], w
     going = sum(_resident(worker.pid) for worker in workers if worker.info is None and worker.pid is not None)
     try:
         now = plan_memory(spec, load, settings)
-        then = plan_memory(spec, load, settings, _memory().available + going)
+        then = plan_memory(spec, load, settings, allowed_memory().available + going)
     except (ModelLoadError, OSError, ValueError):
         return False
     return (now.context_length, now.max_sequences, now.layout) != (then.context_length, then.max_sequences, then.layout)

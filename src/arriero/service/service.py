@@ -11,6 +11,7 @@ import msgspec
 
 from arriero.backends.local import LocalBackend
 from arriero.backends.spare import SpareWorker
+from arriero.core.allowance import cpus
 from arriero.core.embedding import Embedded, EmbedRequest
 from arriero.core.errors import ModelNotFound
 from arriero.core.events import Event
@@ -31,7 +32,7 @@ from arriero.service.generate import Generator
 from arriero.service.library import Library
 from arriero.service.lifecycle import Lifecycle, with_defaults
 from arriero.service.load_options import sized
-from arriero.service.memory import check_options, fits, free_memory, plan_memory, promised, waits_for
+from arriero.service.memory import allowed_memory, check_options, fits, free_memory, plan_memory, promised, waits_for
 from arriero.service.message_batches import MessageBatches
 from arriero.service.options import ServiceOptions
 from arriero.service.responses import Responses
@@ -225,6 +226,7 @@ class Service:
         """Prometheus text."""
         self._metrics.queue(self._admission.pending, self._admission.inside)
         self._metrics.spare_workers(int(self._spare.is_ready))
+        self._metrics.allowance(allowed_memory(), cpus())
         return self._metrics.render()
 
     async def sweep(self) -> None:

@@ -4,6 +4,7 @@ from dataclasses import fields
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from arriero.core.allowance import Memory
 from arriero.core.messages import Stats
 from arriero.engine.stats import EngineStats
 from arriero.observe.engine_stats import COUNTERS, GAUGES
@@ -17,6 +18,14 @@ def samples(metrics: Metrics) -> dict[str, float]:
         for sample in family.samples:
             found[" ".join([sample.name, *sample.labels.values()])] = sample.value
     return found
+
+
+def test_what_may_be_used_is_told() -> None:
+    metrics = Metrics()
+    metrics.allowance(Memory(4096, 1024, "the control group"), 1.5)
+    found = samples(metrics)
+    names = ("memory_allowed_bytes", "memory_free_bytes", "cpus_allowed")
+    assert [found[f"arriero_{name}"] for name in names] == [4096, 1024, 1.5]
 
 
 def test_a_request_is_counted_once_by_how_it_ended() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import psutil
 import pytest
 
+from arriero.core.control_groups import MemoryBound
 from arriero.core.errors import InvalidRequest, ModelLoadError
 from arriero.core.messages import Ready
 from arriero.core.model import MemoryPlan
@@ -58,6 +59,23 @@ def test_what_does_not_fit_is_told() -> None:
     plan = planned(num_ctx=2**30)
     assert plan.problem.startswith("a context of 1073741824 tokens needs")
     assert plan.kv == 0
+
+
+def test_weights_that_leave_no_room_are_refused_with_what_bounds_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    bounds = [MemoryBound(6 << 20, 5 << 20)]
+    monkeypatch.setattr("arriero.core.control_groups.memory_bounds", lambda root: bounds)
+    spec = describe("demo", demo_path())
+    plan = plan_memory(spec, LoadOptions(), {})
+    assert plan.problem.endswith(
+        " MiB of weights, 4 MiB are there for it (5 MiB are free, for the control group allows 6 MiB): take a smaller "
+        "one, or give the server more memory"
+    )
+    assert (plan.bound, plan.context_length) == ("the control group allows 6 MiB", 0)
+    assert not fits(spec, LoadOptions(), {})
+    bounds = [MemoryBound(64 << 20, 60 << 20)]
+    assert plan_memory(spec, LoadOptions(), {}).free_memory == 60 << 20
+    told = plan_memory(spec, LoadOptions(num_ctx=2**20), {}).problem
+    assert "48 MiB are there (the control group allows 64 MiB): ask for a smaller num_ctx" in told
 
 
 def test_a_draft_model_counts(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from arriero.client.bench.cases import SPARE
 from arriero.client.bench.figures import median
@@ -42,10 +43,9 @@ def row_lines(run: Run, outcome: Outcome) -> Iterator[str]:
 def markdown(run: Run) -> str:
     """The run as a table, what it was measured on above it."""
     card = run.machine
-    machine = f"{card.get('cpu')}, {card.get('cores')} cores, {card.get('memory_bytes', 0) >> 30} GiB"
     lines = [
         f"Measured {run.started}, size {run.size}, {run.pairs} pairs, words of seed {run.seed}.",
-        f"{machine}, {card.get('system')}; load before: {card.get('load_average_before', 0):.2f}.",
+        f"{_machine(card)}, {card.get('system')}; load before: {card.get('load_average_before', 0):.2f}.",
         "; ".join(f"{one.name} {one.version}".strip() for one in run.servers) + ".",
         "",
         _line(head(run)),
@@ -61,6 +61,18 @@ def markdown(run: Run) -> str:
     ]
     failed += [f"- {label(one)}: {one.settings['failure']}" for one in run.outcomes if "failure" in one.settings]
     return "\n".join(lines) + "\n" + ("\nNot measured:\n\n" + "\n".join(failed) + "\n" if failed else "")
+
+
+def _machine(card: Mapping[str, Any]) -> str:
+    """Processor, cores and memory, and what of them could be used where that is less."""
+    text = f"{card.get('cpu')}, {card.get('cores')} cores, {card.get('memory_bytes', 0) >> 30} GiB"
+    cpus, memory = card.get("allowed_cpus"), card.get("allowed_memory_bytes")  # older cards have neither
+    told = []
+    if cpus is not None and cpus < card.get("threads", 0):
+        told.append(f"{cpus:g} CPUs")
+    if memory is not None and memory < card.get("memory_bytes", 0):
+        told.append(f"{memory >> 20} MiB")
+    return f"{text} (allowed: {', '.join(told)})" if told else text
 
 
 def _ready_workers(run: Run) -> list[str]:

@@ -95,7 +95,8 @@ def compared(one: Run, other: Run) -> Iterator[tuple[str, ...]]:
 
 def unlike(one: Run, other: Run) -> list[str]:
     """What makes two runs hard to compare; ratios of one run still are."""
-    names = ("cpu", "cores", "memory_bytes", "system")
+    names = ["cpu", "cores", "memory_bytes", "system"]
+    names += [key for key in ("allowed_cpus", "allowed_memory_bytes") if {key} <= one.machine.keys() & other.machine]
     told = [f"the machines differ: {key}" for key in names if one.machine.get(key) != other.machine.get(key)]
     if one.size != other.size:
         told.append(f"the sizes differ: {one.size} and {other.size}")

@@ -77,6 +77,17 @@ def test_runs_are_kept_found_and_compared(tmp_path: Path) -> None:
     assert unlike(a_run(), a_run()) == []
 
 
+def test_what_could_be_used_of_a_machine_is_told_where_it_was_noted_and_is_less() -> None:
+    older, whole, bounded = a_run(), a_run(), a_run()
+    whole.machine |= {"threads": 4, "allowed_cpus": 4, "allowed_memory_bytes": 1 << 33}
+    bounded.machine |= {"threads": 4, "allowed_cpus": 1.5, "allowed_memory_bytes": 3 << 30}
+    assert "a & b, 2 cores, 8 GiB (allowed: 1.5 CPUs, 3072 MiB), " in markdown(bounded)
+    assert "a & b, 2 cores, 8 GiB, " in markdown(whole)
+    assert "a & b, 2 cores, 8 GiB, " in markdown(older)
+    assert unlike(whole, bounded) == [f"the machines differ: allowed_{what}" for what in ("cpus", "memory_bytes")]
+    assert unlike(older, bounded) == []
+
+
 def test_summaries_hold_percentiles_of_all_requests() -> None:
     outcome = a_run().outcomes[0]
     outcome.summarize()

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from arriero.core import control_groups
+from arriero.core.control_groups import MemoryBound
 from arriero.core.errors import ModelLoadError
 from arriero.runners.llama_cpp import bindings
 from arriero.runners.llama_cpp.bindings import LogTail, lib
@@ -38,6 +40,23 @@ def test_loading_is_silent(tiny_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, str(tiny_path)], capture_output=True, timeout=60, check=True)
     assert (done.stdout, done.stderr) == (b"", b"")
+
+
+def test_weights_that_leave_no_room_are_refused_before_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bounds = [MemoryBound(6 << 20, 5 << 20)]
+    monkeypatch.setattr(control_groups, "memory_bounds", lambda root: bounds)
+    parts = [tmp_path / f"big-{number:05d}-of-00002.gguf" for number in (1, 2)]
+    for part in parts:
+        part.write_bytes(b"no model" + bytes(5 << 19))
+    with pytest.raises(ModelLoadError, match=r"^the model has 5 MiB of weights, 4 MiB .* group allows 6 MiB"):
+        Model(LlamaCppOptions(path=str(parts[0]), num_gpu=0))
+    with pytest.raises(ModelLoadError, match="there for it"):  # nobody has more than that, whatever is set
+        Model(LlamaCppOptions(path=str(parts[0]), num_gpu=0, memory_bytes=1 << 22))
+    bounds = []
+    with pytest.raises(ModelLoadError, match="the model cannot be loaded"):
+        Model(LlamaCppOptions(path=str(parts[0]), num_gpu=0))
 
 
 def test_another_release_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
