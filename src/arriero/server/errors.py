@@ -117,11 +117,6 @@ def error_response(error: ErrorInfo, api: Api, status: int | None = None) -> Res
     return ErrorResponse(error, api, status or status_of(error.code, api), headers)
 
 
-def internal_error(request_id: str, api: Api) -> Response:
-    """Return the answer for a bug: no details, but the id under which the log has them."""
-    return error_response(ErrorInfo("internal", f"internal error, request id {request_id}"), api)
-
-
 def too_large(limit: int, api: Api) -> Response:
     """Return the answer to a body beyond the limit."""
     code = "too_large" if api == "anthropic" else "invalid_request"

@@ -20,6 +20,7 @@ from arriero.core.errors import ArrieroError, ErrorInfo, from_info
 from arriero.core.events import Accepted, ChoiceEvent, Event, Failed, Finished, Usage
 from arriero.protocols.call import Call
 from arriero.protocols.reply import IdleEncoder, PromptEncoder, ReplyEncoder
+from arriero.server.bugs import record_bug
 from arriero.server.cache_header import HEADER as CACHE_HEADER
 from arriero.server.cache_header import cache_answer
 from arriero.server.contract import Answering, HttpMetrics
@@ -148,11 +149,7 @@ class Generation:
         except Exception:
             if not self._started:
                 raise
-            request_id = scope.get("arriero.request_id", "")
-            log.exception("request %s failed in the middle of its answer", request_id)
-            if self._metrics is not None:
-                self._metrics.internal_error()
-            bug = ErrorInfo("internal", f"internal error, request id {request_id}")
+            bug = record_bug(scope, self._metrics, begun=True)
             await self._send(send, Failed(error=named(bug, scope)))
         finally:
             if idle is not None:

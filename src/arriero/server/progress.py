@@ -7,21 +7,20 @@ last line `{"error": …}`. A client that goes away closes the iterator.
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import AsyncGenerator
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from arriero.core.errors import ArrieroError, ErrorInfo
+from arriero.core.errors import ArrieroError
 from arriero.core.library import Progress
 from arriero.protocols.ollama.library import encode_progress
 from arriero.protocols.ollama.reply import encode_error
+from arriero.server.bugs import record_bug
 from arriero.server.contract import HttpMetrics
 from arriero.server.disconnect import while_connected
 from arriero.server.errors import JSON, OK, error_response
 
-log = logging.getLogger(__name__)
 _NDJSON = b"application/x-ndjson"
 
 
@@ -73,12 +72,7 @@ class ProgressAnswer:
         except Exception:
             if not self._started:
                 raise
-            request_id = scope.get("arriero.request_id", "")
-            log.exception("request %s failed in the middle of its answer", request_id)
-            if self._metrics is not None:
-                self._metrics.internal_error()
-            message = f"internal error, request id {request_id}"
-            await self._send(send, encode_error(ErrorInfo("internal", message)))
+            await self._send(send, encode_error(record_bug(scope, self._metrics, begun=True)))
 
     async def _send(self, send: Send, line: bytes) -> None:
         if not self._started:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from arriero.core.errors import ArrieroError
+from arriero.server.bugs import record_bug
 from arriero.server.contract import HttpMetrics
-from arriero.server.errors import api_of_scope, error_response, internal_error
-from arriero.server.middleware.request_id import SCOPE_KEY
-
-log = logging.getLogger(__name__)
+from arriero.server.errors import api_of_scope, error_response
 
 
 class CatchAll:
@@ -43,10 +39,7 @@ class CatchAll:
                 raise
             await error_response(error.info(), api)(scope, receive, send)
         except Exception:
-            request_id = scope.get(SCOPE_KEY, "")
-            log.exception("request %s failed", request_id)
-            if self._metrics is not None:
-                self._metrics.internal_error()
+            bug = record_bug(scope, self._metrics)
             if started:
                 raise
-            await internal_error(request_id, api)(scope, receive, send)
+            await error_response(bug, api)(scope, receive, send)
