@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from arriero.core.tokenizer import Tokenizer
 from arriero.engine.embedding import EmbeddingEnded, EmbeddingEngine
 from arriero.engine.loop import Command, Loop, StepStats
 from arriero.worker.connection import Connection
+from arriero.worker.token_ids import check_tokens, text_of
 
 STATS_INTERVAL = 0.1  # seconds, while there is work
 
@@ -77,8 +78,7 @@ class EmbeddingDesk:
                     tokens = self._tokenizer.encode(text, add_special=False, parse_special=True)
                     self._reply(wire.Tokens(id=number, tokens=tuple(tokens)))
                 case wire.Detokenize(id=number, tokens=ids):
-                    raw = b"".join(self._tokenizer.piece(token, special=True) for token in self._known(ids))
-                    self._reply(wire.Text(id=number, text=raw.decode("utf-8", "replace")))
+                    self._reply(wire.Text(id=number, text=text_of(ids, self._tokenizer)))
                 case _:
                     raise UnsupportedFeature("an embedding model generates no text")
         except ArrieroError as error:
@@ -129,7 +129,8 @@ class EmbeddingDesk:
     def _tokens(self, given: str | tuple[int, ...]) -> list[int]:
         if isinstance(given, str):
             return self._tokenizer.encode(given, add_special=True, parse_special=True)
-        return self._known(given)
+        check_tokens(given, self._tokenizer.n_vocab)
+        return list(given)
 
     def _cut(self, given: str | tuple[int, ...], tokens: list[int]) -> list[int]:
         """Cut the end off a text, but keep the special tokens around it; token ids are cut as they are."""
@@ -139,13 +140,6 @@ class EmbeddingDesk:
         bare = self._tokenizer.encode(given, add_special=False, parse_special=True)
         before, after = _around(tokens, bare, self._tokenizer)
         return [*before, *bare[: max(0, limit - len(before) - len(after))], *after][:limit]
-
-    def _known(self, tokens: Sequence[int]) -> list[int]:
-        n_vocab = self._tokenizer.n_vocab
-        for token in tokens:
-            if not 0 <= token < n_vocab:
-                raise InvalidRequest(f"token {token} is not in the model's vocabulary of {n_vocab}")
-        return list(tokens)
 
     # --- the loop thread ---
 

@@ -35,8 +35,9 @@ from arriero.worker.guesses import draft_tokens
 from arriero.worker.inbox import Inbox
 from arriero.worker.mask_desk import MaskDesk
 from arriero.worker.prompt import Prompt
-from arriero.worker.stream import RequestStream, check_tokens, stream_stops
+from arriero.worker.stream import RequestStream, stream_stops
 from arriero.worker.teller import Decisions, Step, Teller
+from arriero.worker.token_ids import check_sampling
 
 STATS_INTERVAL = 0.1  # seconds; idle and every end flush at once
 MOST_GONE = 4096
@@ -147,7 +148,7 @@ class Host:
         try:
             face = self._faces[face_key]
             prompt = face.prompts.build(request)
-            check_tokens(request.sampling, self._model.tokenizer.n_vocab)
+            check_sampling(request.sampling, self._model.tokenizer.n_vocab)
             if request.prompt_logprobs and self._model.make_scorer is None:
                 raise UnsupportedFeature("this model's runner cannot score prompts", param="echo")
             plan = face.plans.plan(request, prompt)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from arriero.core.errors import ContextLengthExceeded, InvalidRequest
 from arriero.core.request import GenerateRequest, Message
 from arriero.core.tokenizer import Tokenizer
 from arriero.worker.templates import Rendered, Templates
+from arriero.worker.token_ids import check_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,8 @@ class PromptBuilder:
     def _whole(self, request: GenerateRequest) -> tuple[Prompt, list[Message] | None]:
         """The prompt with nothing left out, and the messages it was made of."""
         if request.prompt_tokens is not None:
-            return Prompt(self._given(request.prompt_tokens)), None
+            check_tokens(request.prompt_tokens, self._tokenizer.n_vocab)
+            return Prompt(list(request.prompt_tokens)), None
         if request.raw:
             text = request.prompt or ""
             return Prompt(self._tokenizer.encode(text, add_special=True, parse_special=True), text=text), None
@@ -100,8 +101,9 @@ class PromptBuilder:
         bos = self._tokenizer.bos_text
         # Templates that write BOS themselves must not get a second one.
         add_special = not request.context and not (bos and text.startswith(bos))
+        check_tokens(request.context, self._tokenizer.n_vocab)
         return [
-            *self._given(request.context),
+            *request.context,
             *self._tokenizer.encode(text, add_special=add_special, parse_special=True),
         ]
 
@@ -124,10 +126,3 @@ class PromptBuilder:
             tokens = self._encode(request, self._templates.render(request, kept).text)
             raise too_long(len(tokens), self.room(request))
         return best
-
-    def _given(self, tokens: Sequence[int]) -> list[int]:
-        n_vocab = self._tokenizer.n_vocab
-        for token in tokens:
-            if not 0 <= token < n_vocab:
-                raise InvalidRequest(f"token {token} is not in the model's vocabulary of {n_vocab}")
-        return list(tokens)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from arriero.core.constraint import TokenMask
-from arriero.core.errors import ErrorInfo, InvalidRequest
+from arriero.core.errors import ErrorInfo
 from arriero.core.events import TextDelta, TokenLogprob, Usage
 from arriero.core.messages import RequestDelta, RequestFailed, RequestFinished
 from arriero.core.request import GenerateRequest, SamplingParams
@@ -26,15 +26,6 @@ def stream_stops(sampling: SamplingParams, tokenizer: Tokenizer) -> frozenset[in
     """The tokens that end an answer and have no place in its text."""
     own = frozenset() if sampling.ignore_eos else tokenizer.eog_ids
     return own | frozenset(sampling.stop_token_ids)
-
-
-def check_tokens(sampling: SamplingParams, n_vocab: int) -> None:
-    """InvalidRequest for a token id that the vocabulary does not have."""
-    named = (("logit_bias", [token for token, _ in sampling.logit_bias]), ("stop_token_ids", sampling.stop_token_ids))
-    for field, tokens in named:
-        for token in tokens:
-            if token >= n_vocab:
-                raise InvalidRequest(f"token {token} is not in the model's vocabulary of {n_vocab}", param=field)
 
 
 class RequestStream:
