@@ -5,14 +5,13 @@ The least recently used goes first, with all its items. Blocking, and for one th
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 
 import msgspec
 
-from arriero.core.errors import StoreError
 from arriero.core.responses import SavedConversation, SavedItem
-from arriero.store.database import changing, data_version, translated
+from arriero.store.bounded_table import BoundedTable
+from arriero.store.database import translated
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS conversations (
@@ -26,19 +25,16 @@ CREATE TABLE IF NOT EXISTS conversation_items (
 """
 
 
-class ConversationStore:
-    """`most` conversations of `most_bytes` bytes in all, metadata and items. What is written raises StoreError."""
+class ConversationStore(BoundedTable):
+    """The conversations; their bytes are metadata and items. What is written raises StoreError."""
 
-    def __init__(self, database: sqlite3.Connection, most: int, most_bytes: int) -> None:
-        self._database, self._most, self._most_bytes = database, most, most_bytes
-        self.count = self.bytes = self._clock = self._version = 0
-        self._recount()
+    table, noun = "conversations", "a conversation"
 
     def create(self, saved: SavedConversation, items: Sequence[SavedItem]) -> None:
         """Keep a new conversation, and forget what there is no more room for."""
         metadata = msgspec.json.encode(saved.metadata)
         self._check(len(metadata) + _size(items))
-        with changing(self._database, self._recount):
+        with self._changing():
             row = (saved.id, saved.created, metadata, len(metadata), self._tick())
             self._database.execute("INSERT INTO conversations VALUES (?, ?, ?, ?, ?)", row)
             self.count, self.bytes = self.count + 1, self.bytes + len(metadata)
@@ -59,7 +55,7 @@ class ConversationStore:
         """Give it other metadata; False if it is not here."""
         body = msgspec.json.encode(metadata)
         query = "SELECT length(metadata) FROM conversations WHERE id = ?"
-        with changing(self._database, self._recount):
+        with self._changing():
             row = self._database.execute(query, (conversation_id,)).fetchone()
             if row is None:
                 return False
@@ -69,15 +65,10 @@ class ConversationStore:
             self._trim()
         return True
 
-    def delete(self, conversation_id: str) -> bool:
-        """Forget a conversation and its items; False if it was not here."""
-        with changing(self._database, self._recount):
-            return self._drop(conversation_id)
-
     def items(self, conversation_id: str) -> list[SavedItem] | None:
         """Return its items, the oldest first, and keep it longer; None if it is not here."""
         query = "SELECT id, body FROM conversation_items WHERE conversation = ? ORDER BY place"
-        with changing(self._database, self._recount):
+        with self._changing():
             if not self._grow(conversation_id, 0):
                 return None
             rows = self._database.execute(query, (conversation_id,)).fetchall()
@@ -86,7 +77,7 @@ class ConversationStore:
     def add(self, conversation_id: str, items: Sequence[SavedItem]) -> bool:
         """Append items; False if the conversation is not here. StoreError where it would fill the store alone."""
         query = "SELECT size FROM conversations WHERE id = ?"
-        with changing(self._database, self._recount):
+        with self._changing():
             row = self._database.execute(query, (conversation_id,)).fetchone()
             if row is None:
                 return False
@@ -98,20 +89,12 @@ class ConversationStore:
     def delete_item(self, conversation_id: str, item_id: str) -> bool:
         """Forget one item; False if it was not here."""
         statement = "DELETE FROM conversation_items WHERE conversation = ? AND id = ? RETURNING length(body)"
-        with changing(self._database, self._recount):
+        with self._changing():
             row = self._database.execute(statement, (conversation_id, item_id)).fetchone()
             if row is None:
                 return False
             self._grow(conversation_id, -row[0])
         return True
-
-    def _check(self, size: int) -> None:
-        if size > self._most_bytes or not self._most:
-            raise StoreError(f"a conversation of {size} bytes cannot be kept: there is room for {self._most_bytes}")
-
-    def _tick(self) -> int:
-        self._clock += 1
-        return self._clock
 
     def _append(self, conversation_id: str, items: Sequence[SavedItem]) -> None:
         query = "SELECT coalesce(max(place), -1) + 1 FROM conversation_items WHERE conversation = ?"
@@ -127,28 +110,11 @@ class ConversationStore:
         self.bytes += more if changed else 0
         return bool(changed)
 
-    def _drop(self, conversation_id: str) -> bool:
-        query = "DELETE FROM conversations WHERE id = ? RETURNING size"
-        row = self._database.execute(query, (conversation_id,)).fetchone()
-        if row is None:
-            return False
-        self._database.execute("DELETE FROM conversation_items WHERE conversation = ?", (conversation_id,))
-        self.count, self.bytes = self.count - 1, self.bytes - row[0]
-        return True
-
-    def _trim(self) -> None:
-        if data_version(self._database) != self._version:  # another server has the same file
-            self._recount()
-        while self.count > self._most or self.bytes > self._most_bytes:
-            row = self._database.execute("SELECT id FROM conversations ORDER BY used LIMIT 1").fetchone()
-            self._drop(row[0])
-
-    def _recount(self) -> None:
-        with translated():
-            query = "SELECT count(*), sum(size), max(used) FROM conversations"
-            self._version = data_version(self._database)
-            count, size, used = self._database.execute(query).fetchone()
-        self.count, self.bytes, self._clock = count, size or 0, max(self._clock, used or 0)
+    def _drop(self, row_id: str) -> bool:
+        found = super()._drop(row_id)
+        if found:
+            self._database.execute("DELETE FROM conversation_items WHERE conversation = ?", (row_id,))
+        return found
 
 
 def _size(items: Sequence[SavedItem]) -> int:

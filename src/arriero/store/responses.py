@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from arriero.core.errors import StoreError
 from arriero.core.responses import SavedResponse
+from arriero.store.bounded_table import BoundedTable
 from arriero.store.conversations import SCHEMA as CONVERSATIONS
 from arriero.store.conversations import ConversationStore
-from arriero.store.database import changing, data_version, open_database, translated
+from arriero.store.database import open_database, translated
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS responses (
@@ -23,25 +23,22 @@ CREATE INDEX IF NOT EXISTS by_use ON responses (used);
 _LONGEST_CHAIN = 10_000
 
 
-class ResponseStore:
-    """`most` responses of `most_bytes` bytes in all. A file that is no database of ours is put aside, and logged."""
+class ResponseStore(BoundedTable):
+    """The responses. A file that is no database of ours is put aside, and logged."""
+
+    table, noun = "responses", "a response"
 
     def __init__(self, path: Path, most: int, most_bytes: int) -> None:
         """StoreError when the file can neither be opened nor made."""
-        self._most, self._most_bytes = most, most_bytes
-        self._database = open_database(path, _SCHEMA + CONVERSATIONS)
-        self.count = self.bytes = self._clock = self._version = 0
-        self._recount()
+        super().__init__(open_database(path, _SCHEMA + CONVERSATIONS), most, most_bytes)
         self.conversations = ConversationStore(self._database, most, most_bytes)
 
     def save(self, saved: SavedResponse) -> None:
         """Keep `saved`, and forget what there is no more room for. StoreError; a response too large is one."""
         size = len(saved.body) + len(saved.input)
-        if size > self._most_bytes or not self._most:
-            raise StoreError(f"a response of {size} bytes cannot be kept: there is room for {self._most_bytes}")
-        with changing(self._database, self._recount):
-            self._clock += 1
-            row = (saved.id, saved.previous, saved.body, saved.input, size, self._clock)
+        self._check(size)
+        with self._changing():
+            row = (saved.id, saved.previous, saved.body, saved.input, size, self._tick())
             self._database.execute("INSERT INTO responses VALUES (?, ?, ?, ?, ?, ?)", row)
             self.count, self.bytes = self.count + 1, self.bytes + size
             self._trim()
@@ -58,19 +55,13 @@ class ResponseStore:
                 found.append(one)
                 following = one.previous
             for one in found:  # the newest first: what it goes on from is used later, and stays longer
-                self._clock += 1
-                self._database.execute("UPDATE responses SET used = ? WHERE id = ?", (self._clock, one.id))
+                self._database.execute("UPDATE responses SET used = ? WHERE id = ?", (self._tick(), one.id))
         return found[::-1]
 
     def get(self, response_id: str) -> SavedResponse | None:
         """Return one response, None if it is not here."""
         with translated():
             return self._get(response_id)
-
-    def delete(self, response_id: str) -> bool:
-        """Forget a response; False if it was not here."""
-        with changing(self._database, self._recount):
-            return self._drop(response_id)
 
     def close(self) -> None:
         """Close the file."""
@@ -80,25 +71,3 @@ class ResponseStore:
         query = "SELECT id, body, input, previous FROM responses WHERE id = ?"
         row = self._database.execute(query, (response_id,)).fetchone()
         return None if row is None else SavedResponse(id=row[0], body=row[1], input=row[2], previous=row[3])
-
-    def _drop(self, response_id: str) -> bool:
-        query = "DELETE FROM responses WHERE id = ? RETURNING size"
-        row = self._database.execute(query, (response_id,)).fetchone()
-        if row is None:
-            return False
-        self.count, self.bytes = self.count - 1, self.bytes - row[0]
-        return True
-
-    def _trim(self) -> None:
-        if data_version(self._database) != self._version:  # another server has the same file
-            self._recount()
-        while self.count > self._most or self.bytes > self._most_bytes:
-            row = self._database.execute("SELECT id FROM responses ORDER BY used LIMIT 1").fetchone()
-            self._drop(row[0])
-
-    def _recount(self) -> None:
-        with translated():
-            query = "SELECT count(*), sum(size), max(used) FROM responses"
-            self._version = data_version(self._database)
-            count, size, used = self._database.execute(query).fetchone()
-        self.count, self.bytes, self._clock = count, size or 0, max(self._clock, used or 0)
