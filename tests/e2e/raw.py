@@ -73,6 +73,10 @@ class RawRequest:
         """Send the last byte."""
         self.socket.sendall(self._bytes[-1:])
 
+    def send_no_more(self) -> None:
+        """Shut down the writing side, and go on reading."""
+        self.socket.shutdown(socket.SHUT_WR)
+
     def wait_for_answer(self) -> None:
         """Wait until the answer has begun; `first_byte` is when that was seen (monotonic)."""
         self.socket.recv(1, socket.MSG_PEEK)

@@ -5,6 +5,7 @@ Afterwards no block is held, every request is counted once, and a prompt that no
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -116,6 +117,41 @@ def test_gone_while_it_waits(slow_server: Server, api: str, stream: bool) -> Non
         request.close()
     after = check_nothing_is_held(slow_server, before, 3)
     assert after["arriero_prefilled_tokens_total"] == prefilled  # it was never begun
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_who_sends_no_more_has_left_and_is_told(slow_server: Server, stream: bool) -> None:
+    """As with Ollama's Go: what computes is ended. Of a stream that has begun, there is no end."""
+    before = counters(slow_server)
+    request = RawRequest(slow_server, *body("ollama", stream, ids(next(ROUND), 20), 2000))
+    request.send()
+    slow_server.wait_for("arriero_decoded_tokens_total", ">=", before["arriero_decoded_tokens_total"] + 3)
+    request.send_no_more()
+    raw = request.read()
+    if stream:
+        assert raw.startswith(b"HTTP/1.1 200 ")
+        assert b'"done":true' not in raw
+        assert not raw.endswith(b"0\r\n\r\n")
+    else:
+        reply = RawReply(raw)
+        assert (reply.status, reply.body) == (499, CANCELED)
+    check_nothing_is_held(slow_server, before, 1)
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_who_sends_no_more_gets_what_is_not_computed(slow_server: Server, version: str) -> None:
+    listed = f"GET /api/tags HTTP/{version}\r\nHost: localhost\r\n\r\n".encode()
+    shown = b'POST /api/show HTTP/1.1\r\nHost: localhost\r\nContent-Length: 16\r\n\r\n{"model":"slow"}'
+    for sent, answers in ((listed, 1), (shown, 1), (listed + shown, 2), (shown[:-1], 0)):
+        if version == "1.0" and answers == 2:
+            continue  # it has one request a connection
+        with socket.create_connection(("127.0.0.1", slow_server.port), timeout=60) as connection:
+            connection.sendall(sent)
+            connection.shutdown(socket.SHUT_WR)
+            raw = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert raw.count(b"HTTP/1.1 200 OK") == answers
+        assert raw.count(b'"parameter_size"') >= answers
+        assert raw.endswith(b"}") or not answers
 
 
 def test_one_of_two_goes_and_the_other_is_answered(slow_server: Server) -> None:
