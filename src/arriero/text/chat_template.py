@@ -5,11 +5,10 @@ It knows no tokenizer: whether the text already begins with the BOS token is the
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
@@ -22,6 +21,7 @@ from arriero.core.request import Message, ToolCall, ToolSpec
 from arriero.text.jinja_traits import jinja_thinking_tags, thinks_in_channels
 from arriero.text.limits import MAX_CHARS, LimitExceeded, TimeUp, time_limit
 from arriero.text.sandbox import BoundedEnvironment, TemplateRefusal
+from arriero.text.turns import leading, merged, one_system, paired, said_by_user, with_short_ids, without_system
 
 MAX_SOURCE = 1024 * 1024  # characters; the largest template seen in the wild has 30 thousand
 COMPILE_S = 2.0
@@ -105,7 +105,10 @@ class ChatTemplate:
         variables.pop("messages", None)
 
         def attempt(turns: Sequence[Message]) -> str:
-            style = self._call_style if any(turn.tool_calls for turn in turns) else _CALL_STYLES[0]
+            style = _CALL_STYLES[0]
+            if any(turn.tool_calls or turn.role == "tool" for turn in turns):
+                turns, style = paired(turns), self._call_style
+                turns = with_short_ids(turns) if self._wants_short_ids else turns
             rendered = [self._turn(turn, style) for turn in turns]
             try:
                 return self._run(rendered, variables)
@@ -116,20 +119,42 @@ class ChatTemplate:
                 return self._run(rendered, {**variables, "tools": []})
 
         def run() -> str:
-            led = _leading(messages)
-            ways = [messages] if led or self._keeps_later_system else []
-            ways += [] if led else [_said_by_user(messages)]
-            # Gemma and others know no system role: its text then opens the first user turn.
-            ways += filter(None, [_without_system(ways[-1])])
-            for turns in ways[:-1]:
-                with contextlib.suppress(TemplateRefusal):
+            refused: TemplateRefusal | None = None
+            for turns in self._ways(messages):
+                try:
                     return attempt(turns)
-            try:
-                return attempt(ways[-1])
-            except TemplateRefusal:
-                return attempt(messages)  # to say what the template says of what was asked
+                except TemplateRefusal as refusal:
+                    refused = refusal if turns is messages else refused
+            if refused is not None:
+                raise refused
+            return attempt(messages)  # to say what the template says of what was asked
 
         return _guarded(run, deadline_s)
+
+    def _ways(self, messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
+        """The conversation in the ways to try, until the template refuses one no more."""
+        led = leading(messages)
+        given = messages if len(messages) < 2 or messages[1].role != "system" else self._systems_kept(messages)
+        if led or self._keeps_later_system:
+            yield given
+        if not led:
+            given = said_by_user(given)
+            yield given
+        # Gemma and others know no system role: its text then opens the first user turn.
+        moved = without_system(given)
+        if moved is not None:
+            yield moved
+        # Mistral's and others want turns to alternate.
+        joined = merged(given)
+        if len(joined) < len(given):
+            yield joined
+            moved = without_system(joined)
+            if moved is not None:
+                yield moved
+
+    def _systems_kept(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """The messages, with the system turns at their beginning as one for templates that would show one of them."""
+        return messages if messages[0].role != "system" or self._keeps_each_system else one_system(messages)
 
     def _variables(self, tools: Sequence[ToolSpec], add_generation_prompt: bool) -> dict[str, Any]:
         given = [_tool(tool) for tool in tools]
@@ -159,7 +184,10 @@ class ChatTemplate:
         return "".join(pieces)
 
     def _turn(self, message: Message, style: _CallStyle) -> dict[str, Any]:
+        in_parts = message.content and message.role in self._roles_in_parts
         turn: dict[str, Any] = {"role": message.role, "content": message.content}
+        if in_parts:
+            turn["content"] = _parts(message.content)
         if message.thinking:
             turn.update(dict.fromkeys(self._thinking_keys, message.thinking))
         if message.tool_calls:
@@ -191,17 +219,52 @@ class ChatTemplate:
     @cached_property
     def _keeps_later_system(self) -> bool:
         """Whether the template writes a system turn in the middle where it stands. Many leave it out without a word."""
-        roles = ("system", "user", "assistant", "user", "system", "user")
+        return self._keeps(("system", "user", "assistant", "user", "system", "user"), 4)
+
+    @cached_property
+    def _keeps_each_system(self) -> bool:
+        """Whether the template writes each of several system turns at the beginning, not only the first or last."""
+        return self._keeps(("system", "system", "user"), 3)
+
+    def _keeps(self, roles: Sequence[str], last: int) -> bool:
+        """Whether turns of these roles are written where they stand, the last ones at least."""
         said = [f"{_PROBE}_{number}" for number in range(len(roles))]
         turns = [Message(role=role, content=content) for role, content in zip(roles, said, strict=True)]
+        shown = self._probed([self._turn(turn, _CALL_STYLES[0]) for turn in turns])
+        places = [shown.find(content) for content in said[-last:]]
+        return -1 not in places and places == sorted(places)
+
+    @cached_property
+    def _roles_in_parts(self) -> frozenset[str]:
+        """The roles whose texts the template shows only as parts of a content (SmolVLM's); bare ones would be lost."""
+        if "content" not in self.source or "type" not in self.source:
+            return frozenset()
+        roles: dict[str, str] = dict.fromkeys(("user", "system", "assistant", "tool"), "text")
+
+        def shown(role: str) -> bool:
+            before = {"user": (), "system": ()}.get(role, ("user",))
+            after = () if role in ("user", "tool") else ("user",)
+            turns = [
+                {"role": one, "content": _parts(text) if roles[one] == "parts" else text}
+                for one, text in [*((one, "q") for one in before), (role, _PROBE), *((one, "q") for one in after)]
+            ]
+            return _PROBE in self._probed(turns)
+
+        for role in roles:
+            if not shown(role):
+                roles[role] = "parts"
+                if not shown(role):
+                    roles[role] = "text"
+        return frozenset(role for role, how in roles.items() if how == "parts")
+
+    def _probed(self, turns: list[dict[str, Any]], tools: Sequence[ToolSpec] = (), *, asks: bool = True) -> str:
+        """What the template makes of a conversation of ours; nothing where it does not take it."""
         try:
-            shown = self._run([self._turn(turn, _CALL_STYLES[0]) for turn in turns], self._variables((), True))
+            return self._run(turns, self._variables(tools, asks))
         except LimitExceeded:
             raise
         except Exception:  # a template raises what it likes: then it has no place for such turns
-            return False
-        places = [shown.find(content) for content in said[-4:]]
-        return -1 not in places and places == sorted(places)
+            return ""
 
     def _call(self, call: ToolCall, arguments_as_text: bool) -> dict[str, Any]:
         arguments: Any = call.arguments
@@ -226,24 +289,25 @@ class ChatTemplate:
         """
         return next((style for style in _CALL_STYLES if self._shows_call(style, _PROBE)), _CALL_STYLES[0])
 
-    def _shows_call(self, style: _CallStyle, probe: str, *, text: bool = False) -> bool:
+    @cached_property
+    def _wants_short_ids(self) -> bool:
+        """Whether the template takes calls only with ids that are shorter than what servers make (Mistral's)."""
+        style = self._call_style
+        return self._shows_call(style, _PROBE) and not self._shows_call(style, _PROBE, call_id=f"call_{'0' * 24}")
+
+    def _shows_call(self, style: _CallStyle, probe: str, *, text: bool = False, call_id: str = "call00000") -> bool:
         """Whether a call with `probe`, a member's name or the text of all arguments, is shown as JSON has it."""
-        call = ToolCall(name="probe", arguments={probe: "value"}, id="call00000")
+        call = ToolCall(name="probe", arguments={probe: "value"}, id=call_id)
         turns = [
             Message(role="user", content="question"),
             Message(role="assistant", tool_calls=(call,)),
-            Message(role="tool", content="answer", tool_name="probe", tool_call_id="call00000"),
+            Message(role="tool", content="answer", tool_name="probe", tool_call_id=call_id),
         ]
         messages = [self._turn(turn, style) for turn in turns]
         if text:
             messages[1]["tool_calls"][0]["function"]["arguments"] = probe
         tools = (ToolSpec(name="probe", parameters={"type": "object", "properties": {}}),)
-        try:
-            shown = self._run(messages, self._variables(tools, False))
-        except LimitExceeded:
-            raise
-        except Exception:  # a template raises what it likes: then this style is not its own
-            return False
+        shown = self._probed(messages, tools, asks=False)
         return probe in shown and f"'{probe}'" not in shown
 
 
@@ -273,41 +337,10 @@ def _guarded(work: Callable[[], _T], deadline_s: float) -> _T:
         raise TemplateError(f"the chat template failed: {type(error).__name__}: {error}") from error
 
 
+def _parts(text: str) -> list[dict[str, str]]:
+    return [{"type": "text", "text": text}]
+
+
 def _tool(tool: ToolSpec) -> dict[str, Any]:
     function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
     return {"type": "function", "function": function}
-
-
-def _leading(messages: Sequence[Message]) -> bool:
-    """Whether system turns stand at the beginning alone."""
-    roles = [turn.role for turn in messages]
-    return "system" not in roles[next((at for at, role in enumerate(roles) if role != "system"), len(roles)) :]
-
-
-def _said_by_user(messages: Sequence[Message]) -> list[Message]:
-    """Return the messages with later system turns as the user's, one turn with the user's own beside them."""
-    turns: list[Message] = []
-    begun = made = False  # the leading turns are over; the last turn is the user's by us
-    for turn in messages:
-        begun = begun or turn.role != "system"
-        moved = begun and turn.role == "system"
-        now = Message(role="user", content=turn.content) if moved else turn
-        if turns and now.role == turns[-1].role == "user" and (moved or made):
-            turns[-1] = Message(role="user", content=f"{turns[-1].content}\n\n{now.content}")
-        else:
-            turns.append(now)
-        made = moved
-    return turns
-
-
-def _without_system(messages: Sequence[Message]) -> list[Message] | None:
-    """Return the messages with the system texts put before the first user turn; None if there is nothing to move."""
-    system = "\n\n".join(turn.content for turn in messages if turn.role == "system" and turn.content)
-    others = [turn for turn in messages if turn.role != "system"]
-    first = next((index for index, turn in enumerate(others) if turn.role == "user"), None)
-    if not system or first is None:
-        return None
-    user = others[first]
-    content = f"{system}\n\n{user.content}" if user.content else system
-    others[first] = Message(role="user", content=content)
-    return others

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-import msgspec
-
 from arriero.core.request import Message, ToolSpec
 from arriero.text.go_template import nodes
 from arriero.text.go_template.execution import RENDER_S, execute, guarded, run
@@ -19,6 +17,7 @@ from arriero.text.go_template.parser import parse
 from arriero.text.limits import bounded
 from arriero.text.ollama_values import message_values, tool_values
 from arriero.text.template_traits import ThinkingTags, capabilities, thinking_tags, variables
+from arriero.text.turns import merged
 
 _PARTS = {"system": "System", "user": "Prompt", "assistant": "Response"}
 _RESPONSE = nodes.Field(0, ("Response",))
@@ -28,15 +27,7 @@ _RESPONSE_ACTION = nodes.Action(0, nodes.Pipe(0, (), False, (nodes.Command(0, (_
 def collate(messages: Sequence[Message]) -> tuple[str, list[Message]]:
     """All system texts as one, and the messages with neighbours of one role merged; tools' results stay apart."""
     system = "\n\n".join(message.content for message in messages if message.role == "system")
-    merged: list[Message] = []
-    for message in messages:
-        before = merged[-1] if merged else None
-        if before is not None and before.role == message.role != "tool":
-            content = f"{before.content}\n\n{message.content}"
-            merged[-1] = msgspec.structs.replace(before, content=content)
-        else:
-            merged.append(message)
-    return system, merged
+    return system, merged(messages)
 
 
 class OllamaTemplate:
@@ -72,18 +63,16 @@ class OllamaTemplate:
 
         `think` None leaves `.IsThinkSet` false; True means the level medium, as Ollama has it.
         """
-        system, merged = collate(messages)
         thinking = _thinking(think)
-        if "messages" not in self._variables:
-            return guarded(lambda: self._turn_by_turn(merged, thinking), deadline_s)
-        data = {
-            "System": system,
-            "Messages": message_values(merged),
-            "Tools": tool_values(tools),
-            "Response": "",
-            **thinking,
-        }
-        return execute(self._template, data, deadline_s=deadline_s)
+
+        def work() -> str:
+            system, turns = collate(messages)
+            if "messages" not in self._variables:
+                return self._turn_by_turn(turns, thinking)
+            told = {"System": system, "Messages": message_values(turns), "Tools": tool_values(tools), "Response": ""}
+            return run(self._template, {**told, **thinking})
+
+        return guarded(work, deadline_s)
 
     def fill(self, prompt: str, suffix: str, *, think: bool | str | None = None, deadline_s: float = RENDER_S) -> str:
         """Return the text that asks for what stands between `prompt` and `suffix`."""
