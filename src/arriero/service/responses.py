@@ -50,7 +50,9 @@ class Responses:
             raise InvalidRequest(text, param="previous_response_id")
         found = await self.run(lambda store: store.chain(response_id))
         if not found:
-            text = f"Previous response with id '{response_id[:64]}' not found."
+            here = await self.run(lambda store: store.get(response_id)) is not None
+            what = "A response before the one" if here else "Previous response"
+            text = f"{what} with id '{response_id[:64]}' not found."
             raise PreviousResponseNotFound(text, param="previous_response_id")
         return found
 
