@@ -253,3 +253,20 @@ def test_fairness_is_read_for_every_worker(tmp_path: Path) -> None:
 def test_fairness_that_cannot_be_is_named(tmp_path: Path, name: str, text: str) -> None:
     with pytest.raises(ConfigError, match=name):
         load_config({"HOME": str(tmp_path), "ARRIERO_API_KEY": "one,two", name: text})
+
+
+def test_a_user_whom_the_system_does_not_know_needs_no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that is run under a number: no HOME, and no line in /etc/passwd."""
+
+    def nobody(path: Path) -> Path:
+        if str(path).startswith("~"):
+            raise RuntimeError("Could not determine home directory.")
+        return path
+
+    monkeypatch.setattr(Path, "expanduser", nobody)
+    found = load_config({"ARRIERO_HOME": str(tmp_path)})
+    assert (found.home, found.ollama_models) == (tmp_path, Path("/.ollama/models"))
+    assert load_config({}).home == Path("/.local/share/arriero")
+    for environ in ({"ARRIERO_HOME": "~/mine"}, {"OLLAMA_MODELS": "~/mine"}):
+        with pytest.raises(ConfigError, match="~/mine: it is not known where ~ is; set HOME"):
+            load_config(environ)

@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import Any, get_args
 
 from arriero.config.address import Address, parse_address
-from arriero.config.places import IN_PLACE, home_folder, huggingface, lmstudio, named_models, other_programs, registry
+from arriero.config.places import (
+    IN_PLACE,
+    expanded,
+    home_folder,
+    huggingface,
+    lmstudio,
+    named_models,
+    other_programs,
+    registry,
+    user_home,
+)
 from arriero.config.values import Asked, ConfigError, choice_or_auto, duration, number, size, switch, truthy
 from arriero.config.worker import api_keys, worker_settings
 from arriero.observe.logs import LEVELS
@@ -67,12 +77,12 @@ def load_config(
             f"refusing to listen on {address.host} without a key: anyone who reaches it could use it. Set "
             "ARRIERO_API_KEY (clients send it as a Bearer token or x-api-key), say --no-auth, or use --host 127.0.0.1"
         )
-    store = environ.get("OLLAMA_MODELS") or str(Path(environ.get("HOME") or Path.home()) / ".ollama" / "models")
+    store = environ.get("OLLAMA_MODELS") or str(user_home(environ) / ".ollama" / "models")
     origins = tuple(one.strip() for one in environ.get("OLLAMA_ORIGINS", "").split(",") if one.strip())
     context = number(environ, "OLLAMA_CONTEXT_LENGTH", 0)
     timeout = duration(environ, "OLLAMA_LOAD_TIMEOUT", 300.0)
-    dirs = tuple(path.parent / Path(folder).expanduser() for folder in content.get("models_dirs", ()))
-    dirs += tuple(Path(folder).expanduser().absolute() for folder in folders)
+    dirs = tuple(path.parent / expanded(folder) for folder in content.get("models_dirs", ()))
+    dirs += tuple(expanded(folder).absolute() for folder in folders)
     absent = (folder for folder in dirs if not folder.is_dir())
     others = other_programs(content.get("in_place", IN_PLACE), path)
     worker = worker_settings(environ)
@@ -105,7 +115,7 @@ def load_config(
         ),
         models=named_models(models, content.get("models", {}), path.parent),
         folders=dirs,
-        ollama_models=Path(store.strip("\"'")).expanduser(),
+        ollama_models=expanded(store.strip("\"'")),
         huggingface=huggingface(environ) if "huggingface" in others else (),
         lmstudio=lmstudio(environ) if "lmstudio" in others else (),
         log_level=_log_level(environ),

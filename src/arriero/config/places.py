@@ -14,12 +14,31 @@ from arriero.store.registry.options import RegistryOptions, user_agent
 IN_PLACE = ("huggingface", "lmstudio")
 
 
+def user_home(environ: Mapping[str, str]) -> Path:
+    """The user's own folder: HOME, else what the system has; `/` for a user whom it does not know, as in containers."""
+    if given := environ.get("HOME"):
+        return Path(given)
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/")
+
+
+def expanded(path: str | Path) -> Path:
+    """A path that may begin with `~`; ConfigError where nobody knows whose folder that is."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ConfigError(f"{path}: it is not known where ~ is; set HOME, or write the whole path") from None
+
+
 def home_folder(environ: Mapping[str, str]) -> Path:
     """ARRIERO_HOME, else arriero's folder among the user's data (XDG); never below ~/.ollama."""
     given = environ.get("ARRIERO_HOME")
-    base = environ.get("XDG_DATA_HOME") or str(Path(environ.get("HOME") or Path.home()) / ".local" / "share")
-    home = Path(given).expanduser() if given else Path(base) / "arriero"
-    ollama = Path(environ.get("HOME") or Path.home()) / ".ollama"
+    user = user_home(environ)
+    base = environ.get("XDG_DATA_HOME") or str(user / ".local" / "share")
+    home = expanded(given) if given else Path(base) / "arriero"
+    ollama = user / ".ollama"
     if home == ollama or ollama in home.parents:
         raise ConfigError(f"ARRIERO_HOME={home} lies in Ollama's folder; choose another")
     return home
@@ -27,15 +46,15 @@ def home_folder(environ: Mapping[str, str]) -> Path:
 
 def registry(environ: Mapping[str, str]) -> RegistryOptions:
     """How models are pulled and pushed. Tokens are only read, here and by those who made them (huggingface_hub)."""
-    user = Path(environ.get("HOME") or Path.home())
+    user = user_home(environ)
     cache = Path(environ.get("XDG_CACHE_HOME") or user / ".cache")
-    hub = Path(environ.get("HF_HOME") or cache / "huggingface").expanduser()
+    hub = expanded(environ.get("HF_HOME") or cache / "huggingface")
     private = environ.get("ARRIERO_PRIVATE_REGISTRIES", "").split(",")
     return RegistryOptions(
         agent=user_agent(OLLAMA_VERSION),
         private=tuple(one.strip() for one in private if one.strip()),
         hf_token=environ.get("HF_TOKEN", "").strip(),
-        hf_token_file=Path(environ.get("HF_TOKEN_PATH") or hub / "token").expanduser(),
+        hf_token_file=expanded(environ.get("HF_TOKEN_PATH") or hub / "token"),
         key=user / ".ollama" / "id_ed25519",
     )
 
@@ -46,12 +65,12 @@ def named_models(given: Sequence[str], configured: Mapping[str, Any], base: Path
     for name, path in configured.items():
         if not isinstance(path, str):
             raise ConfigError(f"the path of model {name!r} must be a string")
-        models[name] = base / Path(path).expanduser()
+        models[name] = base / expanded(path)
     for text in given:
         name, separator, path = text.partition("=")
         if not separator:
             name, path = Path(text).stem, text
-        models[name] = Path(path).expanduser().absolute()
+        models[name] = expanded(path).absolute()
     for name, where in models.items():
         if not where.is_file():
             raise ConfigError(f"model {name!r}: there is no file {where}")
@@ -79,12 +98,12 @@ def other_programs(named: Sequence[Any], path: Path) -> Sequence[Any]:
 
 def huggingface(environ: Mapping[str, str]) -> tuple[Path, ...]:
     """Where huggingface_hub keeps what it downloads."""
-    cache = Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or Path.home()) / ".cache")
+    cache = Path(environ.get("XDG_CACHE_HOME") or user_home(environ) / ".cache")
     home = environ.get("HF_HOME") or str(cache / "huggingface")
-    return (Path(environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser(),)
+    return (expanded(environ.get("HF_HUB_CACHE") or Path(home) / "hub"),)
 
 
 def lmstudio(environ: Mapping[str, str]) -> tuple[Path, ...]:
     """Where LM Studio keeps its models: now, and before it moved."""
-    home = Path(environ.get("HOME") or Path.home())
+    home = user_home(environ)
     return (home / ".lmstudio" / "models", home / ".cache" / "lm-studio" / "models")
