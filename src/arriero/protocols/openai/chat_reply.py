@@ -24,6 +24,7 @@ from arriero.protocols.call import Call
 from arriero.protocols.openai.reply import (
     CONTENT_TYPE,
     DONE,
+    IDLE,
     PLACE,
     around_text,
     choices_of,
@@ -95,6 +96,10 @@ class ChatReply:
             self._around[choice] = around_text(self._delta(choice, {"content": PLACE}))
         before, after = self._around[choice]
         return before + _encode(text) + after
+
+    def idle(self) -> bytes:
+        """Return what keeps a connection alive while nothing else is to say."""
+        return IDLE
 
     def whole(self, events: Iterable[Event], now_ns: int) -> bytes:
         """Return one chat.completion."""

@@ -12,6 +12,7 @@ from arriero.protocols.call import Call
 from arriero.protocols.openai.reply import (
     CONTENT_TYPE,
     DONE,
+    IDLE,
     PLACE,
     around_text,
     encode_error,
@@ -68,6 +69,10 @@ class CompletionReply:
             self._around[choice] = around_text(self._text(choice, PLACE))
         before, after = self._around[choice]
         return before + _encode(text) + after
+
+    def idle(self) -> bytes:
+        """Return what keeps a connection alive while nothing else is to say."""
+        return IDLE
 
     def whole(self, events: Iterable[Event], now_ns: int) -> bytes:
         """Return one text_completion."""

@@ -14,6 +14,8 @@ from arriero.protocols.call import Call
 
 CONTENT_TYPE = "text/event-stream"
 DONE = b"data: [DONE]\n\n"
+IDLE = b":\n\n"
+"""A comment, which every reader of events passes over; Node's fetch and proxies give up a stream that is silent."""
 
 _INVALID = frozenset(
     [

@@ -10,7 +10,7 @@ import msgspec
 from arriero.core.errors import ErrorInfo
 from arriero.core.events import Accepted, Event, Failed, Finished, Usage
 from arriero.protocols.call import Call
-from arriero.protocols.openai.reply import CONTENT_TYPE
+from arriero.protocols.openai.reply import CONTENT_TYPE, IDLE
 from arriero.protocols.responses.output import Output, Told
 
 _encode = msgspec.json.Encoder().encode
@@ -53,6 +53,10 @@ class ResponseReply:
             last = self.finished(self._output, event, now_ns)
             told.append((f"response.{last['status']}", {"response": last}))
         return self._events(told)
+
+    def idle(self) -> bytes:
+        """Return what keeps a connection alive while nothing else is to say."""
+        return IDLE
 
     def whole(self, events: Iterable[Event], now_ns: int) -> bytes:
         """Return one response object."""
