@@ -95,7 +95,8 @@ async def test_the_model_is_told_and_asked_once_more(broken: str) -> None:
     assert said.role == "assistant"
     assert said.content in broken
     assert "add" in why.content
-    assert answering.outcomes["retried"] == 1
+    assert answering.outcomes == {"retried": 1, "valid": 1}  # the first attempt's call is neither lost nor mended
+    assert not answering.repairs
     finished = told[-1]
     assert isinstance(finished, Finished)
     assert finished.usage.completion_tokens == 100 + len(broken)
