@@ -8,6 +8,7 @@ Run as a program it does all of that at random until its standard input closes, 
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -97,7 +98,9 @@ class Rules:
         return self.manifests / "registry.ollama.ai" / "library" / name
 
     def _files(self) -> list[Path]:
-        return [path for path in self.manifests.glob("*/*/*/*") if path.is_file()]
+        # Folders that vanish meanwhile are passed over, as in Go's filepath.Glob; pathlib's fails there.
+        found = glob.glob("*/*/*/*", root_dir=self.manifests, include_hidden=True)
+        return [path for path in (self.manifests / name for name in found) if path.is_file()]
 
     def _named(self) -> set[str] | None:
         named: set[str] = set()
