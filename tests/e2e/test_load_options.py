@@ -89,7 +89,7 @@ def test_num_ctx_bounds_prompt_and_answer(own: Server) -> None:
 def test_num_batch_bounds_a_call(own: Server) -> None:
     """A prompt of 1,200 tokens takes as many llama_decode calls as its pieces.
 
-    The best of three: what the process before it did last may be counted late.
+    The best of three: the request that loaded the model may be counted late.
     """
 
     def calls(num_batch: int) -> float:
