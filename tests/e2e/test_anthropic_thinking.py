@@ -10,6 +10,7 @@ import anthropic
 import pytest
 
 from tests.e2e.automaton import write_automaton
+from tests.e2e.official import anthropic_client
 from tests.e2e.serving import serve
 
 THOUGHT = "One and two and three and four, that is it."
@@ -29,12 +30,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[anthropic.Anthr
     )
     with (
         serve(home, "--model", f"thinker={model}") as server,
-        anthropic.Anthropic(
-            base_url=server.url,
-            api_key="unused",
-            max_retries=0,
-            http_client=anthropic.DefaultHttpxClient(trust_env=False),
-        ) as one,
+        anthropic_client(server) as one,
     ):
         yield one
 

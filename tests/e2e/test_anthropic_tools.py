@@ -11,6 +11,7 @@ import pytest
 from anthropic import beta_tool
 
 from tests.e2e.automaton import SAYS, TOLD
+from tests.e2e.official import anthropic_client
 from tests.e2e.serving import Server
 
 ASKED: list[Any] = [{"role": "user", "content": "What is the weather in Paris?"}]
@@ -33,8 +34,7 @@ GREEDY = {"temperature": 0}
 
 @pytest.fixture(scope="module")
 def client(known_server: Server) -> Iterator[anthropic.Anthropic]:
-    plain = anthropic.DefaultHttpxClient(trust_env=False)
-    with anthropic.Anthropic(base_url=known_server.url, api_key="unused", max_retries=0, http_client=plain) as one:
+    with anthropic_client(known_server) as one:
         yield one
 
 

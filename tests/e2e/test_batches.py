@@ -14,17 +14,13 @@ import openai
 import pytest
 from openai.types import Batch
 
+from tests.e2e.official import anthropic_client, openai_client
 from tests.e2e.serving import Server, serve
-
-
-def connect(server: Server) -> openai.OpenAI:
-    plain = openai.DefaultHttpxClient(trust_env=False)
-    return openai.OpenAI(base_url=f"{server.url}/v1", api_key="unused", max_retries=0, http_client=plain, timeout=60)
 
 
 @pytest.fixture(scope="module")
 def client(server: Server) -> Iterator[openai.OpenAI]:
-    with connect(server) as one:
+    with openai_client(server) as one:
         yield one
 
 
@@ -146,8 +142,7 @@ def test_a_batch_of_nothing(client: openai.OpenAI) -> None:
 
 @pytest.fixture(scope="module")
 def anthropics(server: Server) -> Iterator[anthropic.Anthropic]:
-    plain = anthropic.DefaultHttpxClient(trust_env=False)
-    with anthropic.Anthropic(base_url=server.url, api_key="unused", max_retries=0, http_client=plain) as one:
+    with anthropic_client(server) as one:
         yield one
 
 
@@ -222,7 +217,7 @@ def test_cancelled(client: openai.OpenAI) -> None:
 
 def test_it_goes_on_after_a_crash(tmp_path: Path) -> None:
     lines = [chat_line(number, max_tokens=40, ignore_eos=True) for number in range(16)]
-    with serve(tmp_path) as first, connect(first) as client:
+    with serve(tmp_path) as first, openai_client(first) as client:
         first.load()
         batch = start(client, upload(client, lines))
         until = time.monotonic() + 60
@@ -236,7 +231,7 @@ def test_it_goes_on_after_a_crash(tmp_path: Path) -> None:
     written = next(folder.glob("batch-*.output"))
     kept = written.read_bytes()
     written.write_bytes(kept + b'{"custom_id": "li')  # as a power cut would leave it
-    with serve(tmp_path) as second, connect(second) as client:
+    with serve(tmp_path) as second, openai_client(second) as client:
         second.load()
         batch = wait(client, client.batches.retrieve(batch.id), "completed")
         assert batch.request_counts is not None

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import jsonschema
-import openai
 import pytest
 
+from tests.e2e.official import openai_client
 from tests.e2e.serving import Server, serve
 from tests.unit.runners.llama_cpp.tiny_gguf import write_gguf
 
@@ -54,8 +54,7 @@ def families(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.mark.parametrize("family", MARKS)
 def test_a_call_that_must_come(families: Server, family: str) -> None:
-    plain = openai.DefaultHttpxClient(trust_env=False)
-    client = openai.OpenAI(base_url=f"{families.url}/v1", api_key="unused", max_retries=0, http_client=plain)
+    client = openai_client(families)
     whole = 0
     for seed in range(10):  # random weights may think, where the family thinks, until they are cut
         if whole:

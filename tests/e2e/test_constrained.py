@@ -14,6 +14,7 @@ import openai
 import pytest
 from pydantic import BaseModel, Field
 
+from tests.e2e.official import openai_client
 from tests.e2e.serving import Server, serve
 
 WEATHER: dict[str, Any] = {
@@ -49,7 +50,7 @@ class Pet(BaseModel):
 
 @pytest.fixture(scope="module")
 def sdk(server: Server) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as client:
+    with openai_client(server) as client:
         yield client
 
 
@@ -329,7 +330,7 @@ def test_thinking_that_does_not_end_is_no_answer(thinker: Server) -> None:
 
 
 def test_openai_strict_schema_behind_thinking(thinker: Server) -> None:
-    with openai.OpenAI(base_url=f"{thinker.url}/v1", api_key="none", max_retries=0) as client:
+    with openai_client(thinker) as client:
         reply = client.chat.completions.create(
             model="thinker",
             messages=ASK,

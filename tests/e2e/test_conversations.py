@@ -10,8 +10,9 @@ import pytest
 from openai.types.conversations import Conversation, ConversationItemList
 from openai.types.responses import CompactedResponse, ResponseItemList
 
+from tests.e2e.official import openai_client
 from tests.e2e.serving import Server
-from tests.e2e.test_responses import ask, connect
+from tests.e2e.test_responses import ask
 
 HELLO: Any = {"role": "user", "content": "Hello!"}
 CALL: Any = {"type": "function_call", "call_id": "call_1", "name": "add", "arguments": '{"a": 1}'}
@@ -20,7 +21,7 @@ RESULT: Any = {"type": "function_call_output", "call_id": "call_1", "output": "1
 
 @pytest.fixture(scope="module")
 def client(server: Server) -> Iterator[openai.OpenAI]:
-    with connect(server) as one:
+    with openai_client(server) as one:
         yield one
 
 

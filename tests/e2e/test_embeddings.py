@@ -26,6 +26,7 @@ from pydantic import SecretStr
 
 import arriero
 from arriero.core import errors
+from tests.e2e.official import openai_client
 from tests.e2e.serving import Server, clean_environment, serve
 from tests.e2e.vectors import cosine, length
 from tests.unit.runners.llama_cpp.tiny_bert import write_bert
@@ -48,9 +49,8 @@ def client(embedding: Server) -> ollama.Client:
 
 
 @pytest.fixture(scope="module")
-def openai_client(embedding: Server) -> openai.OpenAI:
-    plain = openai.DefaultHttpxClient(trust_env=False)
-    return openai.OpenAI(base_url=f"{embedding.url}/v1", api_key="unused", max_retries=0, http_client=plain, timeout=60)
+def openais(embedding: Server) -> openai.OpenAI:
+    return openai_client(embedding)
 
 
 def refusal(server: Server, path: str, body: object) -> tuple[int, Any]:
@@ -145,13 +145,13 @@ def test_lists_say_what_the_model_is_for(client: ollama.Client) -> None:
     assert client.show(MODEL).capabilities == ["embedding"]
 
 
-def test_openais_client(openai_client: openai.OpenAI, client: ollama.Client) -> None:
+def test_openais_client(openais: openai.OpenAI, client: ollama.Client) -> None:
     texts = ["the cat sat", "a dog barks"]
-    reply = openai_client.embeddings.create(model=MODEL, input=texts)  # the SDK asks for base64 by itself
+    reply = openais.embeddings.create(model=MODEL, input=texts)  # the SDK asks for base64 by itself
     assert (reply.object, reply.model, [one.index for one in reply.data]) == ("list", MODEL, [0, 1])
     assert reply.usage.prompt_tokens == reply.usage.total_tokens == 5 + 5
     assert [one.embedding for one in reply.data] == client.embed(MODEL, texts).embeddings
-    as_numbers = openai_client.embeddings.create(model=MODEL, input=texts[0], encoding_format="float", dimensions=8)
+    as_numbers = openais.embeddings.create(model=MODEL, input=texts[0], encoding_format="float", dimensions=8)
     assert as_numbers.data[0].embedding == client.embed(MODEL, texts[0], dimensions=8).embeddings[0]
 
 
@@ -167,17 +167,17 @@ def test_openais_base64_and_token_ids(embedding: Server) -> None:
     assert alone["usage"]["prompt_tokens"] == 5
 
 
-def test_openais_refusals(openai_client: openai.OpenAI) -> None:
+def test_openais_refusals(openais: openai.OpenAI) -> None:
     def refused(**fields: object) -> openai.APIStatusError:
         with pytest.raises(openai.APIStatusError) as raised:
-            openai_client.embeddings.create(**{"model": MODEL, "input": "x", **fields})  # type: ignore[arg-type]
+            openais.embeddings.create(**{"model": MODEL, "input": "x", **fields})  # type: ignore[arg-type]
         return raised.value
 
     error = refused(input=LONG)
     assert (error.status_code, error.code) == (400, "context_length_exceeded")
     assert "102 tokens" in error.message
     assert "64 tokens" in error.message
-    cut = openai_client.embeddings.create(model=MODEL, input=LONG, extra_body={"truncate": True})
+    cut = openais.embeddings.create(model=MODEL, input=LONG, extra_body={"truncate": True})
     assert cut.usage.prompt_tokens == 64
     assert (refused(model="nobody").status_code, refused(model="demo").status_code) == (404, 400)
     assert "does not support embeddings" in refused(model="demo").message

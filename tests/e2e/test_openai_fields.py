@@ -8,6 +8,7 @@ from typing import Any
 import openai
 import pytest
 
+from tests.e2e.official import openai_client
 from tests.e2e.serving import Server
 
 PREFILLED = "arriero_prefilled_tokens_total"
@@ -16,8 +17,7 @@ STORY: list[Any] = [{"role": "user", "content": "Tell me a story."}]
 
 @pytest.fixture(scope="module")
 def client(server: Server) -> openai.OpenAI:
-    plain = openai.DefaultHttpxClient(trust_env=False)
-    return openai.OpenAI(base_url=f"{server.url}/v1", api_key="unused", max_retries=0, http_client=plain, timeout=60)
+    return openai_client(server)
 
 
 def chat(client: openai.OpenAI, **fields: Any) -> Any:
@@ -46,8 +46,7 @@ def test_n_answers_of_one_prompt(client: openai.OpenAI, server: Server) -> None:
 
 def test_n_answers_where_only_aligned_chunks_are_shared(exact_server: Server) -> None:
     """Each computes what is left of the prompt behind the last whole chunk."""
-    plain = openai.DefaultHttpxClient(trust_env=False)
-    with openai.OpenAI(base_url=f"{exact_server.url}/v1", api_key="unused", http_client=plain) as client:
+    with openai_client(exact_server) as client:
         hot: dict[str, Any] = {"temperature": 2.0, "seed": 11, "max_tokens": 24}
         hot["messages"] = [{"role": "user", "content": "Tell me a story about a fox, a hen and three eggs."}]
         before = exact_server.metrics()

@@ -11,6 +11,7 @@ import openai
 import pytest
 from openai.types.responses import Response
 
+from tests.e2e.official import openai_client
 from tests.e2e.serving import Server, serve
 
 WEATHER: Any = {
@@ -27,14 +28,9 @@ WEATHER: Any = {
 }
 
 
-def connect(server: Server) -> openai.OpenAI:
-    plain = openai.DefaultHttpxClient(trust_env=False)
-    return openai.OpenAI(base_url=f"{server.url}/v1", api_key="unused", max_retries=0, http_client=plain, timeout=60)
-
-
 @pytest.fixture(scope="module")
 def client(server: Server) -> Iterator[openai.OpenAI]:
-    with connect(server) as one:
+    with openai_client(server) as one:
         yield one
 
 
@@ -234,16 +230,16 @@ def test_refused_by_name(client: openai.OpenAI, fields: dict[str, Any], param: s
 
 
 def test_the_store_survives_a_restart_is_private_and_can_be_switched_off(tmp_path: Path) -> None:
-    with serve(tmp_path) as first, connect(first) as client:
+    with serve(tmp_path) as first, openai_client(first) as client:
         kept = ask(client)
         conversation = client.conversations.create(items=[{"role": "user", "content": "Hello!"}]).id
     file = tmp_path / "arriero" / "responses.sqlite"
     assert file.is_file()
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in file.parent.glob("responses.sqlite*"))
-    with serve(tmp_path) as second, connect(second) as client:
+    with serve(tmp_path) as second, openai_client(second) as client:
         assert client.responses.retrieve(kept.id).output_text == kept.output_text
         assert [item.type for item in client.conversations.items.list(conversation)] == ["message"]
-    with serve(tmp_path, environment={"ARRIERO_STORE_RESPONSES": "0"}) as off, connect(off) as client:
+    with serve(tmp_path, environment={"ARRIERO_STORE_RESPONSES": "0"}) as off, openai_client(off) as client:
         assert ask(client).status == "completed"
         with pytest.raises(openai.NotFoundError):
             client.responses.retrieve(kept.id)

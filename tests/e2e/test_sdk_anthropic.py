@@ -11,6 +11,7 @@ from typing import Any
 import anthropic
 import pytest
 
+from tests.e2e.official import anthropic_client
 from tests.e2e.serving import Server, serve
 
 OPPOSITE: list[Any] = [{"role": "user", "content": "What is the opposite of hot?"}]
@@ -24,8 +25,7 @@ GREEDY: dict[str, Any] = {"temperature": 0}
 
 @pytest.fixture(scope="module")
 def client(server: Server) -> Iterator[anthropic.Anthropic]:
-    plain = anthropic.DefaultHttpxClient(trust_env=False)
-    with anthropic.Anthropic(base_url=server.url, api_key="unused", max_retries=0, http_client=plain) as one:
+    with anthropic_client(server) as one:
         yield one
 
 

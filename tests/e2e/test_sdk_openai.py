@@ -9,6 +9,7 @@ from typing import Any
 import openai
 import pytest
 
+from tests.e2e.official import openai_client
 from tests.e2e.serving import Server
 
 HELLO: list[Any] = [{"role": "user", "content": "Hello!"}]
@@ -24,8 +25,7 @@ WEATHER: Any = {
 
 @pytest.fixture(scope="module")
 def client(server: Server) -> openai.OpenAI:
-    plain = openai.DefaultHttpxClient(trust_env=False)
-    return openai.OpenAI(base_url=f"{server.url}/v1", api_key="unused", max_retries=0, http_client=plain, timeout=60)
+    return openai_client(server)
 
 
 def test_chat_at_once(client: openai.OpenAI) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import anthropic
 import ollama
-import openai
 import pytest
 from anthropic import beta_tool
 
 from tests.e2e.automaton import TOLD
+from tests.e2e.official import anthropic_client, openai_client
 from tests.e2e.serving import Server
 
 ASKED: list[Any] = [{"role": "user", "content": "What is the weather in Paris?"}]
@@ -20,17 +19,12 @@ STOPS = [("goes-on", "Observation:"), ("known", "</tool_call>")]
 STREAMED = pytest.mark.parametrize("streamed", [False, True])
 
 
-def anthropics(server: Server) -> anthropic.Anthropic:
-    plain = anthropic.DefaultHttpxClient(trust_env=False)
-    return anthropic.Anthropic(base_url=server.url, api_key="unused", max_retries=0, http_client=plain)
-
-
 @STREAMED
 @pytest.mark.parametrize(("model", "stop"), STOPS)
 def test_anthropic(known_server: Server, model: str, stop: str, streamed: bool) -> None:
     fields: Any = {"model": model, "max_tokens": 90, "messages": ASKED, "stop_sequences": [stop]}
     fields["tools"] = [{"name": "get_weather", "input_schema": SCHEMA}]
-    with anthropics(known_server) as client:
+    with anthropic_client(known_server) as client:
         if streamed:
             with client.messages.stream(**fields) as stream:
                 message: Any = stream.get_final_message()
@@ -49,7 +43,7 @@ def test_anthropics_own_loop_runs_the_call(known_server: Server) -> None:
         asked.append(city)
         return "sunny"
 
-    with anthropics(known_server) as client:
+    with anthropic_client(known_server) as client:
         runner = client.beta.messages.tool_runner(
             model="goes-on", max_tokens=90, messages=ASKED, tools=[get_weather], stop_sequences=["Observation:"]
         )
@@ -60,9 +54,8 @@ def test_anthropics_own_loop_runs_the_call(known_server: Server) -> None:
 @STREAMED
 @pytest.mark.parametrize(("model", "stop"), STOPS)
 def test_openai(known_server: Server, model: str, stop: str, streamed: bool) -> None:
-    plain = openai.DefaultHttpxClient(trust_env=False)
     fields: Any = {"model": model, "messages": ASKED, "tools": [TOOL], "stop": [stop]}
-    with openai.OpenAI(base_url=f"{known_server.url}/v1", api_key="unused", max_retries=0, http_client=plain) as client:
+    with openai_client(known_server) as client:
         if streamed:
             with client.chat.completions.stream(**fields) as stream:
                 choice: Any = stream.get_final_completion().choices[0]

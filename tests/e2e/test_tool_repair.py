@@ -7,10 +7,10 @@ import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
-import openai
 import pytest
 
 from tests.e2e.automaton import TEMPLATE, write_automaton
+from tests.e2e.official import openai_client
 from tests.e2e.serving import Server, serve
 
 BROKEN = "<tool_call>\n{'name': 'Get-Weather', 'arguments': {'city': ['Paris'], 'days': '3',}}\n</tool_call>"
@@ -85,7 +85,7 @@ def test_a_call_of_no_tool_stays_text_or_is_asked_again(repairing: tuple[str, Se
 
 def test_streams_are_asked_again_too_and_loose_nothing(repairing: tuple[str, Server]) -> None:
     mode, server = repairing
-    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="unused", max_retries=0) as client:
+    with openai_client(server) as client:
         stream = client.chat.completions.create(
             model="unknown",
             messages=[{"role": "user", "content": "Weather?"}],
