@@ -32,6 +32,11 @@ def make_info(**changes: Any) -> RunnerInfo:
     return RunnerInfo(**(facts | changes))
 
 
+def make_prompt(number: int, length: int = 20) -> list[int]:
+    """Return tokens that are others for another number."""
+    return [(number * 31 + i * i) % N_VOCAB for i in range(length)]
+
+
 class _Alone:
     """One prompt on a fake runner of its own, computed token by token."""
 

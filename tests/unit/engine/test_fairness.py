@@ -11,14 +11,10 @@ from hypothesis import strategies as st
 from arriero.engine.events import TokenEvent
 from arriero.engine.options import EngineOptions
 from arriero.engine.shares import Shares
-from tests.unit.engine.harness import N_VOCAB, World, make_info
+from tests.unit.engine.harness import World, make_info, make_prompt
 
 BOTH = pytest.mark.parametrize("storage", ["paged", "sequence"])
 LONG, STEP = 600, 64  # tokens of a long prompt and of a step: ten steps each
-
-
-def _prompt(number: int, length: int) -> list[int]:
-    return [(number * 31 + i * i) % N_VOCAB for i in range(length)]
 
 
 def _world(options: EngineOptions | None = None, **changes: object) -> World:
@@ -26,7 +22,7 @@ def _world(options: EngineOptions | None = None, **changes: object) -> World:
 
 
 def _queue(world: World, tenant: str, count: int, first: int = 0, **changes: object) -> list[int]:
-    return [world.add(_prompt(first + i, LONG), max_tokens=4, tenant=tenant, **changes) for i in range(count)]
+    return [world.add(make_prompt(first + i, LONG), max_tokens=4, tenant=tenant, **changes) for i in range(count)]
 
 
 def _steps_to_first_token(world: World, number: int) -> int:
@@ -47,7 +43,7 @@ def test_twenty_long_prompts_of_one_do_not_delay_anothers_short_one(
     heavy = _queue(world, "heavy", 20)
     for _ in range(before):
         world.step()
-    short = world.add(_prompt(50, 20), tenant="light")
+    short = world.add(make_prompt(50, 20), tenant="light")
     assert _steps_to_first_token(world, short) <= 3
     assert sum(bool(world.records[number].ended) for number in heavy) <= before // 10
     world.finish()
@@ -56,7 +52,7 @@ def test_twenty_long_prompts_of_one_do_not_delay_anothers_short_one(
 def test_the_same_prompts_of_the_same_tenant_go_in_order_of_arrival() -> None:
     world = _world()
     _queue(world, "heavy", 20)
-    short = world.add(_prompt(50, 20), tenant="heavy")
+    short = world.add(make_prompt(50, 20), tenant="heavy")
     assert _steps_to_first_token(world, short) >= 20 * (LONG // STEP)
     world.finish()
 
@@ -75,7 +71,7 @@ def test_tokens_are_shared_by_weight(weight: float, least: float, most: float) -
     world = _world(EngineOptions(tenant_weights={"a": weight}))
     for i in range(12):
         for name, first in (("a", 1), ("b", 2)):
-            world.add([first, *_prompt(2 * i + first, LONG - 1)], max_tokens=2, tenant=name)
+            world.add([first, *make_prompt(2 * i + first, LONG - 1)], max_tokens=2, tenant=name)
     for _ in range(80):
         world.step()
     found = _prefilled(world, {1: "a", 2: "b"})
@@ -98,7 +94,7 @@ def test_whoever_has_something_waiting_is_served_as_much_as_the_others(
     info = make_info(active_blocks=1024, max_sequences=STEP, chunk_align=chunk_align, storage=storage)
     world = World(info, options)
     numbers = [
-        [world.add([i, *_prompt(j, size - 1)], max_tokens=1, tenant=str(i)) for j, size in enumerate(queue)]
+        [world.add([i, *make_prompt(j, size - 1)], max_tokens=1, tenant=str(i)) for j, size in enumerate(queue)]
         for i, queue in enumerate(queues)
     ]
     served = [0.0] * len(queues)
@@ -120,12 +116,12 @@ def test_whoever_has_something_waiting_is_served_as_much_as_the_others(
 def test_who_was_idle_has_saved_nothing_up() -> None:
     world = _world()
     _queue(world, "a", 8)
-    world.add(_prompt(60, 5), max_tokens=1, tenant="b")
+    world.add(make_prompt(60, 5), max_tokens=1, tenant="b")
     for _ in range(40):
         world.step()
     before = len(world.runner.shapes)
     for i in range(8):
-        world.add([50, *_prompt(20 + i, LONG)], max_tokens=2, tenant="b")
+        world.add([50, *make_prompt(20 + i, LONG)], max_tokens=2, tenant="b")
     for _ in range(20):
         world.step()
     shapes = world.runner.shapes[before:]
@@ -138,16 +134,16 @@ def test_who_was_idle_has_saved_nothing_up() -> None:
 @BOTH
 def test_who_has_the_most_is_preempted(storage: str) -> None:
     world = World(make_info(storage=storage, active_blocks=16, parked_blocks=0), EngineOptions(watermark=0))
-    heavy = [world.add(_prompt(i, 30), max_tokens=60, tenant="heavy") for i in range(4)]
+    heavy = [world.add(make_prompt(i, 30), max_tokens=60, tenant="heavy") for i in range(4)]
     world.step()
-    light = world.add(_prompt(9, 30), max_tokens=60, tenant="light")
+    light = world.add(make_prompt(9, 30), max_tokens=60, tenant="light")
     while not world.engine.stats().preemptions:
         world.step()
     last = world.runner.last
     assert last is not None
     shown = {span.tokens[0] for span in last.spans}
-    assert _prompt(9, 1)[0] in shown  # though it is the newest
-    assert _prompt(3, 1)[0] not in shown
+    assert make_prompt(9, 1)[0] in shown  # though it is the newest
+    assert make_prompt(3, 1)[0] not in shown
     world.finish()
     assert all(len(world.records[number].tokens) == 60 for number in (*heavy, light))
 
@@ -155,9 +151,9 @@ def test_who_has_the_most_is_preempted(storage: str) -> None:
 def test_a_low_priority_waits_while_it_is_young_and_is_served_when_it_is_old() -> None:
     def served_by(seconds_a_step: float, ageing: float) -> int | None:
         world = _world(EngineOptions(ageing=ageing), max_sequences=1)
-        low = world.add(_prompt(0, 20), max_tokens=1, priority=-1, tenant="low")
+        low = world.add(make_prompt(0, 20), max_tokens=1, priority=-1, tenant="low")
         for step in range(100):
-            world.add(_prompt(1 + step, 20), max_tokens=1, priority=1, tenant="high")
+            world.add(make_prompt(1 + step, 20), max_tokens=1, priority=1, tenant="high")
             world.step(step * seconds_a_step)
             if world.records[low].ended:
                 return step
@@ -173,7 +169,7 @@ def test_what_is_old_does_not_push_higher_classes_aside() -> None:
     _queue(world, "low", 20, priority=-1)
     for step in range(30):
         world.step(step * 10.0)
-    high = world.add(_prompt(50, 20), priority=0, tenant="high", max_tokens=1)
+    high = world.add(make_prompt(50, 20), priority=0, tenant="high", max_tokens=1)
     waited = 0
     while not world.records[high].ended:
         waited += 1
@@ -185,7 +181,7 @@ def test_what_is_old_does_not_push_higher_classes_aside() -> None:
 def test_what_waits_is_counted_by_priority() -> None:
     world = _world(max_sequences=1)
     for priority in (0, 0, 0, 1, -1, -2):
-        world.add(_prompt(priority + 9, 20), priority=priority, tenant=f"{priority}")
+        world.add(make_prompt(priority + 9, 20), priority=priority, tenant=f"{priority}")
     world.step()
     gauges = world.engine.stats().gauges
     assert {name: gauges[name] for name in gauges if name.startswith("waiting")} == {
@@ -229,7 +225,7 @@ def test_a_newcomers_first_token_waits_for_no_more_than_a_chunk_of_anothers_prom
     known = world.runner.shapes[1:before]  # what a token costs
     assert known
     assert all(sum(end - start for _, start, end in shape if end - start > 1) <= 256 for shape in known)
-    short = world.add(_prompt(50, 20), tenant="light")
+    short = world.add(make_prompt(50, 20), tenant="light")
     world.step(now)
     (shape,) = world.runner.shapes[before:]
     assert world.records[short].tokens
@@ -240,7 +236,7 @@ def test_a_newcomers_first_token_waits_for_no_more_than_a_chunk_of_anothers_prom
 def test_of_tenants_that_were_served_equally_who_asks_for_less_is_next() -> None:
     world = _world(max_sequences=1)
     heavy = _queue(world, "heavy", 3)
-    light = world.add(_prompt(50, 20), max_tokens=1, tenant="light")
+    light = world.add(make_prompt(50, 20), max_tokens=1, tenant="light")
     world.step()
     assert world.records[light].tokens
     assert not any(world.records[number].started for number in heavy)

@@ -6,13 +6,9 @@ import pytest
 
 from arriero.engine.options import EngineOptions
 from arriero.engine.pace import Pace
-from tests.unit.engine.harness import N_VOCAB, World, make_info
+from tests.unit.engine.harness import World, make_info, make_prompt
 
 FLOOR, ROOM, BARE = 64, 480, 0.02
-
-
-def _prompt(number: int, length: int) -> list[int]:
-    return [(number * 31 + i * i) % N_VOCAB for i in range(length)]
 
 
 def _learn(pace: Pace, now: float, decoded: int, prefilled: int, seconds: float) -> float:
@@ -82,10 +78,10 @@ class _Clock:
             self.longest = max(self.longest, seconds)
 
     def gap_while_a_long_prompt_comes(self) -> float:
-        streams = [self.world.add(_prompt(i, 40), max_tokens=80) for i in range(3)]
+        streams = [self.world.add(make_prompt(i, 40), max_tokens=80) for i in range(3)]
         while not all(len(self.world.records[n].tokens) > 4 for n in streams):
             self.step()
-        long = self.world.add(_prompt(9, 800), max_tokens=1)
+        long = self.world.add(make_prompt(9, 800), max_tokens=1)
         self.watching = True
         while not self.world.records[long].ended:
             self.step()
@@ -102,7 +98,7 @@ def test_streams_go_on_while_a_long_prompt_comes_and_alone_it_takes_whole_steps(
     assert paced.world.engine.stats().paced_steps >= 800 // 128 - 1
     paced.world.finish()
     before = len(paced.world.runner.shapes)
-    paced.world.add(_prompt(5, 800), max_tokens=1)
+    paced.world.add(make_prompt(5, 800), max_tokens=1)
     paced.world.finish()
     assert [len(shape) for shape in paced.world.runner.shapes[before:] if shape] == [1] * -(-800 // 512)
 
@@ -111,10 +107,10 @@ def test_streams_go_on_while_a_long_prompt_comes_and_alone_it_takes_whole_steps(
 def test_a_burst_of_prompts_is_over_soon_unless_others_streams_wait_for_it(tenant: str, most: int) -> None:
     clock = _Clock(EngineOptions(max_batch_tokens=512), max_sequences=16)
     world = clock.world
-    stream = world.add(_prompt(0, 40), max_tokens=80, tenant=tenant)
+    stream = world.add(make_prompt(0, 40), max_tokens=80, tenant=tenant)
     while len(world.records[stream].tokens) < 5:
         clock.step()
-    burst = [world.add(_prompt(1 + i, 35), max_tokens=40, tenant="a") for i in range(15)]
+    burst = [world.add(make_prompt(1 + i, 35), max_tokens=40, tenant="a") for i in range(15)]
     steps = 0
     while not all(world.records[number].tokens for number in burst):
         clock.step()
@@ -127,7 +123,7 @@ def test_aligned_chunks_stay_what_they_are() -> None:
     def chunks(target: float) -> list[tuple[int, int]]:
         clock = _Clock(EngineOptions(inter_token_target=target, max_batch_tokens=512), chunk_align=16)
         clock.gap_while_a_long_prompt_comes()
-        first = _prompt(9, 1)[0]
+        first = make_prompt(9, 1)[0]
         return [(a, b) for shape in clock.world.runner.shapes for token, a, b in shape if token == first and b - a > 1]
 
     assert chunks(0.0) == chunks(0.02)
@@ -141,15 +137,15 @@ def test_the_target_is_checked() -> None:
 
 def test_prompts_wait_for_company_only_before_anybody_is_under_way_and_as_long_as_they_are_cheap() -> None:
     world = World(make_info(max_sequences=2))
-    first = world.add(_prompt(1, 40))
+    first = world.add(make_prompt(1, 40))
     assert world.engine.gather_seconds == 0.0  # nothing is known of what a token costs
     world.step(0.0)
     world.step(0.4)  # 40 tokens took 0.4 s
-    world.add(_prompt(2, 20))
+    world.add(make_prompt(2, 20))
     assert world.engine.gather_seconds == 0.0  # the first is under way
     world.engine.abort(first)
     assert world.engine.gather_seconds == pytest.approx(0.04 * 20 * 0.01)
-    world.add(_prompt(3, 10))
+    world.add(make_prompt(3, 10))
     assert world.engine.gather_seconds == 0.0  # there is room for no more
     world.run()
     assert world.engine.gather_seconds == 0.0
@@ -162,7 +158,7 @@ def test_a_step_of_one_tenants_long_prompts_is_bounded_for_whoever_comes_and_sho
     def first_step(lengths: list[int], first: int) -> list[int]:
         before = len(world.runner.shapes)
         for number, length in enumerate(lengths):
-            world.add(_prompt(first + number, length), max_tokens=1)
+            world.add(make_prompt(first + number, length), max_tokens=1)
         clock.step()
         shape = [end - start for _, start, end in world.runner.shapes[before]]
         while world.engine.has_work:
@@ -180,18 +176,18 @@ def test_a_first_token_comes_without_anothers_prompts_but_these_are_not_left_out
     clock = _Clock(EngineOptions(max_batch_tokens=512))
     world = clock.world
     for number in range(5):
-        world.add(_prompt(number, 400), max_tokens=1, tenant="heavy")
+        world.add(make_prompt(number, 400), max_tokens=1, tenant="heavy")
     clock.step()
     clock.step()
     before = len(world.runner.shapes)
     for number in (20, 21):
-        world.add(_prompt(number, 12), max_tokens=1, tenant="light")
+        world.add(make_prompt(number, 12), max_tokens=1, tenant="light")
         clock.step()
     sizes = [[end - start for _, start, end in shape] for shape in world.runner.shapes[before:]]
     assert sizes[0] == [12]
     assert sorted(sizes[1]) == [12, FLOOR]
-    world.add(_prompt(22, 12), max_tokens=1, tenant="third")
-    world.add(_prompt(23, 20), max_tokens=1, tenant="fourth")
+    world.add(make_prompt(22, 12), max_tokens=1, tenant="third")
+    world.add(make_prompt(23, 20), max_tokens=1, tenant="fourth")
     clock.step()
     assert sorted(end - start for _, start, end in world.runner.shapes[-1]) == [12, 20]  # what is small goes with it
     world.finish()

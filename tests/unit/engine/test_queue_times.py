@@ -6,11 +6,7 @@ import pytest
 
 from arriero.engine.queue_times import QueueTimes
 from arriero.engine.sequence import SequenceSpec
-from tests.unit.engine.harness import N_VOCAB, SAMPLER, World, make_info
-
-
-def _prompt(number: int, length: int = 20) -> list[int]:
-    return [(number * 31 + i * i) % N_VOCAB for i in range(length)]
+from tests.unit.engine.harness import SAMPLER, World, make_info, make_prompt
 
 
 def _spec(tenant: str = "", priority: int = 0) -> SequenceSpec:
@@ -37,13 +33,13 @@ def test_turns_are_foretold_by_those_before() -> None:
 def test_a_new_one_is_told_who_goes_before_it() -> None:
     world = World(make_info(max_sequences=1))
     assert world.engine.place(_spec()) == (0, 0.0)
-    running = world.add(_prompt(0, 30), max_tokens=9, tenant="a")
+    running = world.add(make_prompt(0, 30), max_tokens=9, tenant="a")
     assert world.engine.place(_spec("a")) == (1, None)  # it has no slot yet
     world.step(0.0)
     for i in range(3):
-        world.add(_prompt(1 + i), max_tokens=9, tenant="a")
-    world.add(_prompt(5), max_tokens=9, tenant="a", priority=1)
-    world.add(_prompt(6), max_tokens=9, tenant="a", priority=-1)
+        world.add(make_prompt(1 + i), max_tokens=9, tenant="a")
+    world.add(make_prompt(5), max_tokens=9, tenant="a", priority=1)
+    world.add(make_prompt(6), max_tokens=9, tenant="a", priority=-1)
     world.step(1.0)
     assert world.engine.place(_spec("a")).ahead == 4
     assert world.engine.place(_spec("b")).ahead == 1  # in turns with the other tenant, and less served
@@ -68,9 +64,9 @@ def test_a_new_one_is_told_who_goes_before_it() -> None:
 
 def test_who_found_no_room_and_went_away_stands_in_nobodys_way() -> None:
     world = World(make_info(max_sequences=4, active_blocks=6, max_sequence_tokens=96))
-    world.add(_prompt(0, 30), max_tokens=40)
+    world.add(make_prompt(0, 30), max_tokens=40)
     world.step(0.0)
-    large = world.add(_prompt(1, 80), max_tokens=4)
+    large = world.add(make_prompt(1, 80), max_tokens=4)
     world.step(1.0)
     assert world.engine.place(_spec()).ahead == 1
     world.engine.abort(large)

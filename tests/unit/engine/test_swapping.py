@@ -9,11 +9,7 @@ import pytest
 from arriero.core.runner import Batch, Park
 from arriero.engine.options import EngineOptions, PreemptionMode
 from arriero.engine.preemption import Preemption
-from tests.unit.engine.harness import N_VOCAB, World, make_info
-
-
-def _prompt(number: int, length: int) -> list[int]:
-    return [(number * 31 + i * i) % N_VOCAB for i in range(length)]
+from tests.unit.engine.harness import World, make_info, make_prompt
 
 
 def _crowd(mode: PreemptionMode, sequences: int = 6, **changes: Any) -> World:
@@ -21,7 +17,7 @@ def _crowd(mode: PreemptionMode, sequences: int = 6, **changes: Any) -> World:
     facts: dict[str, Any] = {"storage": "sequence", "active_blocks": 16, **changes}
     world = World(make_info(**facts), EngineOptions(preemption=mode, watermark=0, max_batch_tokens=64))
     for i in range(sequences):
-        world.add(_prompt(i, 30 + i), max_tokens=60)
+        world.add(make_prompt(i, 30 + i), max_tokens=60)
     return world
 
 
@@ -73,11 +69,11 @@ def test_swaps_take_the_room_of_parked_prefixes_and_no_more_than_there_is() -> N
         make_info(storage="sequence", active_blocks=16, parked_blocks=6),
         EngineOptions(preemption="swap", watermark=0, max_batch_tokens=64),
     )
-    world.add(_prompt(50, 80), max_tokens=1)
+    world.add(make_prompt(50, 80), max_tokens=1)
     world.finish()
     assert world.engine.stats().parked_blocks == 5
     for i in range(6):
-        world.add(_prompt(i, 30 + i), max_tokens=60)
+        world.add(make_prompt(i, 30 + i), max_tokens=60)
     world.finish()
     stats = world.engine.stats()
     assert stats.evictions > 0
