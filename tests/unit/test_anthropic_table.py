@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import anthropic
@@ -18,10 +17,10 @@ from anthropic.types.tool_param import ToolParam
 from arriero.protocols.anthropic.fields import HARMLESS, NEUTRAL
 from arriero.protocols.anthropic.request import HONOURED
 from arriero.protocols.anthropic.tools import FIELDS
+from tests.unit.named_tests import DOCS, runs
 from tests.unit.package_routes import absent, said
 
-TESTS = Path(__file__).parents[1]
-PAGE = (TESTS.parent / "docs" / "anthropic-compatibility.md").read_text(encoding="utf-8")
+PAGE = (DOCS / "anthropic-compatibility.md").read_text(encoding="utf-8")
 VERDICTS = ("works", "accepted", "refused", "not yet")
 OWN = "Fields that the package no longer names, and arriero's own"
 SECTIONS = ("Fields", OWN, "Content blocks", "Fields of a tool", "Around it")
@@ -86,12 +85,3 @@ def test_every_row_names_tests_that_run(section: str) -> None:
         assert how.startswith(VERDICTS), name
         assert tests, f"{name} names no test"
         assert [test for test in tests if not runs(test)] == [], name
-
-
-def runs(test: str) -> bool:
-    """Whether the test exists and no mark skips it or expects it to fail."""
-    path, _, name = test.partition("::")
-    file = TESTS / path
-    source = file.read_text(encoding="utf-8") if file.is_file() else ""
-    found = re.search(rf"((?:^@.*\n(?:[ )\]].*\n)*)*)^(?:async )?def {name}\(", source, re.MULTILINE)
-    return found is not None and not re.search(r"mark\.(skip|xfail)", found.group(1))

@@ -12,6 +12,7 @@ from arriero.observe.metrics import Metrics
 from arriero.protocols.ollama.options import OPTIONS
 from arriero.server.asgi import routes
 from arriero.server.routes.context import Context
+from tests.unit.named_tests import runs
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
@@ -101,15 +102,7 @@ def test_every_row_of_the_compatibility_tables_names_tests_that_run() -> None:
     assert len(rows) > 60
     assert [what for what, how, _ in rows if not how.startswith(VERDICTS)] == []
     assert [what for what, how, tests in rows if not tests and not how.startswith(("not yet", "out of scope"))] == []
-    wrong = []
-    for test in {test for _, _, tests in rows for test in tests}:
-        path, _, name = test.partition("::")
-        file = ROOT / "tests" / path
-        source = file.read_text(encoding="utf-8") if file.is_file() else ""
-        found = re.search(rf"((?:^@.*\n(?:[ )\]].*\n)*)*)^(?:async )?def {name}\(", source, re.MULTILINE)
-        if found is None or "mark.skip" in found.group(1):
-            wrong.append(test)
-    assert wrong == []
+    assert [test for _, _, tests in rows for test in tests if not runs(test)] == []
 
 
 def test_every_section_and_route_has_a_row() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any, get_type_hints
 
 import openai
@@ -22,10 +21,10 @@ from arriero.protocols.openai import request as openai_request
 from arriero.protocols.openai.fields import HARMLESS, NEUTRAL, OPTION_NAMES
 from arriero.protocols.responses import compaction, conversations
 from arriero.protocols.responses import request as responses_request
+from tests.unit.named_tests import DOCS, runs
 from tests.unit.package_routes import absent, said
 
-TESTS = Path(__file__).parents[1]
-PAGE = (TESTS.parent / "docs" / "openai-compatibility.md").read_text(encoding="utf-8")
+PAGE = (DOCS / "openai-compatibility.md").read_text(encoding="utf-8")
 VERDICTS = ("works", "accepted", "refused", "not yet")
 
 
@@ -120,12 +119,3 @@ def test_every_row_names_tests_that_run(section: str) -> None:
             wrong.append(name)
         wrong += [test for test in tests if not runs(test)]
     assert wrong == []
-
-
-def runs(test: str) -> bool:
-    """Whether the test exists and no mark skips it or expects it to fail."""
-    path, _, name = test.partition("::")
-    file = TESTS / path
-    source = file.read_text(encoding="utf-8") if file.is_file() else ""
-    found = re.search(rf"((?:^@.*\n(?:[ )\]].*\n)*)*)^(?:async )?def {name}\(", source, re.MULTILINE)
-    return found is not None and not re.search(r"mark\.(skip|xfail)", found.group(1))
