@@ -21,7 +21,16 @@ from arriero.core.request import Message, ToolCall, ToolSpec
 from arriero.text.jinja_traits import jinja_thinking_tags, thinks_in_channels
 from arriero.text.limits import MAX_CHARS, LimitExceeded, TimeUp, time_limit
 from arriero.text.sandbox import BoundedEnvironment, TemplateRefusal
-from arriero.text.turns import leading, merged, one_system, paired, said_by_user, with_short_ids, without_system
+from arriero.text.turns import (
+    leading,
+    merged,
+    one_system,
+    paired,
+    said_by_user,
+    thought_before_calls,
+    with_short_ids,
+    without_system,
+)
 
 MAX_SOURCE = 1024 * 1024  # characters; the largest template seen in the wild has 30 thousand
 COMPILE_S = 2.0
@@ -144,6 +153,10 @@ class ChatTemplate:
         moved = without_system(given)
         if moved is not None:
             yield moved
+        # harmony's template has one place for both.
+        thought = thought_before_calls(given)
+        if thought != given:
+            yield thought
         # Mistral's and others want turns to alternate.
         joined = merged(given)
         if len(joined) < len(given):

@@ -20,9 +20,11 @@ from jinja2.exceptions import SecurityError
 
 MAX_STEPS = 1_000_000
 MAX_CHARS = 32 * 1024 * 1024  # of any string that a template makes
+MAX_MADE = 256 * 1024 * 1024  # of all strings of one rendering together: a template may keep each that it made
 MAX_ITEMS = 1_000_000  # of any list, nested ones included
 MAX_WIDTH = 10_000  # of padding, indentation and precision
 MAX_BITS = 4_096  # of any integer
+_ITEM = 8  # characters that an item of a list counts for
 _SLACK_S = 0.05  # how much later the hooks look at the clock where a timer rings: one TimeUp must not follow another
 
 
@@ -35,10 +37,11 @@ class TimeUp(BaseException):
 
 
 class Meter:
-    """What one rendering has left: steps, and time by the monotonic clock."""
+    """What one rendering has left: steps, characters, and time by the monotonic clock."""
 
     def __init__(self, deadline_s: float) -> None:
         self._steps = MAX_STEPS
+        self._chars = MAX_MADE
         self._ends = time.monotonic() + deadline_s
 
     def step(self) -> None:
@@ -49,6 +52,12 @@ class Meter:
         if not self._steps & 31 and time.monotonic() > self._ends:  # looking costs more than counting
             raise TimeUp
 
+    def made(self, chars: int) -> None:
+        """Count characters; LimitExceeded when there are none left."""
+        self._chars -= chars
+        if self._chars < 0:
+            raise LimitExceeded(f"texts of more than {MAX_MADE} characters together")
+
 
 _meter: ContextVar[Meter | None] = ContextVar("_meter", default=None)
 
@@ -58,6 +67,13 @@ def step() -> None:
     meter = _meter.get()
     if meter is not None:
         meter.step()
+
+
+def made(value: Any) -> None:
+    """Count what a text or list takes towards what the rendering under way may make, whether it keeps it or not."""
+    meter = _meter.get()
+    if meter is not None and isinstance(value, (str, list, tuple)):
+        meter.made(len(value) if isinstance(value, str) else _ITEM * len(value))
 
 
 @contextmanager
@@ -101,40 +117,64 @@ def bounded(chars: int) -> None:
         raise LimitExceeded(f"a text of more than {MAX_CHARS} characters")
 
 
-def weigh(value: Any) -> None:
-    """Refuse a value that would print as more than MAX_ITEMS items: small in memory where a list holds itself twice."""
+_SEVERAL: tuple[Any, ...] = (
+    *(list, tuple, dict, set, frozenset),
+    *(type({}.values()), type({}.keys()), type({}.items())),
+)
+
+
+def weigh(value: Any) -> int:
+    """Return about how many characters a value prints as, a line's breaks and quotes aside.
+
+    It refuses more than MAX_ITEMS items or MAX_CHARS characters: a list that holds itself twice, or a long text many
+    times, is small in memory only.
+    """
     if isinstance(value, str):
         bounded(len(value))
-        return
-    left = MAX_ITEMS
+        return len(value)
+    items, chars = MAX_ITEMS, 0
     stack = [value]
     while stack:
         item = stack.pop()
-        if isinstance(item, int):
+        if isinstance(item, str):
+            chars += len(item)
+            bounded(chars)
+        elif isinstance(item, int):
             if item.bit_length() > MAX_BITS:
                 raise LimitExceeded("a number of more than a thousand digits")
-            continue
-        inner = item.values() if isinstance(item, dict) else item
-        if isinstance(inner, (list, tuple, set, frozenset, type({}.values()))):
-            left -= len(inner) + 1
-            if left < 0:
+        elif isinstance(item, _SEVERAL):
+            items -= len(item) + 1
+            if items < 0:
                 raise LimitExceeded(f"a value of more than {MAX_ITEMS} items")
-            stack.extend(inner)
+            stack.extend(item)
+            if isinstance(item, dict):
+                stack.extend(item.values())
+    return chars + _ITEM * (MAX_ITEMS - items)
+
+
+def weigh_compared(value: Any) -> None:
+    """Weigh what C code would compare item by item, deaf to every signal; two texts are compared fast."""
+    if isinstance(value, _SEVERAL):
+        weigh(value)
 
 
 def check_format(template: str, *values: Any) -> None:
-    """Refuse widths that would make a short format string print a huge text."""
-    run = 0
+    """Refuse widths and repetitions that would make a short format string print a huge text."""
+    width = run = 0
     for char in template:
         run = run + 1 if char.isdigit() else 0
-        if run > 4:
-            raise LimitExceeded("a format width of more than four digits")
+        width = max(width, run)
+    if width > 4:
+        raise LimitExceeded("a format width of more than four digits")
+    padding = 10**width if width else 0
     if "*" in template or "{:{" in template.replace(" ", ""):
+        padding = MAX_WIDTH
         for value in values:
             if isinstance(value, int) and abs(value) > MAX_WIDTH:
                 raise LimitExceeded(f"a format width over {MAX_WIDTH}")
-    for value in values:
-        weigh(value)
+    longest = max(map(weigh, values), default=0)
+    fields = max(template.count("%"), template.count("{"))
+    bounded(len(template) + fields * (longest + padding))
 
 
 def check_replace(text: str, old: Any, new: Any, *_: Any) -> None:
@@ -156,8 +196,14 @@ def check_width(text: str, width: Any = 0, *_: Any) -> None:
 def check_join(glue: str, items: Any, *_: Any) -> None:
     """Refuse a join that would make too long a text."""
     if isinstance(items, (list, tuple)):
-        weigh(items)
-        bounded(sum(len(glue) + (len(item) if isinstance(item, str) else 1) for item in items))
+        bounded(weigh(items) + len(glue) * len(items))
+
+
+def check_translate(text: str, table: Any) -> None:
+    """Refuse a translation that would make too long a text."""
+    values = table.values() if isinstance(table, dict) else table if isinstance(table, (list, tuple)) else ()
+    longest = max((len(value) for value in values if isinstance(value, str)), default=1)
+    bounded(len(text) * max(longest, 1))
 
 
 # By the name of a text's method: what to look at before it is called with these arguments.
@@ -169,6 +215,7 @@ METHOD_CHECKS: dict[str, Callable[..., None]] = {
     "expandtabs": check_width,
     "replace": check_replace,
     "join": check_join,
+    "translate": check_translate,
     "format": check_format,
     "format_map": lambda template, values: check_format(template, *values.values()),
 }

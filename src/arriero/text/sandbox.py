@@ -31,9 +31,15 @@ from arriero.text.limits import (
     check_join,
     check_replace,
     check_width,
+    made,
     step,
     weigh,
+    weigh_compared,
 )
+
+# Filters whose work is one call into C, on all that they are given at once.
+_WHOLE = frozenset("string join pprint sum sort unique groupby dictsort min max".split())
+_COMPARING = frozenset("== eq equalto != ne > gt greaterthan >= ge < lt lessthan <= le in".split())
 
 
 def _guard(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -42,6 +48,8 @@ def _guard(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)  # keeps the marks by which Jinja passes context or environment
     def guarded(*args: Any, **kwargs: Any) -> Any:
         step()
+        if name in _WHOLE:
+            args = tuple(_listed(arg) for arg in args)
         for arg in (*args[1:], *kwargs.values()):
             if isinstance(arg, int) and abs(arg) > MAX_WIDTH and name != "default":
                 raise LimitExceeded(f"a number over {MAX_WIDTH} given to the filter {name}")
@@ -52,7 +60,7 @@ def _guard(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
             check_replace(*texts)
         elif name == "format" and texts:
             check_format(texts[0], *args[1:], *kwargs.values())
-        elif name in ("string", "join", "pprint", "sum"):
+        elif name in _WHOLE:
             for arg in args:
                 weigh(arg)
             if name == "join" and len(texts) == 1:
@@ -60,7 +68,22 @@ def _guard(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
         value = original(*args, **kwargs)
         if isinstance(value, (str, list, dict)):
             weigh(value)
+            made(value)
         return value
+
+    return guarded
+
+
+def _listed(value: Any) -> Any:
+    """A generator's items as a list, taken where a signal is heard."""
+    return list(value) if isinstance(value, Iterator) else value
+
+
+def _guard_test(original: Any) -> Callable[..., Any]:
+    def guarded(*args: Any) -> Any:
+        for arg in args:
+            weigh_compared(arg)
+        return original(*args)
 
     return guarded
 
@@ -73,12 +96,21 @@ def _tojson(
     sort_keys: bool = False,
 ) -> str:
     """JSON as Hugging Face's templates expect it: no HTML escapes, keys in the order they came."""
-    weigh(value)
     if isinstance(indent, int) and indent > 16:
         raise LimitExceeded("an indentation over 16")
     # `tools | map(attribute="function") | tojson` hands over a generator; templates in use do that.
-    plain = list(value) if isinstance(value, Iterator) else value
-    return json.dumps(plain, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+    plain = _listed(value)
+    weigh(plain)
+    encoder = json.JSONEncoder(ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+    if indent is None:
+        return encoder.encode(plain)
+    pieces: list[str] = []
+    size = 0
+    for piece in encoder.iterencode(plain):  # deep inside, a line is more indentation than text
+        size += len(piece)
+        bounded(size)
+        pieces.append(piece)
+    return "".join(pieces)
 
 
 def _concat(parts: Any) -> str:
@@ -88,12 +120,31 @@ def _concat(parts: Any) -> str:
         weigh(part)
         texts.append(str(part))
     bounded(sum(map(len, texts)))
-    return "".join(texts)
+    text = "".join(texts)
+    made(text)
+    return text
 
 
 def _built(value: Any) -> Any:
     step()
     weigh(value)
+    return value
+
+
+def _sliced(value: Any) -> Any:
+    step()
+    made(value)
+    return value
+
+
+def _compared(value: Any) -> Any:
+    weigh_compared(value)
+    return value
+
+
+def _searched(value: Any) -> Any:
+    if not isinstance(value, dict):  # it is only asked for a key
+        weigh_compared(value)
     return value
 
 
@@ -153,6 +204,8 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         )
         self.filters = {name: _guard(name, function) for name, function in self.filters.items()}
         self.filters.update(tojson=_guard("tojson", _tojson), _concat=_concat, _each=_each, _built=_built)
+        self.filters.update(_sliced=_sliced, _compared=_compared, _searched=_searched)
+        self.tests.update({name: _guard_test(self.tests[name]) for name in _COMPARING})
         del self.globals["lipsum"]
         self.globals["raise_exception"] = _raise_exception
         self.globals["strftime_now"] = _strftime_now
@@ -161,7 +214,9 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
     def _join(self, parts: Any) -> str:
         texts = list(parts)
         bounded(sum(map(len, texts)))
-        return "".join(texts)
+        text = "".join(texts)
+        made(text)
+        return text
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree = super()._parse(source, name, filename)
@@ -175,6 +230,8 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         """
         if isinstance(obj, list) and attr in ("append", "pop"):
             return True
+        if attr in ("encode", "to_bytes"):  # bytes have none of the hooks that texts have, and nobody prints them
+            return False
         return super().is_safe_attribute(obj, attr, value)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
@@ -199,6 +256,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         value = super().call_binop(context, operator, left, right)
         if isinstance(value, (list, tuple)) and len(value) > MAX_ITEMS:
             raise LimitExceeded(f"a list of more than {MAX_ITEMS} items")
+        made(value)
         return value
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
@@ -207,13 +265,25 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         text = getattr(__obj, "__self__", None)
         if text is None:  # the sandbox wraps str.format; its name and owner are kept by update_wrapper
             text = getattr(getattr(__obj, "__wrapped__", None), "__self__", None)
-        check = METHOD_CHECKS.get(getattr(__obj, "__name__", ""))
+        name = getattr(__obj, "__name__", "")
+        check = METHOD_CHECKS.get(name)
         if check is not None and isinstance(text, str):
+            args = tuple(_listed(arg) for arg in args)
             check(text, *args, **{key: value for key, value in kwargs.items() if key not in _COMPILER_KEYS})
+        elif name in ("count", "index") and isinstance(text, (list, tuple)):
+            weigh_compared(text)
+            weigh_compared(args)
         value = super().call(__context, __obj, *args, **kwargs)
         if isinstance(value, (str, list, dict)):
             weigh(value)
+            made(value)
         return value
+
+
+def _is_plain(node: nodes.Node) -> bool:
+    if isinstance(node, (nodes.List, nodes.Tuple)):
+        return all(map(_is_plain, node.items))
+    return isinstance(node, nodes.Const)
 
 
 def _through(name: str, node: nodes.Node) -> nodes.Filter:
@@ -232,6 +302,19 @@ class _Metered(NodeTransformer):
         self.generic_visit(node)
         parts = nodes.Tuple(node.nodes, "load", lineno=node.lineno)
         return _through("_concat", parts)
+
+    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Node:
+        self.generic_visit(node)
+        return _through("_sliced", node) if isinstance(node.arg, nodes.Slice) else node
+
+    def visit_Compare(self, node: nodes.Compare) -> nodes.Node:
+        self.generic_visit(node)
+        if len(node.ops) == 1 and any(map(_is_plain, (node.expr, *(operand.expr for operand in node.ops)))):
+            return node  # what is compared with a plain value is compared at once
+        node.expr = _through("_compared", node.expr)
+        for operand in node.ops:
+            operand.expr = _through("_searched" if operand.op in ("in", "notin") else "_compared", operand.expr)
+        return node
 
     def visit_List(self, node: nodes.List) -> nodes.Node:
         return self._literal(node, node.items)

@@ -63,6 +63,16 @@ def merged(messages: Sequence[Message]) -> list[Message]:
     return turns
 
 
+def thought_before_calls(messages: Sequence[Message]) -> list[Message]:
+    """Return the messages with what was said before calls as the end of the thinking before them."""
+    return [
+        msgspec.structs.replace(turn, content="", thinking=f"{turn.thinking}\n\n{turn.content}")
+        if turn.tool_calls and turn.thinking and turn.content
+        else turn
+        for turn in messages
+    ]
+
+
 def paired(messages: Sequence[Message]) -> list[Message]:
     """Return the messages with what a client left out of calls and results: ids, and the names of results' tools.
 

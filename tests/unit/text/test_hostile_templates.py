@@ -30,6 +30,8 @@ ESCAPES = [
     "{{ messages[0].update({'role': 'x'}) }}",
     "{{ self.__init__.__globals__ }}",
     "{{ lipsum(5) }}",
+    "{{ 'x'.encode() * 9 }}",
+    "{{ (1).to_bytes(9, 'big') }}",
 ]
 
 HUGE = [
@@ -62,10 +64,40 @@ HUGE = [
     "{{ range(10**9) | list }}",
     "{{ ('x' * 10**7).join(['a'] * 10**5) }}",
     "{{ (['a'] * 10**5) | join('x' * 10**7) }}",
+    "{{ ('x' * 1000000).translate({120: 'y' * 1000000}) }}",
+    "{{ ('%(a)s' * 100000) % {'a': 'x' * 1000000} }}",
+    "{{ ('%(a)s' * 100000) | format(a='x' * 1000000) }}",
+    "{{ ('{0}' * 100000).format('x' * 1000000) }}",
+    "{{ ['x' * 1000000] * 100000 }}",
+    "{{ (['x' * 1000000] * 100000) | tojson }}",
+    "{{ [['x' * 1000000] * 100] | join }}",
+    "{{ ''.join(range(99999) | map('replace', 1, 'x' * 1000000)) }}",
+    "{% set n = namespace(l=[1] * 9999) %}{% for i in range(390) %}{% set n.l = [n.l] %}{% endfor %}{{ n.l|tojson(9)}}",
     "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
     "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(60) }}",
     "{% for x in range(9000) recursive %}{{ loop(range(9000)) }}{% endfor %}",
 ]
+
+# What C code would compare for hours, deaf to the timer: long texts that differ at their ends, lists grown in secret.
+PAIR = "{% set a = 'x' * 9999999 ~ 'a' %}{% set b = 'x' * 9999999 ~ 'b' %}"
+SECRET = (
+    "{% set ns = namespace(a=[0], b=[0]) %}{% for i in range(60) %}"
+    "{% set x = [] %}{% set _ = x.append(ns.a) %}{% set _ = x.append(ns.a) %}{% set ns.a = x %}"
+    "{% set y = [] %}{% set _ = y.append(ns.b) %}{% set _ = y.append(ns.b) %}{% set ns.b = y %}"
+    "{% endfor %}{{ ns.a == ns.b }}"
+)
+SLOW = [
+    SECRET,
+    PAIR + "{{ [a] * 99999 == [b] * 99999 }}",
+    PAIR + "{{ b in [a] * 99999 }}",
+    PAIR + "{{ ([a] * 99999) is eq([b] * 99999) }}",
+    PAIR + "{{ ([a] * 99999).count(b) }}",
+    PAIR + "{{ ([a, b] * 9999) | sort | length }}",
+    PAIR + "{{ {1: [a] * 99999}.items() == {1: [b] * 99999}.items() }}",
+]
+# Each text is allowed; all of them together are not.
+KEPT = "{%% set ns = namespace(l=none) %%}{%% for i in range(9999) %%}{%% set ns.l = (ns.l, %s) %%}{%% endfor %%}"
+KEPT_TEXTS = ["'x' * 9999", "(i | string) | center(9999)", "'%9999d' % i", "('x' * 9999)[i:]", "'x'.ljust(9999)"]
 
 
 @pytest.mark.parametrize("source", ESCAPES)
@@ -78,6 +110,19 @@ def test_nothing_outside_is_reached(source: str) -> None:
 def test_huge_values_are_refused(source: str) -> None:
     with pytest.raises(TemplateError):
         ChatTemplate(source).render([USER], deadline_s=20)
+
+
+@pytest.mark.parametrize("source", SLOW)
+def test_no_comparison_takes_hours(source: str) -> None:
+    with pytest.raises(TemplateError, match=r"the chat template was stopped: a (text|value) of more than"):
+        ChatTemplate(source).render([USER], deadline_s=20)
+
+
+@pytest.mark.parametrize("text", KEPT_TEXTS)
+def test_what_a_template_keeps_is_bounded(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_MADE", 300_000)
+    with pytest.raises(TemplateError, match="texts of more than 300000 characters together"):
+        ChatTemplate(KEPT % text).render([USER], deadline_s=20)
 
 
 def test_the_prompt_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,6 +84,16 @@ def test_results_without_ids_answer_calls_in_their_order_and_by_name() -> None:
     assert found == [("call00000", "f"), ("call00001", "g"), ("call00002", "f"), (None, None)]
 
 
+def test_thinking_and_text_before_a_call_share_a_place_where_there_is_one() -> None:
+    source = (
+        "{% for m in messages %}{% if m.tool_calls and m.content and m.thinking %}"
+        "{{ raise_exception('not both') }}{% endif %}[{{ m.thinking }}|{{ m.content }}]{% endfor %}"
+    )
+    call = ToolCall(name="f", arguments={})
+    turns = [Message(role="assistant", content="b", thinking="a", tool_calls=(call,)), USER]
+    assert ChatTemplate(source).render(turns) == "[a\n\nb|][|a]"
+
+
 def test_merging_keeps_calls_and_thoughts() -> None:
     call = ToolCall(name="f", arguments={})
     turns = [Message(role="assistant", thinking=text, tool_calls=(call,)) for text in "ab"]

@@ -11,7 +11,7 @@ from arriero.text.go_template.comparing import CallError
 from arriero.text.go_template.functions import FUNCTIONS, Function, Parameter
 from arriero.text.go_template.quoting import quote
 from arriero.text.go_template.values import Boxed, NilPointer, Struct, entry, is_true, named_type, type_name, unboxed
-from arriero.text.limits import step
+from arriero.text.limits import made, step
 
 
 class _Absent:
@@ -67,6 +67,7 @@ class Evaluator:
         value: Any = _ABSENT
         for command in pipe.commands:
             value = unboxed(self._command(command, dot, value))
+        made(value)
         for variable in pipe.declared:
             self.keep(variable.names[0], value, assigns=pipe.assigns)
         return value

@@ -73,6 +73,13 @@ def test_huge_texts_are_never_made(source: str) -> None:
         execute(parse(source), {})
 
 
+def test_what_variables_keep_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arriero.text.limits.MAX_MADE", 100_000)
+    source = "".join(f'{{{{$a{number} := printf "%9999d" 1}}}}' for number in range(20))
+    with pytest.raises(TemplateError, match="texts of more than 100000 characters together"):
+        execute(parse(source), {})
+
+
 @pytest.mark.parametrize("source", WIDE)
 def test_wide_formats_are_refused(source: str) -> None:
     with pytest.raises(TemplateError, match="a format width over"):
