@@ -158,3 +158,16 @@ async def test_references_stand_for_items_of_kept_responses(local: Local) -> Non
     for fields, status, param in refused:
         answer = await http.post("/v1/responses", json=ASK | fields)
         assert (answer.status_code, answer.json()["error"]["param"]) == (status, param), fields
+
+
+async def test_items_of_a_chain_are_all_that_a_response_was_made_from(local: Local) -> None:
+    _, http = local
+    first = (await http.post("/v1/responses", json=ASK)).json()
+    more = {"input": [{"id": first["output"][0]["id"], "role": "user", "content": "more"}]}
+    second = (await http.post("/v1/responses", json=ASK | more | {"previous_response_id": first["id"]})).json()
+    path = f"/v1/responses/{second['id']}/input_items?order=asc"
+    items = (await http.get(path)).json()["data"]
+    assert [item["content"][0]["text"] for item in items] == ["hi", "Hello wörld", "more"]
+    assert [item["id"] for item in items][1] == first["output"][0]["id"] != items[2]["id"]
+    await http.delete(f"/v1/responses/{first['id']}")
+    assert [item["content"][0]["text"] for item in (await http.get(path)).json()["data"]] == ["more"]

@@ -6,7 +6,7 @@ An item is kept whole, with an id and a status; what could not be read back as a
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -59,19 +59,19 @@ def decode_add(body: bytes, taken: Iterable[str]) -> tuple[SavedItem, ...]:
 
 def keep_items(items: Sequence[Mapping[str, Any]], taken: Iterable[str] = ()) -> tuple[SavedItem, ...]:
     """Return sound items as they are kept. One without an id, or with one that is taken, gets a new one."""
-    whole = whole_items(items, lambda kind, _: f"{_PREFIX.get(kind, 'item')}_{secrets.token_hex(24)}", taken)
+    whole = whole_items(items, lambda kind, _: f"{_PREFIX.get(kind, 'item')}_{secrets.token_hex(24)}", frozenset(taken))
     return tuple(SavedItem(id=item["id"], body=_encode(item)) for item in whole)
 
 
 def whole_items(
-    items: Sequence[Mapping[str, Any]], name: Callable[[str, int], str], taken: Iterable[str] = ()
+    items: Sequence[Mapping[str, Any]], name: Callable[[str, int], str], taken: Collection[str] = ()
 ) -> list[dict[str, Any]]:
     """Return sound items with all that the API tells of them; `name` makes an id of a kind and a place."""
-    ids, told = set(taken), []
+    ids, told = set[str](), []
     for place, item in enumerate(items):
         kind = item.get("type") or "message"
         own = item.get("id")
-        if not isinstance(own, str) or not 0 < len(own) <= _LONGEST_ID or own in ids:
+        if not isinstance(own, str) or not 0 < len(own) <= _LONGEST_ID or own in ids or own in taken:
             own = name(kind, place)
         ids.add(own)
         whole = {"id": own, "type": kind, "status": "completed"}

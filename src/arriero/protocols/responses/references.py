@@ -6,7 +6,7 @@ An item's id names its response (output.py makes it so), so nothing has to be se
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -71,7 +71,20 @@ def missing_item(item_id: str, at: str) -> StoredNotFound:
     return StoredNotFound(text, param=at)
 
 
-def listed_input(saved: SavedResponse) -> list[Item]:
-    """Return a response's own input items as they are listed."""
+def listed_input(saved: SavedResponse, taken: Collection[str] = ()) -> list[Item]:
+    """Return a response's own input items as they are listed; what has one of the `taken` ids gets another one."""
     prefix = f"in_{saved.id.removeprefix('resp_')}"
-    return whole_items(msgspec.json.decode(saved.input), lambda kind, place: f"{prefix}{place:02x}")
+    return whole_items(msgspec.json.decode(saved.input), lambda kind, place: f"{prefix}{place:02x}", taken)
+
+
+def listed_chain(chain: Sequence[SavedResponse]) -> list[Item]:
+    """Return what the last of these responses was made from: inputs and outputs of all, but for its own output."""
+    items: list[Item] = []
+    taken: set[str] = set()
+    for saved in chain:
+        more = listed_input(saved, taken)
+        if saved is not chain[-1]:
+            more += msgspec.json.decode(saved.body)["output"]
+        taken.update(item["id"] for item in more)
+        items += more
+    return items

@@ -11,14 +11,14 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from arriero.core.errors import ArrieroError, InvalidRequest, UnsupportedFeature
+from arriero.core.errors import ArrieroError, InvalidRequest, PreviousResponseNotFound, UnsupportedFeature
 from arriero.core.events import Event, Finished
 from arriero.core.request import Choices, GenerateRequest, LoadOptions
 from arriero.core.responses import SavedResponse
 from arriero.protocols.call import Call
 from arriero.protocols.responses.compaction import CompactionReply, decode_compact
 from arriero.protocols.responses.conversations import keep_items
-from arriero.protocols.responses.references import listed_input
+from arriero.protocols.responses.references import listed_chain
 from arriero.protocols.responses.reply import ResponseReply, encode_count, encode_deleted
 from arriero.protocols.responses.request import Draft, decode_response
 from arriero.protocols.unknown import check_query
@@ -101,9 +101,17 @@ class ResponsesRoutes:
         return error_response(InvalidRequest("Only background responses can be cancelled.").info(), "openai")
 
     async def input_items(self, request: Request) -> Response:
-        """GET /v1/responses/{id}/input_items: the response's own input, the newest item first unless asked."""
+        """GET /v1/responses/{id}/input_items: what it was made from, the newest item first unless asked.
+
+        Where what it went on from is not kept any more, that is its own input.
+        """
         saved = await self._service.response(request.path_params["id"])
-        items = await beside(len(saved.input), lambda: listed_input(saved))
+        try:
+            chain = await self._service.response_chain(saved.id)
+        except PreviousResponseNotFound:
+            chain = [saved]
+        size = sum(len(one.input) + len(one.body) for one in chain)
+        items = await beside(size, lambda: listed_chain(chain))
         return json_response(page(items, request.query_params))
 
     async def _call(self, draft: Draft, request: Request, body: bytes) -> tuple[Draft, Call]:
