@@ -12,6 +12,7 @@ from pathlib import Path
 import uvloop
 from starlette.types import ASGIApp
 
+from arriero.backends.orphans import reap_orphans
 from arriero.config import Config
 from arriero.core.allowance import cpus
 from arriero.core.errors import ArrieroError
@@ -91,9 +92,10 @@ async def serve(config: Config, listener: socket.socket) -> None:
     if reason := allowed_memory().reason:
         log.info("%s of memory; CPUs: %g", reason, cpus())
     await service.batches.resume()
-    sweeping = asyncio.create_task(_sweep(service))
+    beside = [asyncio.create_task(_sweep(service)), asyncio.create_task(reap_orphans())]
     try:
         await run_server(app, config.server, listener, service.close)
     finally:
-        sweeping.cancel()
+        for task in beside:
+            task.cancel()
         await service.close()
