@@ -72,7 +72,7 @@ HUGE = [
     "{{ (['x' * 1000000] * 100000) | tojson }}",
     "{{ [['x' * 1000000] * 100] | join }}",
     "{{ ''.join(range(99999) | map('replace', 1, 'x' * 1000000)) }}",
-    "{% set n = namespace(l=[1] * 99999) %}{% for i in range(99) %}{% set n.l=[n.l] %}{% endfor %}{{ n.l|tojson(indent=9)}}",
+    "{% set n=namespace(l=[1] * 99999) %}{% for i in range(99)%}{%set n.l=[n.l]%}{% endfor %}{{n.l|tojson(indent=9)}}",
     "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
     "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(60) }}",
     "{% for x in range(9000) recursive %}{{ loop(range(9000)) }}{% endfor %}",
