@@ -10,6 +10,7 @@ from arriero.core.model import ModelSpec
 from arriero.core.request import ToolSpec
 from arriero.protocols.anthropic.fields import bad, text_field, unsupported
 from arriero.protocols.anthropic.inside import check_inside
+from arriero.protocols.tool_schema import NO_OBJECT, is_for_objects
 from arriero.protocols.unknown import Unknown
 
 FIELDS = (
@@ -69,6 +70,8 @@ def _tool(item: Any, at: str) -> ToolSpec:
     schema = item.get("input_schema")
     if not isinstance(schema, dict):
         raise bad(f"{at}.input_schema", "field required" if schema is None else "must be an object")
+    if not is_for_objects(schema):
+        raise bad(f"{at}.input_schema", NO_OBJECT)
     description = item.get("description") or ""
     if not isinstance(description, str):
         raise bad(f"{at}.description", "must be a string")

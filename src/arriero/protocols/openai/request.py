@@ -26,6 +26,7 @@ from arriero.protocols.openai.inside import check_inside, check_one_value
 from arriero.protocols.openai.lora import read_lora
 from arriero.protocols.openai.messages import read_messages
 from arriero.protocols.openai.prediction import read_prediction
+from arriero.protocols.tool_schema import NO_OBJECT, is_for_objects
 from arriero.protocols.unknown import Unknown
 
 _DEFAULTS = {"temperature": 1.0, "top_p": 1.0}
@@ -307,6 +308,9 @@ def _tools(wire: _Chat, spec: ModelSpec) -> tuple[ToolSpec, ...]:
         function = tool.function
         if not function.name:
             raise InvalidRequest("a tool needs a name", param=f"tools[{index}].function.name")
+        if not is_for_objects(function.parameters or {}):
+            at = f"tools[{index}].function.parameters"
+            raise InvalidRequest(f"'{at}' {NO_OBJECT}", param=at)
         tools.append(
             ToolSpec(
                 name=function.name,

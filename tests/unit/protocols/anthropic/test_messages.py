@@ -180,6 +180,7 @@ def test_examples_of_input_are_told_to_the_model() -> None:
         (3, None, "invalid_request", "tools"),
         ([3], None, "invalid_request", "tools.0"),
         ([{"name": "f"}], None, "invalid_request", "tools.0.input_schema"),
+        ([TOOL | {"input_schema": {"type": "string"}}], None, "invalid_request", "tools.0.input_schema"),
         ([TOOL | {"name": ""}], None, "invalid_request", "tools.0.name"),
         ([TOOL | {"description": 3}], None, "invalid_request", "tools.0.description"),
         ([TOOL | {"input_examples": [3]}], None, "invalid_request", "tools.0.input_examples"),

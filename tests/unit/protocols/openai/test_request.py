@@ -16,6 +16,10 @@ USER = {"role": "user", "content": "x"}
 TOOL = {"type": "function", "function": {"name": "f"}}
 
 
+def tool_of(parameters: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": "f", "parameters": parameters}}
+
+
 def chat(**fields: Any) -> Call:
     return decode_chat(msgspec.json.encode({"model": "demo", "messages": [USER]} | fields), find)
 
@@ -51,6 +55,8 @@ def complete(**fields: Any) -> Call:
         ({"model": "plain", "reasoning_effort": "low"}, "unsupported", "reasoning_effort"),
         ({"reasoning_effort": "much"}, "invalid_request", "reasoning_effort"),
         ({"tools": [{"type": "custom", "custom": {}}]}, "unsupported", "tools[0]"),
+        ({"tools": [tool_of({"type": "string"})]}, "invalid_request", "tools[0].function.parameters"),
+        ({"tools": [tool_of({"type": ["null", "array"]})]}, "invalid_request", "tools[0].function.parameters"),
         ({"use_beam_search": True, "stream": True}, "unsupported", "stream"),
         ({"use_beam_search": True, "temperature": 0.5}, "unsupported", "temperature"),
         ({"use_beam_search": True, "options": {"top_k": 5}}, "unsupported", "top_k"),
@@ -172,6 +178,11 @@ def test_what_ollamas_clients_send() -> None:
 def test_tools_can_be_switched_off() -> None:
     assert chat(tools=[TOOL], tool_choice="none").request.tools == ()
     assert [tool.name for tool in chat(tools=[TOOL]).request.tools] == ["f"]
+
+
+@pytest.mark.parametrize("parameters", [{}, {"type": "object"}, {"type": ["null", "object"]}, {"type": "None"}])
+def test_parameters_that_leave_room_for_an_object(parameters: dict[str, Any]) -> None:
+    assert [tool.parameters for tool in chat(tools=[tool_of(parameters)]).request.tools] == [parameters]
 
 
 @pytest.mark.parametrize(
