@@ -47,6 +47,9 @@ def test_made_read_changed_deleted(client: openai.OpenAI) -> None:
     assert client.conversations.retrieve(made.id) == made
     assert client.conversations.update(made.id, metadata={"a": "b"}).metadata == {"a": "b"}
     assert client.conversations.retrieve(made.id).metadata == {"a": "b"}
+    assert client.conversations.update(made.id, metadata=None).metadata == {}
+    with pytest.raises(openai.BadRequestError, match="'metadata' is required"):
+        client.post(f"/conversations/{made.id}", cast_to=Conversation, body={})
     gone = client.conversations.delete(made.id)
     assert (gone.id, gone.deleted, gone.object) == (made.id, True, "conversation.deleted")
     for what in (

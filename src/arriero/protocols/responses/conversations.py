@@ -13,7 +13,7 @@ import msgspec
 
 from arriero.core.errors import InvalidRequest
 from arriero.core.responses import SavedConversation, SavedItem
-from arriero.protocols.body import read_fields
+from arriero.protocols.body import decode_object, read_fields
 from arriero.protocols.metadata import read_metadata
 from arriero.protocols.responses.items import read_items
 from arriero.protocols.unknown import unknown_fields
@@ -42,10 +42,12 @@ def decode_create(body: bytes) -> tuple[dict[str, str], tuple[SavedItem, ...]]:
 
 
 def decode_update(body: bytes) -> dict[str, str]:
-    """Decode POST /v1/conversations/{id}: its new metadata."""
-    fields = read_fields(body)
+    """Decode POST /v1/conversations/{id}: its new metadata; null clears it. InvalidRequest, also without any."""
+    fields = decode_object(body)
     unknown_fields(fields, UPDATE_FIELDS)
-    return read_metadata(fields.get("metadata", {}))
+    if "metadata" not in fields:
+        raise InvalidRequest("'metadata' is required", param="metadata")
+    return {} if fields["metadata"] is None else read_metadata(fields["metadata"])
 
 
 def decode_add(body: bytes, taken: Iterable[str]) -> tuple[SavedItem, ...]:
