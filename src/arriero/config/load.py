@@ -79,13 +79,10 @@ def load_config(
         )
     store = environ.get("OLLAMA_MODELS") or str(user_home(environ) / ".ollama" / "models")
     origins = tuple(one.strip() for one in environ.get("OLLAMA_ORIGINS", "").split(",") if one.strip())
-    context = number(environ, "OLLAMA_CONTEXT_LENGTH", 0)
-    timeout = duration(environ, "OLLAMA_LOAD_TIMEOUT", 300.0)
     dirs = tuple(path.parent / expanded(folder) for folder in content.get("models_dirs", ()))
     dirs += tuple(expanded(folder).absolute() for folder in folders)
     absent = (folder for folder in dirs if not folder.is_dir())
     others = other_programs(content.get("in_place", IN_PLACE), path)
-    worker = worker_settings(environ)
     return Config(
         home=home,
         server=ServerOptions(
@@ -96,23 +93,7 @@ def load_config(
             unknown_fields=_unknown_fields(environ, content.get("unknown_fields", "refuse")),
             strip_client_headers=switch(environ, "ARRIERO_STRIP_CLIENT_HEADERS", True),
         ),
-        service=ServiceOptions(
-            keep_alive=duration(environ, "OLLAMA_KEEP_ALIVE", 300.0),
-            load_timeout=timeout if timeout > 0 else None,
-            max_queue=number(environ, "OLLAMA_MAX_QUEUE", 512, 1),
-            max_loaded_models=number(environ, "OLLAMA_MAX_LOADED_MODELS", 0) or 3,
-            context_length=context or None,
-            worker=worker,
-            spare_worker=switch(environ, "ARRIERO_SPARE_WORKER", True),
-            prefixes=home / "cache" / "prefixes",
-            prefix_bytes=_disk_cache(environ, content.get("disk_cache", ""), worker),
-            go_template=choice_or_auto(environ, "OLLAMA_GO_TEMPLATE"),
-            registry=registry(environ),
-            tool_repair=_tool_repair(environ),
-            tool_dedupe=switch(environ, "ARRIERO_TOOL_DEDUPE", True),
-            batches=home / "batches" if switch(environ, "ARRIERO_STORE_BATCHES", True) else None,
-            responses=home / "responses.sqlite" if switch(environ, "ARRIERO_STORE_RESPONSES", True) else None,
-        ),
+        service=_service_options(environ, home, content),
         models=named_models(models, content.get("models", {}), path.parent),
         folders=dirs,
         ollama_models=expanded(store.strip("\"'")),
@@ -124,6 +105,28 @@ def load_config(
             *asked.unread(),
             *(f"there is no folder {folder}; its models are served once it is there" for folder in absent),
         ),
+    )
+
+
+def _service_options(environ: Mapping[str, str], home: Path, content: Mapping[str, Any]) -> ServiceOptions:
+    timeout = duration(environ, "OLLAMA_LOAD_TIMEOUT", 300.0)
+    worker = worker_settings(environ)
+    return ServiceOptions(
+        keep_alive=duration(environ, "OLLAMA_KEEP_ALIVE", 300.0),
+        load_timeout=timeout if timeout > 0 else None,
+        max_queue=number(environ, "OLLAMA_MAX_QUEUE", 512, 1),
+        max_loaded_models=number(environ, "OLLAMA_MAX_LOADED_MODELS", 0) or 3,
+        context_length=number(environ, "OLLAMA_CONTEXT_LENGTH", 0) or None,
+        worker=worker,
+        spare_worker=switch(environ, "ARRIERO_SPARE_WORKER", True),
+        prefixes=home / "cache" / "prefixes",
+        prefix_bytes=_disk_cache(environ, content.get("disk_cache", ""), worker),
+        go_template=choice_or_auto(environ, "OLLAMA_GO_TEMPLATE"),
+        registry=registry(environ),
+        tool_repair=_tool_repair(environ),
+        tool_dedupe=switch(environ, "ARRIERO_TOOL_DEDUPE", True),
+        batches=home / "batches" if switch(environ, "ARRIERO_STORE_BATCHES", True) else None,
+        responses=home / "responses.sqlite" if switch(environ, "ARRIERO_STORE_RESPONSES", True) else None,
     )
 
 
