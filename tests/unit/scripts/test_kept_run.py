@@ -1,8 +1,8 @@
-"""What a soak run keeps of pytest's report."""
+"""What a run that is kept takes of pytest's report."""
 
 from __future__ import annotations
 
-from scripts import soak
+from scripts.kept_run import outcomes
 
 REPORT = """<testsuites><testsuite>
 <testcase classname="tests.e2e.test_soak" name="test_churn" time="600.04">
@@ -15,7 +15,7 @@ REPORT = """<testsuites><testsuite>
 
 
 def test_outcomes_carry_what_the_tests_counted() -> None:
-    churn, leak, gpu = soak.outcomes(REPORT)
+    churn, leak, gpu = outcomes(REPORT)
     name = "tests.e2e.test_soak::test_churn"
     passed = {"test": name, "outcome": "passed", "seconds": 600.0}
     assert churn == {**passed, "requests": 1234, "rss": 1.5, "mode": "fast"}
