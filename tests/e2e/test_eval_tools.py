@@ -25,11 +25,13 @@ def test_scores_as_json_and_as_a_table(server: Server, tmp_path: Path) -> None:
     assert all(one["error"] == "" for one in told["cases"])
     shown = evaluate(server, tmp_path, "--kind", "none", "--max-tokens", "40")
     assert shown.stdout.split()[:3] == ["KIND", "CASES", "CALLS"]
+    assert "CUT    FAILED" in shown.stdout
 
 
 def test_the_exit_status_says_what_fell_short(server: Server, tmp_path: Path) -> None:
     short = evaluate(server, tmp_path, "--kind", "list", "--max-tokens", "1", "--least", "1")
     assert (short.returncode, "are right" in short.stderr) == (1, True)
+    assert short.stdout.splitlines()[-1].split() == ["all", "4", *"000000", "4", "0"]  # each answer was cut off
     wrong = evaluate(server, tmp_path, "--kind", "nothing")
     assert (wrong.returncode, "there are no cases" in wrong.stderr) == (1, True)
 

@@ -23,7 +23,9 @@ def tools(
     model: Annotated[str, typer.Argument(help="The model's name.")],
     url: Annotated[str, typer.Option("--url", help="Another server than OLLAMA_HOST's, without /v1.")] = "",
     kind: Annotated[str, typer.Option("--kind", help="Only cases of this kind.")] = "",
-    least: Annotated[float, typer.Option("--least", help="Fail below this share of right answers, 0 to 1.")] = 0.0,
+    least: Annotated[
+        float, typer.Option("--least", min=0, max=1, help="Fail below this share of right answers, 0 to 1.")
+    ] = 0.0,
     temperature: Annotated[float, typer.Option("--temperature", help="How tokens are drawn.")] = 0.0,
     seed: Annotated[int, typer.Option("--seed", help="The seed of every case.")] = 0,
     choice: Annotated[str, typer.Option("--tool-choice", help="auto, required or none; else the server's own.")] = "",
@@ -96,11 +98,11 @@ def shown(told: list[Summary]) -> str:
     """The summaries as a table."""
     from arriero.cli.tables import table
 
-    rows: list[tuple[str, ...]] = [("KIND", "CASES", "CALLS", "VALID", "RIGHT TOOL", "RIGHT", "REPAIRED", "LOST")]
-    rows += [
-        (one.kind, *map(str, (one.cases, one.called, one.valid, one.tool, one.right, one.repaired, one.lost)))
-        for one in told
-    ]
+    heads = ("CASES", "CALLS", "VALID", "RIGHT TOOL", "RIGHT", "REPAIRED", "LOST", "CUT", "FAILED")
+    rows: list[tuple[str, ...]] = [("KIND", *heads)]
+    for one in told:
+        right = (one.cases, one.called, one.valid, one.tool, one.right)
+        rows.append((one.kind, *map(str, (*right, one.repaired, one.lost, one.cut, one.failed))))
     return table(rows)
 
 

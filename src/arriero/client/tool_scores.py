@@ -1,7 +1,8 @@
 """Scores how a model called tools: the cases it is asked, what it said, and a verdict on each. Pure; no server.
 
 An answer is right if its calls are exactly the expected ones, in any order: texts but for case and white space, members
-that a case calls free with any value. A call that stands in the text, where the server did not find it, is lost.
+that a case calls free with any value. A call that stands in the text, where the server did not find it, is lost. An
+answer that was cut off before its first call is right about nothing, not even where no call is wanted.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
     """A verdict. `calls` is how many there are. `valid`: every one has JSON that fits its tool's schema, or there is
-    none. `right`: tools and arguments are right.
+    none. `right`: tools and arguments are right. `cut`: the answer ended for length.
     """
 
     case: str
@@ -67,6 +68,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     right: bool
     repaired: bool
     lost: int
+    cut: bool = False
     error: str = ""
 
 
@@ -87,7 +89,8 @@ def score(case: Case, tools: Sequence[ToolSpec], said: Said) -> Score:
         for call in calls
     )
     found = [call for call in calls if call is not None]
-    named = sorted(name for name, _ in said.calls) == sorted(call.name for call in case.calls)
+    said_all = not said.cut or bool(said.calls)
+    named = said_all and sorted(name for name, _ in said.calls) == sorted(call.name for call in case.calls)
     return Score(
         case=case.id,
         kind=case.kind,
@@ -97,6 +100,7 @@ def score(case: Case, tools: Sequence[ToolSpec], said: Said) -> Score:
         right=valid and named and _same_calls(case, found),
         repaired=bool(said.repairs),
         lost=_lost(tools, said),
+        cut=said.cut,
         error=said.error,
     )
 
@@ -152,6 +156,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     right: int
     repaired: int
     lost: int
+    cut: int
     failed: int
 
 
@@ -174,5 +179,6 @@ def _summary(kind: str, scores: Sequence[Score]) -> Summary:
         right=sum(one.right for one in scores),
         repaired=sum(one.repaired for one in scores),
         lost=sum(bool(one.lost) for one in scores),
+        cut=sum(one.cut for one in scores),
         failed=sum(bool(one.error) for one in scores),
     )

@@ -46,6 +46,8 @@ def said(*arguments: str, text: str = "", name: str = "get_weather") -> Said:
         (case(), said(text="Hello"), True, True, True),
         (case(), said('{"city": "Rome"}'), True, False, False),
         (case(PARIS), Said(error="no"), False, False, False),
+        (case(PARIS), Said(calls=(("get_weather", '{"city": "Paris"}'),), cut=True), True, True, True),
+        (case(), Said(text="<tool_call>", cut=True), True, False, False),  # nobody knows what was to come
     ],
 )
 def test_verdicts(asked: Case, answer: Said, valid: bool, tool: bool, right: bool) -> None:
@@ -71,10 +73,10 @@ def test_an_answer_without_a_call_is_no_valid_one() -> None:
 
 
 def test_summaries_add_up() -> None:
-    scores = [score(case(PARIS), TOOLS, said('{"city": "Paris"}')), score(case(PARIS), TOOLS, Said(error="no"))]
-    single, whole = summaries(scores)
+    answers = [said('{"city": "Paris"}'), Said(error="no"), Said(text="{", cut=True)]
+    single, whole = summaries([score(case(PARIS), TOOLS, one) for one in answers])
     assert (single.kind, whole.kind) == ("single", "all")
-    assert (whole.cases, whole.valid, whole.right, whole.failed) == (2, 1, 1, 1)
+    assert (whole.cases, whole.valid, whole.right, whole.cut, whole.failed) == (3, 1, 1, 1, 1)
 
 
 def test_the_committed_cases_are_sound() -> None:
