@@ -20,8 +20,10 @@ from arriero.core.errors import TemplateError
 from arriero.core.request import Message, ToolCall, ToolSpec
 from arriero.text.jinja_traits import jinja_thinking_tags, thinks_in_channels
 from arriero.text.limits import MAX_CHARS, LimitExceeded, TimeUp, time_limit
+from arriero.text.plain_schemas import plain_tool
 from arriero.text.sandbox import BoundedEnvironment, TemplateRefusal
 from arriero.text.turns import (
+    beside_results,
     leading,
     merged,
     one_system,
@@ -121,11 +123,13 @@ class ChatTemplate:
             rendered = [self._turn(turn, style) for turn in turns]
             try:
                 return self._run(rendered, variables)
-            except TypeError:
-                # Some templates go through `tools` without asking whether there are any (Hermes 2 Pro's).
-                if variables["tools"] is not None:
+            except (TypeError, jinja2.UndefinedError, RecursionError):
+                # Some templates go through `tools` without asking whether there are any (Hermes 2 Pro's), or fail at
+                # schemas with anything but plain types (Command-R+'s).
+                plain = [_tool(plain_tool(tool)) for tool in tools]
+                if plain == own["tools"]:
                     raise
-                return self._run(rendered, {**variables, "tools": []})
+                return self._run(rendered, {**variables, "tools": plain})
 
         def run() -> str:
             refused: TemplateRefusal | None = None
@@ -164,6 +168,9 @@ class ChatTemplate:
             moved = without_system(joined)
             if moved is not None:
                 yield moved
+        beside = beside_results(joined)
+        if len(beside) < len(joined):
+            yield beside
 
     def _systems_kept(self, messages: Sequence[Message]) -> Sequence[Message]:
         """The messages, with the system turns at their beginning as one for templates that would show one of them."""

@@ -33,20 +33,20 @@ class _StopMatcher:
     def __init__(self, stop: str) -> None:
         self.stop = stop
         self.matched = 0  # how many characters of `stop` the text so far ends with
-        self._fail = [0] * len(stop)
-        length = 0
-        for index in range(1, len(stop)):
-            while length and stop[index] != stop[length]:
-                length = self._fail[length - 1]
-            length += stop[index] == stop[length]
-            self._fail[index] = length
+        self._fail = [0]  # made as far as the text has matched: stop strings may be longer than any answer
 
     def feed(self, char: str) -> bool:
         """Advance by one character; True when the stop string is complete."""
-        while self.matched and self.stop[self.matched] != char:
-            self.matched = self._fail[self.matched - 1]
-        self.matched += self.stop[self.matched] == char
-        return self.matched == len(self.stop)
+        stop, fail = self.stop, self._fail
+        while self.matched and stop[self.matched] != char:
+            self.matched = fail[self.matched - 1]
+        self.matched += stop[self.matched] == char
+        if len(fail) < self.matched:
+            index, length = len(fail), fail[-1]
+            while length and stop[index] != stop[length]:
+                length = fail[length - 1]
+            fail.append(length + (stop[index] == stop[length]))
+        return self.matched == len(stop)
 
 
 class Detokenizer:
@@ -60,8 +60,12 @@ class Detokenizer:
         self._piece = piece
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._matchers = [_StopMatcher(text) for text in dict.fromkeys(stop) if text]
+        self._by_first: dict[str, list[_StopMatcher]] = {}
+        for matcher in self._matchers:
+            self._by_first.setdefault(matcher.stop[0], []).append(matcher)
+        self._begun: list[_StopMatcher] = []  # those that the text so far ends with a piece of
         # A stop string begins with one of these: text without them needs no matching while nothing is held.
-        firsts = "".join(re.escape(matcher.stop[0]) for matcher in self._matchers)
+        firsts = "".join(map(re.escape, self._by_first))
         self._begins = re.compile(f"[{firsts}]") if firsts else None
         self._held = ""  # could be the start of a stop string
         self._decoded = 0  # characters, held ones included
@@ -91,11 +95,13 @@ class Detokenizer:
         if token:
             # A token whose last character is incomplete ends behind the character that its bytes will make.
             self._ends.append(self._decoded + bool(self._decoder.getstate()[0]))
-        matchers = self._matchers
         if self._begins is None or (not self._held and self._begins.search(text) is None):
             return self._emit(text, 0)
         for index, char in enumerate(text):
-            complete = [matcher.stop for matcher in matchers if matcher.feed(char)]
+            fresh = (matcher for matcher in self._by_first.get(char, ()) if not matcher.matched)
+            moved = [*self._begun, *fresh]
+            complete = [matcher.stop for matcher in moved if matcher.feed(char)]
+            self._begun = [matcher for matcher in moved if matcher.matched]
             if complete:
                 stop = max(complete, key=len)
                 kept = (self._held + text[: index + 1])[: -len(stop)]
@@ -104,7 +110,7 @@ class Detokenizer:
                 closed = len(self._ends)
                 self._ends.clear()
                 return Delta(kept, closed, stop)
-        hold = max(matcher.matched for matcher in matchers)
+        hold = max((matcher.matched for matcher in self._begun), default=0)
         return self._emit(self._held + text, hold)
 
     def _emit(self, text: str, hold: int) -> Delta:

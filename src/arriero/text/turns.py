@@ -73,6 +73,17 @@ def thought_before_calls(messages: Sequence[Message]) -> list[Message]:
     ]
 
 
+def beside_results(messages: Sequence[Message]) -> list[Message]:
+    """Return the messages with what a user says right behind a tool's result as the end of that result."""
+    turns: list[Message] = []
+    for turn in messages:
+        if turn.role == "user" and turns and turns[-1].role == "tool":
+            turns[-1] = msgspec.structs.replace(turns[-1], content=_texts([turns[-1], turn]))
+        else:
+            turns.append(turn)
+    return turns
+
+
 def paired(messages: Sequence[Message]) -> list[Message]:
     """Return the messages with what a client left out of calls and results: ids, and the names of results' tools.
 

@@ -125,3 +125,9 @@ def test_work_is_linear_in_the_text() -> None:
     for token in range(100):
         detokenizer.push(token)
     assert compared <= 4 * 100 * 100
+
+
+def test_stop_strings_longer_than_any_answer_cost_nothing_before_they_match() -> None:
+    detokenizer = Detokenizer(lambda token: bytes([token]), ["ab" * 5_000_000, "abc"])
+    assert [detokenizer.push(token).text for token in b"ababx"] == ["", "", "", "", "ababx"]
+    assert sum(len(matcher._fail) for matcher in detokenizer._matchers) < 10

@@ -99,3 +99,13 @@ def test_merging_keeps_calls_and_thoughts() -> None:
     turns = [Message(role="assistant", thinking=text, tool_calls=(call,)) for text in "ab"]
     assert merged(turns) == [Message(role="assistant", content="\n\n", thinking="a\n\nb", tool_calls=(call, call))]
     assert merged([Message(role="tool")] * 2) == [Message(role="tool")] * 2
+
+
+def test_words_behind_a_result_stand_in_it_for_templates_that_want_an_answer_first() -> None:
+    source = (
+        "{% for m in messages %}{% if m.role == 'user' and loop.previtem and loop.previtem.role == 'tool' %}"
+        "{{ raise_exception('answer first') }}{% endif %}[{{ m.role }} {{ m.content }}]{% endfor %}"
+    )
+    call = Message(role="assistant", tool_calls=(ToolCall(name="f", arguments={}, id="c"),))
+    turns = [USER, call, Message(role="tool", content="r", tool_call_id="c"), AGAIN]
+    assert ChatTemplate(source).render(turns) == "[user a][assistant ][tool r\n\nb]"
