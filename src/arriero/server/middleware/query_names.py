@@ -26,7 +26,7 @@ class QueryNames:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on; the answer tells the names that nobody reads."""
-        if scope["type"] != "http" or not scope["query_string"] or scope["method"] in ("GET", "HEAD"):
+        if scope["type"] != "http" or not scope.get("query_string") or scope["method"] in ("GET", "HEAD"):
             await self._app(scope, receive, send)
             return
         names = [name for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)]
