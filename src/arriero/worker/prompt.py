@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from arriero.core.errors import ContextLengthExceeded, InvalidRequest
+from arriero.core.errors import ContextLengthExceeded, InvalidRequest, TemplateError
 from arriero.core.request import GenerateRequest, Message
 from arriero.core.tokenizer import Tokenizer
 from arriero.worker.templates import Rendered, Templates
@@ -108,21 +109,33 @@ class PromptBuilder:
         ]
 
     def _truncated(self, request: GenerateRequest, messages: list[Message]) -> Prompt:
-        """Drop the oldest turns, never system messages nor the last one (Ollama's `truncate`)."""
+        """Drop the oldest turns, never system messages nor the last one (Ollama's `truncate`).
+
+        Where a template refuses what is left, as many more are dropped as let it begin with a user's turn.
+        """
         droppable = [i for i, message in enumerate(messages[:-1]) if message.role != "system"]
+        begins = [count for count, i in enumerate([*droppable, -1]) if messages[i].role == "user"]
         low, high = 1, len(droppable)  # the fewest that fit; fewer turns never make a longer prompt
         best: Prompt | None = None
         while low <= high:
             count = (low + high) // 2
-            gone = set(droppable[:count])
-            kept = [message for i, message in enumerate(messages) if i not in gone]
-            prompt = self._prompt(request, self._templates.render(request, kept), count)
+            try:
+                prompt = self._without(request, messages, droppable[:count])
+            except TemplateError:
+                later = next((begin for begin in begins if begin > count), None)
+                if later is None:
+                    raise
+                prompt = self._without(request, messages, droppable[:later])
             if len(prompt.tokens) < self.room(request):
                 best, high = prompt, count - 1
             else:
-                low = count + 1
+                low = prompt.dropped_messages + 1
         if best is None:
-            kept = [message for i, message in enumerate(messages) if i not in set(droppable)]
-            tokens = self._encode(request, self._templates.render(request, kept).text)
+            tokens = self._without(request, messages, droppable).tokens
             raise too_long(len(tokens), self.room(request))
         return best
+
+    def _without(self, request: GenerateRequest, messages: list[Message], dropped: Sequence[int]) -> Prompt:
+        gone = set(dropped)
+        kept = [message for i, message in enumerate(messages) if i not in gone]
+        return self._prompt(request, self._templates.render(request, kept), len(gone))

@@ -115,6 +115,16 @@ def test_truncate_drops_the_fewest_oldest_turns_and_counts_them() -> None:
     assert builder(context=500).build(request).dropped_messages == 0
 
 
+def test_truncate_goes_on_to_a_users_turn_where_the_template_wants_one_first() -> None:
+    wants = "{% if messages[0].role != 'user' %}{{ raise_exception('a user begins') }}{% endif %}" + TEMPLATE
+    request = chat("1" * 9, "2" * 9, "3" * 9, "4" * 9, "5" * 9, truncate=True)
+    prompt = builder(wants, context=70).build(request)
+    assert text_of(prompt.tokens) == "^[user:333333333][assistant:444444444][user:555555555]"
+    assert prompt.dropped_messages == 2
+    with pytest.raises(ContextLengthExceeded):
+        builder(wants, context=10).build(request)
+
+
 def test_tools_need_a_template_that_knows_them() -> None:
     with pytest.raises(UnsupportedFeature, match="does not support tools"):
         builder().build(chat("hi", tools=(ToolSpec(name="f"),)))
