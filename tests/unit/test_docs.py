@@ -64,6 +64,19 @@ def test_every_command_and_its_options_are_documented() -> None:
     assert [option for option in shown if f"`{option}" not in REFERENCE] == []
 
 
+def test_the_architecture_names_what_is_there() -> None:
+    named = set(re.findall(r"`([^`\n]+)`", (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")))
+    paths = [path for folder in ("src", "tests", "benchmarks") for path in (ROOT / folder).rglob("*")]
+    ends = [f"/{path.relative_to(ROOT)}{'/' if path.is_dir() else ''}" for path in paths]
+    places = {name for name in named if re.fullmatch(r"[\w/]+(\.py|/)", name)}
+    assert len(places) > 80
+    assert sorted(name for name in places if not any(end.endswith(f"/{name}") for end in ends)) == []
+    words = {word for path in (ROOT / "src").rglob("*.py") for word in re.findall(r"\w+", path.read_text("utf-8"))}
+    members = {name for name in named if re.fullmatch(r"[A-Z]\w+(\.\w+)?", name)}
+    assert len(members) > 20
+    assert sorted(name for name in members if not words.issuperset(name.split("."))) == []
+
+
 def test_the_readmes_tree_is_the_real_one() -> None:
     tree = README.split("```text\nsrc/arriero/", 1)[1].split("```", 1)[0]
     inside = {line.split()[0] for line in tree.splitlines() if line.startswith("  ")}
