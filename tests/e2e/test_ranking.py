@@ -55,6 +55,18 @@ def test_best_first(ranking: Server, model: str) -> None:
     assert [one["score"] for one in scored] == pytest.approx([_of(results, index) for index in range(4)], abs=1e-5)
 
 
+def test_where_other_servers_have_it(ranking: Server) -> None:
+    asked = {"model": "reranker", "query": "the cat", "documents": DOCUMENTS}
+    results = ask(ranking, "/v1/rerank", **asked)["results"]
+    for path in ("/rerank", "/v2/rerank"):
+        same = ask(ranking, path, **asked)["results"]
+        assert [_of(same, index) for index in range(4)] == pytest.approx([_of(results, n) for n in range(4)], abs=1e-5)
+        assert refusal(ranking, path, **asked, texts=[])[1]["param"] == "texts"
+    pair = {"model": "reranker", "text_1": "the cat", "text_2": DOCUMENTS[0]}
+    scores = [ask(ranking, path, **pair)["data"][0]["score"] for path in ("/score", "/v1/score")]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-5)
+
+
 def _of(results: list[dict[str, Any]], index: int) -> float:
     return next(float(one["relevance_score"]) for one in results if one["index"] == index)
 

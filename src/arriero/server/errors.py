@@ -64,7 +64,7 @@ def api_of(path: str) -> Api:
     """Which API's shapes a path speaks."""
     if path.startswith("/v1/messages"):
         return "anthropic"
-    return "openai" if path.startswith(("/v1/", "/tokenize", "/detokenize")) else "ollama"
+    return "openai" if path.startswith(("/v1/", "/v2/", "/tokenize", "/detokenize", "/rerank", "/score")) else "ollama"
 
 
 def api_of_scope(scope: Scope) -> Api:

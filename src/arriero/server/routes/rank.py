@@ -29,11 +29,11 @@ class RankRoutes:
         self._context, self._service = context, context.service
 
     async def rerank(self, request: Request) -> Response:
-        """POST /v1/rerank."""
+        """POST /v1/rerank, and where other servers have it."""
         return await self._answer(request, rank.decode_rerank, rank.encode_rerank)
 
     async def score(self, request: Request) -> Response:
-        """POST /v1/score."""
+        """POST /v1/score, and where vLLM has it, too."""
         return await self._answer(request, rank.decode_score, rank.encode_score)
 
     async def _answer(self, request: Request, decode: Callable[..., rank.RankCall], encode: Encode) -> Response:
