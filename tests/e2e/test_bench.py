@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +48,32 @@ def test_cases_with_many_requests(server: Server, tmp_path: Path) -> None:
     assert [len(one["samples"]) for one in (agents, fairness, copying, memory)] == [8, 21, 1, 8]
     assert all(one["error"] == "" for one in (agents, fairness, copying, memory))
     assert memory["figures"]["pss"] > 10
+
+
+def test_what_was_measured_before_an_interrupt_is_kept(server: Server, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "arriero", "bench", f"a={server.url}#demo", "--case", "single", "--size", "tiny"]
+    terminal, its = pty.openpty()  # where somebody looks, each measurement is told of
+    running = subprocess.Popen(
+        [*command, "--pairs", "1000"],
+        env=clean_environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=its,
+        text=True,
+    )
+    os.close(its)
+    told = b""
+    while b"1 a: " not in told:
+        told += os.read(terminal, 4096)
+    running.send_signal(signal.SIGINT)
+    shown, _ = running.communicate(timeout=60)
+    os.close(terminal)
+    assert running.returncode == 130
+    (kept,) = (tmp_path / "arriero" / "bench").glob("*.json")
+    assert str(kept) in shown
+    run = json.loads(kept.read_bytes())
+    assert run["interrupted"]
+    assert len(run["outcomes"][0]["rounds"]) >= 1
+    assert run["outcomes"][0]["summaries"]["a"]["ttft"] > 0
 
 
 def test_what_cannot_be_measured_is_said(server: Server, tmp_path: Path) -> None:

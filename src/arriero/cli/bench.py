@@ -54,7 +54,7 @@ def bench(
         raise CommandFailed(f"there is no case {unknown[0]!r}; there are: {', '.join(known)}")
     if size not in SIZES:
         raise CommandFailed(f"there is no size {size!r}; there are: {', '.join(SIZES)}")
-    chosen = [known[name] for name in case] if case else list(CASES)
+    chosen = [known[name] for name in dict.fromkeys(case)] if case else list(CASES)
     run = _measure(servers or [], model, chosen, SIZES[size], pairs, seed)
     from arriero.client.bench.plot import plot
 
@@ -70,6 +70,9 @@ def bench(
     else:
         sys.stdout.write(shown(run))
         print(f"\n{path}\n{path.with_suffix('.svg')}")
+    if run.interrupted:
+        print("Interrupted: this is what was measured before.", file=sys.stderr)
+        raise KeyboardInterrupt
     if not any(measured.figures for outcome in run.outcomes for measured in outcome.rounds):
         reasons = [measured.error for outcome in run.outcomes for measured in outcome.rounds]
         raise CommandFailed(f"nothing could be measured: {reasons[0] if reasons else 'there was no case'}")
@@ -156,6 +159,9 @@ def _named(targets: list[Target]) -> list[Target]:
 
 
 async def _cases(run: Run, targets: list[Target], cases: list[Case], size: Size) -> None:
+    """Fill the run. Ctrl+C ends it with what was measured, if anything was."""
+    import asyncio
+
     from arriero.cli.failures import CommandFailed
     from arriero.client.bench.case import Unmeasured
     from arriero.client.bench.local import hooks_of
@@ -169,14 +175,21 @@ async def _cases(run: Run, targets: list[Target], cases: list[Case], size: Size)
         except Unmeasured as failure:
             raise CommandFailed(str(failure)) from None
     hooks = {target.name: hooks_of(target) for target in targets}
-    for case in cases:
-        outcome = outcome_of(case, model=targets[0].model)
-        run.outcomes.append(outcome)
-        if sys.stderr.isatty():
-            print(f"{case.name}: {case.title}", file=sys.stderr)
-        await run_rounds(
-            case, outcome, targets, size, run.seed, run.pairs, words_a_token=words, hooks=hooks, tell=_tell
-        )
+    try:
+        for case in cases:
+            outcome = outcome_of(case, model=targets[0].model)
+            run.outcomes.append(outcome)
+            if sys.stderr.isatty():
+                print(f"{case.name}: {case.title}", file=sys.stderr)
+            await run_rounds(
+                case, outcome, targets, size, run.seed, run.pairs, words_a_token=words, hooks=hooks, tell=_tell
+            )
+    except asyncio.CancelledError:
+        run.outcomes = [outcome for outcome in run.outcomes if outcome.rounds]
+        if not run.outcomes:
+            raise
+        run.outcomes[-1].summarize()
+        run.interrupted = True
 
 
 def _tell(measured: Measured) -> None:
@@ -186,10 +199,20 @@ def _tell(measured: Measured) -> None:
 
 
 def _compare(first: str, second: str, folder: Path) -> None:
+    from arriero.cli.failures import CommandFailed
     from arriero.cli.tables import table
     from arriero.client.bench.runs import compared, find, unlike
 
     one, other = find(first, folder), find(second, folder)
     for told in unlike(one, other):
         print(f"Warning: {told}", file=sys.stderr)
-    sys.stdout.write(table(list(compared(one, other))))
+    rows = list(compared(one, other))
+    if len(rows) == 1:
+        measured = " and ".join(_measured(run) for run in (one, other))
+        raise CommandFailed(f"no case was measured in both runs on a server of the same name: {measured}")
+    sys.stdout.write(table(rows))
+
+
+def _measured(run: Run) -> str:
+    cases, servers = (outcome.case for outcome in run.outcomes), (server.name for server in run.servers)
+    return f"{', '.join(cases)} on {', '.join(servers)}"

@@ -130,6 +130,8 @@ class Run(msgspec.Struct, kw_only=True):
     servers: list[Server]
     settings: dict[str, Any] = {}
     outcomes: list[Outcome] = []
+    interrupted: bool = False
+    """Somebody ended it: cases are missing, and the last may have fewer rounds than `pairs`."""
     format: int = FORMAT
 
 

@@ -55,7 +55,7 @@ def find(name: str, folder: Path) -> Run:
 
 def compared(one: Run, other: Run) -> Iterator[tuple[str, ...]]:
     """Rows: case, metric, server, its median in both runs, the change. Other machines are said, not hidden."""
-    yield "CASE", "METRIC", "SERVER", one.started[:16], other.started[:16], "CHANGE"
+    yield "CASE", "METRIC", "SERVER", one.started[:19], other.started[:19], "CHANGE"
     later = {label(outcome): outcome for outcome in other.outcomes}
     for outcome in one.outcomes:
         its = later.get(label(outcome))
@@ -100,4 +100,5 @@ def unlike(one: Run, other: Run) -> list[str]:
     told = [f"the machines differ: {key}" for key in names if one.machine.get(key) != other.machine.get(key)]
     if one.size != other.size:
         told.append(f"the sizes differ: {one.size} and {other.size}")
+    told += [f"the run of {run.started[:19]} was interrupted" for run in (one, other) if run.interrupted]
     return told

@@ -75,6 +75,9 @@ def test_runs_are_kept_found_and_compared(tmp_path: Path) -> None:
     assert rows[2][5] == "+0.0 % (same)"
     assert rows[-1] == ("single", "decode", "a ÷ b", "1.02", "1.53", "+50.0 %")
     assert unlike(a_run(), a_run()) == []
+    broken_off = a_run()
+    broken_off.interrupted = True
+    assert unlike(a_run(), broken_off) == ["the run of 2026-01-02T03:04:05 was interrupted"]
 
 
 def test_what_could_be_used_of_a_machine_is_told_where_it_was_noted_and_is_less() -> None:
