@@ -213,7 +213,8 @@ def _tool(tool: Any, index: int) -> dict[str, Any]:
     if not isinstance(kind, str):
         raise InvalidRequest("a tool must be an object with a type", param=f"tools[{index}]")
     if kind != "function":
-        raise UnsupportedFeature(f"tools of type '{kind[:64]}' are not supported", param=f"tools[{index}].type")
+        text = f"tools of type '{kind[:64]}' are not supported, only functions: switch it off in the client"
+        raise UnsupportedFeature(text, param=f"tools[{index}].type")
     return {"type": "function", "function": check_function(tool, f"tools[{index}]")}
 
 
