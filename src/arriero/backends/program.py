@@ -64,22 +64,8 @@ def run_program(
                 reader.start()
             if job:
                 _send(process.stdin, job)
-            while True:
-                try:
-                    line = lines.get(timeout=TICK_S)
-                except queue.Empty:
-                    tick()
-                    continue
-                if line is None:
-                    break
-                if on_line is not None:
-                    on_line(line)
-            while True:
-                try:
-                    process.wait(TICK_S)
-                    break
-                except subprocess.TimeoutExpired:
-                    tick()
+            _hear(lines, tick, on_line)
+            _wait(process, tick)
         except BaseException:
             process.kill()
             raise
@@ -91,6 +77,31 @@ def run_program(
         words = b"".join(said).decode("utf-8", "replace").strip().splitlines()
         reason = words[-1] if words else f"the process ended with status {process.returncode}"
         raise ProgramFailed(process.returncode, reason)
+
+
+def _hear(lines: queue.Queue[bytes | None], tick: Callable[[], None], on_line: Callable[[bytes], None] | None) -> None:
+    """Pass its lines on until it says no more."""
+    while True:
+        try:
+            line = lines.get(timeout=TICK_S)
+        except queue.Empty:
+            tick()
+            continue
+        if line is None:
+            return
+        if on_line is not None:
+            on_line(line)
+
+
+def _wait(process: subprocess.Popen[bytes], tick: Callable[[], None]) -> None:
+    """Wait until it has ended."""
+    while True:
+        try:
+            process.wait(TICK_S)
+        except subprocess.TimeoutExpired:
+            tick()
+        else:
+            return
 
 
 def _forward(stream: IO[bytes], lines: queue.Queue[bytes | None]) -> None:
