@@ -72,6 +72,16 @@ def run(config: Config, listener: socket.socket) -> None:
     uvloop.run(serve(config, listener))
 
 
+def tell_bounds(config: Config) -> None:
+    """Log what there is less of than the machine has."""
+    memory = allowed_memory()
+    if memory.reason:
+        log.info("%s of memory; CPUs: %g", memory.reason, cpus())
+    asked = config.service.worker.get("memory_bytes") or 0
+    if asked > memory.total:
+        log.warning("ARRIERO_MEMORY is %d MiB, there are %d: models may be killed", asked >> 20, memory.total >> 20)
+
+
 async def _sweep(service: Service) -> None:
     """Tidy up beside the first requests: to list all models takes a while."""
     try:
@@ -89,8 +99,7 @@ async def serve(config: Config, listener: socket.socket) -> None:
     app, service = build(config)
     host, port = listener.getsockname()[:2]
     log.info("listening on http://%s:%s", f"[{host}]" if ":" in host else host, port)
-    if reason := allowed_memory().reason:
-        log.info("%s of memory; CPUs: %g", reason, cpus())
+    tell_bounds(config)
     await service.batches.resume()
     beside = [asyncio.create_task(_sweep(service)), asyncio.create_task(reap_orphans())]
     try:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
+from arriero.worker.__main__ import FIRST_TO_GO
 from tests.e2e.asking import ask_all, completion
 from tests.e2e.serving import Server, serve
 
@@ -42,6 +44,18 @@ def test_nothing_heavy_is_in_the_server(busy: Server) -> None:
         worker += Path(f"/proc/{child.pid}/maps").read_text()
     assert [name for name in HEAVY if name in server] == []
     assert "libllama" in worker  # the names are the right ones to look for
+
+
+def test_workers_go_before_the_server_where_memory_runs_out(busy: Server) -> None:
+    if not Path("/proc/self/oom_score_adj").exists():
+        pytest.skip("/proc: not on this system")
+
+    def score(pid: int) -> int:
+        return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+    workers = [score(child.pid) for child in psutil.Process(busy.process.pid).children()]
+    assert min(workers) >= FIRST_TO_GO
+    assert score(busy.process.pid) == score(os.getpid())
 
 
 def test_the_server_starts_with_few_imports(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from arriero.app import make_home
+from arriero.app import make_home, tell_bounds
+from arriero.config import load_config
+from arriero.core import control_groups
+from arriero.core.control_groups import MemoryBound
 
 
 def test_the_home_is_its_users_alone(tmp_path: Path) -> None:
@@ -21,3 +24,19 @@ def test_a_home_that_cannot_be_made_is_told(tmp_path: Path, caplog: pytest.LogCa
     with caplog.at_level(logging.WARNING):
         make_home(tmp_path / "file" / "home")
     assert f"nothing is kept: ARRIERO_HOME {tmp_path}/file/home cannot be made: Not a directory" in caplog.text
+
+
+def test_what_there_is_less_of_than_the_machine_has_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bounds: list[MemoryBound] = []
+    monkeypatch.setattr(control_groups, "memory_bounds", lambda root: bounds)
+    monkeypatch.setattr(control_groups, "cpu_quota", lambda root: 0.5)
+    with caplog.at_level(logging.INFO):
+        tell_bounds(load_config({"ARRIERO_HOME": str(tmp_path), "ARRIERO_MEMORY": "64M"}))
+        assert caplog.messages == []
+        bounds = [MemoryBound(64 << 20, 1 << 20)]
+        tell_bounds(load_config({"ARRIERO_HOME": str(tmp_path), "ARRIERO_MEMORY": "64M"}))
+        tell_bounds(load_config({"ARRIERO_HOME": str(tmp_path), "ARRIERO_MEMORY": "65M"}))
+    told = "the control group allows 64 MiB of memory; CPUs: 0.5"
+    assert caplog.messages == [told, told, "ARRIERO_MEMORY is 65 MiB, there are 64: models may be killed"]
