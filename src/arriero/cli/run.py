@@ -42,7 +42,6 @@ def run(
 
     Of an embedding model it prints the text's vector.
     """
-    from arriero.cli.failures import CommandFailed
     from arriero.cli.server import connected
     from arriero.cli.settings import Settings, read_think
     from arriero.cli.transfer import pull_absent
@@ -60,13 +59,7 @@ def run(
         hide_thinking=hidethinking,
     )
     cut = read_truncate(truncate)
-    question = _readable(" ".join(prompt or ()))
-    terminal = sys.stdin.isatty()
-    piped = "" if terminal else _piped()
-    if piped.strip():
-        question = f"{piped.rstrip()}\n\n{question}" if question else piped.rstrip()
-    if not question and not terminal and not prompt:
-        raise CommandFailed(f'nothing was asked. Give a prompt: arriero run {model} "Hello"')
+    question = _question(model, prompt or [])
     with connected() as client:
 
         def answer() -> None:
@@ -95,6 +88,20 @@ def run(
             if for_vectors:
                 raise needs_text(model)
             chat(client, settings)
+
+
+def _question(model: str, prompt: list[str]) -> str:
+    """The prompt behind what is piped in; empty to chat in the terminal, or where `prompt` is an empty text."""
+    from arriero.cli.failures import CommandFailed
+
+    question = _readable(" ".join(prompt))
+    terminal = sys.stdin.isatty()
+    piped = "" if terminal else _piped()
+    if piped.strip():
+        question = f"{piped.rstrip()}\n\n{question}" if question else piped.rstrip()
+    if not question and not terminal and not prompt:
+        raise CommandFailed(f'nothing was asked. Give a prompt: arriero run {model} "Hello"')
+    return question
 
 
 def _piped() -> str:
