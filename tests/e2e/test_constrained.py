@@ -108,6 +108,7 @@ def test_a_seed_gives_the_same_answer(server: Server) -> None:
         ({"type": "string", "format": "iri"}, "iri"),
         ({"$ref": "#/$defs/absent"}, "/$defs/absent"),
         ({"properties": 5}, "properties"),
+        ({"oneOf": [{"type": "integer"}, {"type": "number"}]}, "use anyOf, or"),
         ({"const": -(2**63)}, str(-(2**63))),  # it overflows llguidance's stack
     ],
 )

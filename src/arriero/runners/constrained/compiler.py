@@ -22,6 +22,12 @@ from arriero.runners.constrained.vocabulary import Vocabulary
 
 MAX_PROGRAMS = 128
 MAX_PLAN_BYTES = 8_000_000  # of all kept ones together
+# llguidance's own advice is an option that nobody here can set.
+_ONE_OF = re.compile(r"oneOf constraints are not supported\..*", re.DOTALL)
+_ONE_OF_ADVICE = (
+    "oneOf cannot be held where its branches cannot be told apart: use anyOf, or objects that all have a required "
+    "property, with another constant in each"
+)
 _EXCERPT = re.compile(r"\n\s*\d+ \|")
 # An optional property is four items of a row: this is room for as many as schema.py lets through.
 _LIMITS = llguidance.LLParserLimits(max_grammar_size=100_000, max_items_in_row=10_000, verbose_errors=False)
@@ -193,4 +199,4 @@ def _reason(error: str) -> str:
     place, found, rest = reason.partition("): ")
     if found and place.startswith("at "):
         reason = rest
-    return reason.removeprefix("failed to compile JSON schema: ")
+    return _ONE_OF.sub(_ONE_OF_ADVICE, reason.removeprefix("failed to compile JSON schema: "))
