@@ -26,7 +26,7 @@ def test_known_words_are_foretold_better_than_noise(tmp_path: Path) -> None:
     assert [row["kv_cache_type"] for row in rows] == ["f16", "q8_0"]
     other = perplexity(tmp_path, "demo", "-", *arguments, "--windows", "2", text=noise)
     (row,) = json.loads(other.stdout)
-    assert row["windows"] == 2
+    assert (row["windows"], row["context"]) == (2, 32)
     assert rows[0]["perplexity"] < row["perplexity"]
 
 
@@ -35,5 +35,7 @@ def test_errors_say_what_is_wrong(tmp_path: Path) -> None:
     file.write_text("some words that are long enough")
     absent = perplexity(tmp_path, "nowhere", str(file))
     assert (absent.returncode, "not found" in absent.stderr) == (1, True)
+    short = perplexity(tmp_path, "demo", str(file), "--json")
+    assert f"the text has {json.loads(short.stdout)[0]['context']} tokens, fewer than a window of 512" in short.stderr
     wrong = perplexity(tmp_path, "demo", str(file), "--kv-cache-type", "q3")
     assert (wrong.returncode, "must be one of" in wrong.stderr) == (1, True)

@@ -49,9 +49,11 @@ def perplexity(
             threads=threads,
         )
         found = _run(job)
-        results.append({"model": model, "kv_cache_type": kind, "context": context, **msgspec.to_builtins(found)})
-        told = f"{found.perplexity:.4f} ± {found.error:.4f}"
-        rows.append((model, kind, told, str(found.tokens), str(found.windows)))
+        results.append({"model": model, "kv_cache_type": kind, **msgspec.to_builtins(found)})
+        told = [f"{value:.4f}" if value < 1e6 else f"{value:.4g}" for value in (found.perplexity, found.error)]
+        rows.append((model, kind, " ± ".join(told), str(found.tokens), str(found.windows)))
+        if found.context < context:
+            print(f"Note: the text has {found.context} tokens, fewer than a window of {context}", file=sys.stderr)
     if as_json:
         print(msgspec.json.encode(results).decode())
     else:

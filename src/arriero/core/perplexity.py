@@ -21,11 +21,15 @@ class PerplexityJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PerplexityReport(msgspec.Struct, frozen=True, kw_only=True):
-    """`perplexity` of the `tokens` scored so far, and its standard error; how many windows of how many are done."""
+    """`perplexity` of the `tokens` scored so far, and its standard error; how many windows of how many are done.
+
+    `context`: tokens of a window, fewer than asked for where the text has no more.
+    """
 
     perplexity: float
     error: float
     tokens: int
     windows: int
     of_windows: int
+    context: int
     flash_attention: bool = False

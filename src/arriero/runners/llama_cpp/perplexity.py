@@ -65,7 +65,7 @@ def measured(job: PerplexityJob) -> Iterator[PerplexityReport]:
     try:
         for number, window in enumerate(cut):
             losses += _losses(runner, window)
-            yield _report(losses, number + 1, len(cut), runner.plan.flash_attn is True)
+            yield _report(losses, number + 1, len(cut), len(window), runner.plan.flash_attn is True)
     finally:
         runner.close()
 
@@ -86,7 +86,7 @@ def _losses(runner: LlamaCppRunner, window: list[int]) -> list[float]:
     return found
 
 
-def _report(losses: Sequence[float], done: int, total: int, flash: bool) -> PerplexityReport:
+def _report(losses: Sequence[float], done: int, total: int, context: int, flash: bool) -> PerplexityReport:
     mean = math.fsum(losses) / len(losses)
     variance = math.fsum((loss - mean) ** 2 for loss in losses) / max(1, len(losses) - 1)
     perplexity = math.exp(mean)
@@ -96,6 +96,7 @@ def _report(losses: Sequence[float], done: int, total: int, flash: bool) -> Perp
         tokens=len(losses),
         windows=done,
         of_windows=total,
+        context=context,
         flash_attention=flash,
     )
 
