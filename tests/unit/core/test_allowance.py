@@ -56,7 +56,14 @@ def test_addresses_bound_each_process(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(
     ("quota", "usable", "at_once"),
-    [("max 100000", 8, 4), ("600000", 6, 4), ("300000 100000", 3, 3), ("150000 100000", 1.5, 1), ("20000", 0.2, 1)],
+    [
+        ("max 100000", 8, 4),
+        ("600000", 6, 4),
+        ("300000 100000", 3, 3),
+        ("150000 100000", 1.5, 1),
+        ("175000", 1.75, 2),
+        ("20000", 0.2, 1),
+    ],
 )
 def test_threads_are_cores_within_the_quota(
     quota: str, usable: float, at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
