@@ -2,78 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from arriero.core.events import (
-    Accepted,
-    ChoiceEvent,
-    Event,
-    Failed,
-    Finished,
-    TextDelta,
-    ThinkingDelta,
-    TokenLogprob,
-    ToolCallDelta,
-    ToolCallPart,
-)
+from arriero.core.events import TextDelta, ThinkingDelta, TokenLogprob, ToolCallDelta, ToolCallPart
 from arriero.core.request import ToolCall
 from arriero.protocols.call import Call
-from arriero.protocols.openai.reply import (
-    CONTENT_TYPE,
-    DONE,
-    IDLE,
-    PLACE,
-    around_text,
-    choices_of,
-    encode_error,
-    finish_reason,
-    reply_head,
-    usage_object,
-)
-from arriero.protocols.reply import Answer, by_choice
+from arriero.protocols.openai.chunked import ChunkedReply, Told
+from arriero.protocols.openai.reply import choices_of, finish_reason
+from arriero.protocols.reply import Answer
 
-_Told = TextDelta | ThinkingDelta | ToolCallDelta | ToolCallPart | Finished
 _encode = msgspec.json.Encoder().encode
 
 
-class ChatReply:
-    """Encodes the reply to one call. `created` is in seconds since the epoch."""
+class ChatReply(ChunkedReply):
+    """Each choice's role comes first."""
 
-    content_type = CONTENT_TYPE
+    prefix, of_chunk, of_whole = "chatcmpl", "chat.completion.chunk", "chat.completion"
 
     def __init__(self, call: Call, reply_id: str, created: int) -> None:
+        super().__init__(call, reply_id, created)
         self._reply_id = reply_id
-        self._usage = call.include_usage
-        self._head = reply_head(call, f"chatcmpl-{reply_id}", created)
         self._choices = choices_of(call)
-        self._several = call.choices is not None
         self._called: set[int] = set()
         self._begun_calls: set[tuple[int, int]] = set()  # choice and index of calls that were told of in parts
         self._begun = False
-        self._around: dict[int, tuple[bytes, bytes]] = {}  # a choice's text, in chunks that say nothing else
 
-    def chunk(self, event: Event, now_ns: int) -> bytes:
-        """Return the SSE chunks of `event`: each choice's role first, deltas, its reason; then usage and [DONE]."""
-        if isinstance(event, Accepted):
-            # A request that a crash made run again is accepted twice; its client hears of it once.
-            first, self._begun = not self._begun, True
-            roles = [self._delta(index, {"role": "assistant", "content": ""}) for index in range(self._choices)]
-            return b"".join(roles) if first else b""
-        if isinstance(event, ChoiceEvent):
-            return self._part(event.index, event.event)
-        if isinstance(event, Finished):
-            end = b"" if self._several else self._part(0, event)
-            if self._usage:
-                end += self._event({"choices": [], "usage": usage_object(event.usage)})
-            return end + DONE
-        if isinstance(event, Failed):
-            return b"data: " + encode_error(event.error) + b"\n\n"  # and no [DONE]: the answer is not whole
-        return self._part(0, event)
+    def _accepted(self) -> bytes:
+        # A request that a crash made run again is accepted twice; its client hears of it once.
+        first, self._begun = not self._begun, True
+        roles = [self._delta(index, {"role": "assistant", "content": ""}) for index in range(self._choices)]
+        return b"".join(roles) if first else b""
 
-    def _part(self, choice: int, event: _Told) -> bytes:
+    def _part(self, choice: int, event: Told) -> bytes:
         if isinstance(event, TextDelta):
             if not event.text and not event.logprobs:
                 return b""
@@ -91,22 +54,8 @@ class ChatReply:
             return self._delta(choice, {"tool_calls": [self._call(choice, event.index, event.call)]})
         return self._delta(choice, {}, reason=finish_reason(event, choice in self._called))
 
-    def _plain(self, choice: int, text: str) -> bytes:
-        if choice not in self._around:
-            self._around[choice] = around_text(self._delta(choice, {"content": PLACE}))
-        before, after = self._around[choice]
-        return before + _encode(text) + after
-
-    def idle(self) -> bytes:
-        """Return what keeps a connection alive while nothing else is to say."""
-        return IDLE
-
-    def whole(self, events: Iterable[Event], now_ns: int) -> bytes:
-        """Return one chat.completion."""
-        finished, answers = by_choice(events)
-        choices = [self._choice(index, Answer(parts)) for index, parts in sorted(answers.items())]
-        head = self._head | {"object": "chat.completion"}
-        return _encode(head | {"choices": choices, "usage": usage_object(finished.usage)})
+    def _text(self, choice: int, text: str) -> bytes:
+        return self._delta(choice, {"content": text})
 
     def _choice(self, index: int, answer: Answer) -> dict[str, Any]:
         message: dict[str, Any] = {"role": "assistant", "content": answer.text}
@@ -125,11 +74,9 @@ class ChatReply:
     def _delta(
         self, choice: int, delta: dict[str, Any], *, logprobs: Sequence[TokenLogprob] = (), reason: str | None = None
     ) -> bytes:
-        one = {"index": choice, "delta": delta, "logprobs": chat_logprobs(logprobs), "finish_reason": reason}
-        return self._event({"choices": [one]} | ({"usage": None} if self._usage else {}))
-
-    def _event(self, fields: dict[str, Any]) -> bytes:
-        return b"data: " + _encode(self._head | {"object": "chat.completion.chunk"} | fields) + b"\n\n"
+        return self._one(
+            {"index": choice, "delta": delta, "logprobs": chat_logprobs(logprobs), "finish_reason": reason}
+        )
 
     def _call_part(self, choice: int, part: ToolCallPart) -> dict[str, Any]:
         """The first part names the call; later ones have more of its arguments alone."""
