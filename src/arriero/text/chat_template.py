@@ -22,6 +22,7 @@ from arriero.text.jinja_traits import jinja_thinking_tags, thinks_in_channels
 from arriero.text.limits import MAX_CHARS, LimitExceeded, TimeUp, time_limit
 from arriero.text.plain_schemas import plain_tool
 from arriero.text.sandbox import BoundedEnvironment, TemplateRefusal
+from arriero.text.told_tools import call_text, example_call, with_tools_told
 from arriero.text.turns import (
     beside_results,
     leading,
@@ -132,15 +133,18 @@ class ChatTemplate:
                 return self._run(rendered, {**variables, "tools": plain})
 
         def run() -> str:
+            asked = messages
+            if tools and not self._shows_tools:
+                asked = with_tools_told(messages, own["tools"], self._call_example(tools[0]))
             refused: TemplateRefusal | None = None
-            for turns in self._ways(messages):
+            for turns in self._ways(asked):
                 try:
                     return attempt(turns)
                 except TemplateRefusal as refusal:
-                    refused = refusal if turns is messages else refused
+                    refused = refusal if turns is asked else refused
             if refused is not None:
                 raise refused
-            return attempt(messages)  # to say what the template says of what was asked
+            return attempt(asked)  # to say what the template says of what was asked
 
         return _guarded(run, deadline_s)
 
@@ -314,6 +318,21 @@ class ChatTemplate:
         """Whether the template takes calls only with ids that are shorter than what servers make (Mistral's)."""
         style = self._call_style
         return self._shows_call(style, _PROBE) and not self._shows_call(style, _PROBE, call_id=f"call_{'0' * 24}")
+
+    @cached_property
+    def _shows_tools(self) -> bool:
+        """Whether the template tells its model of tools. It is taken to where it can show no call either."""
+        parameter = {"type": "string", "description": _PROBE}
+        tool = ToolSpec(name=_PROBE, parameters={"type": "object", "properties": {_PROBE: parameter}})
+        asked = [{"role": "user", "content": "question"}]
+        shown = [self._probed(turns, (tool,)) for turns in (asked, [{"role": "system", "content": "be kind"}, *asked])]
+        return any(_PROBE in text for text in shown) or not all(shown) or not self._shows_call(self._call_style, _PROBE)
+
+    def _call_example(self, tool: ToolSpec) -> str:
+        asked = [self._turn(Message(role="user", content="question"), self._call_style)]
+        call = self._turn(Message(role="assistant", tool_calls=(example_call(tool),)), self._call_style)
+        before, beginning = (self._probed(asked, asks=asks) for asks in (False, True))
+        return call_text(before, beginning, self._probed([*asked, call], asks=False), self._eos_token)
 
     def _shows_call(self, style: _CallStyle, probe: str, *, text: bool = False, call_id: str = "call00000") -> bool:
         """Whether a call with `probe`, a member's name or the text of all arguments, is shown as JSON has it."""

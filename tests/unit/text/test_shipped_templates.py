@@ -40,6 +40,12 @@ SHOW_NO_CALLS = {
     "llama-cpp-rwkv-world",
     "microsoft-Phi-3.5-mini-instruct",
 }
+# Templates that leave the tools out: they are told of in the system text.
+TELL_NO_TOOLS = {
+    "deepseek-ai-DeepSeek-R1-Distill-Llama-8B",
+    "deepseek-ai-DeepSeek-R1-Distill-Qwen-32B",
+    "deepseek-ai-DeepSeek-V3.1",
+}
 # Whose calls are read by whom; what the template has no place for cannot be read back from it.
 FAMILIES = {
     "apertus": ["Apertus-8B-Instruct"],
@@ -254,3 +260,15 @@ def test_llama_3_and_qwen_2_5(templates: dict[str, ChatTemplate]) -> None:
     qwen3 = templates["Qwen-Qwen3-0.6B"]
     assert qwen3.render(TURNS[1:2], think=False).endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
     assert qwen3.render(TURNS[1:2], think=True).endswith("<|im_start|>assistant\n")
+
+
+def test_every_model_that_calls_is_told_of_its_tools(templates: dict[str, ChatTemplate]) -> None:
+    told = {name: template.render(TURNS, [TOOL]) for name, template in templates.items() if name in FAMILY_OF}
+    assert [name for name, prompt in told.items() if "get_weather" not in prompt] == []
+    by_us = {name: prompt for name, prompt in told.items() if "A call is written so:" in prompt}
+    assert set(by_us) == TELL_NO_TOOLS
+    for name, prompt in by_us.items():
+        example = prompt.split("A call is written so:\n")[1].split("<｜User｜>")[0]
+        parser = tool_calls.choose(templates[name].source).parser(tool_calls.Repairer([TOOL]))
+        calls = [item for item in [*parser.feed(example), *parser.finish()] if isinstance(item, ToolCall)]
+        assert [(call.name, call.arguments) for call in calls] == [("get_weather", {"city": "..."})], name
