@@ -30,6 +30,8 @@ from typing import Any, ClassVar
 
 import msgspec
 
+LONGEST = 2_000  # characters of what a template says: its own words, or a value that it fails at
+
 
 class ErrorInfo(msgspec.Struct, frozen=True):
     """An error as data: what crosses the worker's socket and what encoders put on the wire."""
@@ -45,8 +47,10 @@ class ArrieroError(Exception):
     code: ClassVar[str] = "internal"
 
     def __init__(self, message: str, **details: Any) -> None:
-        super().__init__(message)
-        self.message = message
+        # Half a UTF-16 pair, from an escape in somebody's template, fits no wire.
+        told = message if message.isascii() else message.encode("utf-8", "replace").decode()
+        super().__init__(told)
+        self.message = told
         self.details: dict[str, Any] = details
 
     def info(self) -> ErrorInfo:
@@ -88,6 +92,10 @@ class TemplateError(InvalidRequest):
     """The chat template could not be compiled, failed on these messages, or took too long."""
 
     code = "template_error"
+
+    def __init__(self, message: str, **details: Any) -> None:
+        kept = message if len(message) <= LONGEST else f"{message[: LONGEST - 1]}…"
+        super().__init__(kept, **details)
 
 
 class PreviousResponseNotFound(InvalidRequest):

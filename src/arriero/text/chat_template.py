@@ -205,7 +205,8 @@ class ChatTemplate:
             if size > MAX_CHARS:
                 raise LimitExceeded(f"a prompt of more than {MAX_CHARS} characters")
             pieces.append(piece)
-        return "".join(pieces)
+        text = "".join(pieces)
+        return text if text.isascii() else text.encode("utf-8", "replace").decode()  # half a UTF-16 pair is no text
 
     def _turn(self, message: Message, style: _CallStyle) -> dict[str, Any]:
         in_parts = message.content and message.role in self._roles_in_parts

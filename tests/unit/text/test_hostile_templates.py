@@ -181,3 +181,16 @@ def test_the_signal_interrupts_what_no_hook_sees() -> None:
 
 def test_a_private_attribute_prints_as_nothing() -> None:
     assert ChatTemplate("{{ raise_exception.__globals__ }}").render([USER]) == ""
+
+
+def test_half_a_character_is_neither_told_nor_shown() -> None:
+    """What no UTF-8 stands for could not be sent: it would end the worker."""
+    with pytest.raises(TemplateError, match=r"refuses these messages: a\?b"):
+        ChatTemplate("{{ raise_exception('a\\ud800b') }}").render([USER])
+    assert ChatTemplate("{{ 'é\\ud800b' }}").render([USER]) == "é?b"
+
+
+def test_what_a_template_says_is_told_in_part() -> None:
+    with pytest.raises(TemplateError) as told:
+        ChatTemplate("{{ raise_exception('x' * 99999) }}").render([USER])
+    assert len(told.value.message) == 2000

@@ -129,3 +129,9 @@ def test_cut_characters_become_replacement_characters() -> None:
     assert execute(parse('{{slice "é" 0 1}}{{slice "é" 1 2}}|{{slice "é" 0 1}}'), {}) == "é|\ufffd"
     assert execute(parse("{{json (slice .S 0 1)}}"), {"S": "é"}) == '"\\ufffd"'
     assert execute(parse("{{len .S}}{{.S}}"), {"S": "\ud800"}) == "1?"
+
+
+def test_errors_hold_what_can_be_sent() -> None:
+    with pytest.raises(TemplateError) as told:
+        execute(parse('{{range "\\x80"}}{{end}}'), {})
+    assert told.value.message.encode()
