@@ -64,6 +64,11 @@ def _text(piece: dict[str, Any]) -> str:
     return ""
 
 
+def token_ids(start: int, count: int) -> list[int]:
+    """Some token ids; equal arguments give equal lists, different starts differ in the first token."""
+    return [300 + (start * 131 + i * 17 + i * i * start) % 500 for i in range(count)]
+
+
 def completion(prompt: str | list[int], tokens: int, **fields: Any) -> dict[str, Any]:
     """A body for /v1/completions: exactly `tokens` tokens, greedy unless `fields` say otherwise."""
     body: dict[str, Any] = {"model": "demo", "prompt": prompt, "max_tokens": tokens, "ignore_eos": True}

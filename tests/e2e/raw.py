@@ -30,6 +30,12 @@ class RawReply:
         return json.loads(self.body)
 
 
+def ollama_error(reply: RawReply) -> tuple[int, str]:
+    """Status and text of an error in Ollama's form; the body holds nothing else."""
+    assert list(reply.json) == ["error"]
+    return reply.status, reply.json["error"]
+
+
 def _unchunked(body: bytes) -> bytes:
     parts = []
     while body:

@@ -14,6 +14,8 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import psutil
+
 START_LIMIT = 60.0  # seconds, generous: machines that test are busy
 
 
@@ -60,6 +62,11 @@ class Server:
         28 to 54 ms a token were measured under load, against 2 ms with one thread.
         """
         self.post("/api/generate", {"model": model, "options": {"num_thread": 1, **options}, "keep_alive": -1})
+
+    def workers(self) -> list[psutil.Process]:
+        """Its worker processes that are alive."""
+        found = psutil.Process(self.process.pid).children(recursive=True)
+        return [one for one in found if one.status() != psutil.STATUS_ZOMBIE]
 
     def metrics(self) -> dict[str, float]:
         """All samples of /metrics by name; those that differ in labels only are added up."""

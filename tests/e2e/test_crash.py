@@ -39,15 +39,9 @@ def one_at_a_time(tmp_path_factory: pytest.TempPathFactory, slow: Path) -> Itera
         yield server
 
 
-def workers(server: Server) -> list[psutil.Process]:
-    """The worker processes that are alive."""
-    found = psutil.Process(server.process.pid).children(recursive=True)
-    return [one for one in found if one.status() != psutil.STATUS_ZOMBIE]
-
-
 def kill_worker(server: Server) -> int:
     """SIGKILL the only worker; its pid."""
-    (worker,) = workers(server)
+    (worker,) = server.workers()
     os.kill(worker.pid, signal.SIGKILL)
     return worker.pid
 
@@ -166,7 +160,7 @@ def test_an_answer_that_is_not_streamed_is_run_again(one_at_a_time: Server, path
             await until(lambda: one_at_a_time.metrics()["arriero_decoded_tokens_total"] >= before + 3)
             killed = kill_worker(one_at_a_time)
             answer = await asked
-            (worker,) = workers(one_at_a_time)
+            (worker,) = one_at_a_time.workers()
             return answer, killed, worker.pid
 
     asyncio.run(one_answer(one_at_a_time))
@@ -216,7 +210,7 @@ def test_the_next_request_works_within_two_seconds_and_the_load(one_at_a_time: S
     for _ in range(3):  # the best of three: others use this machine too
         (first,) = asyncio.run(ask_all(one_at_a_time, "/api/generate", [{**body, "keep_alive": 60}]))
         assert first.status == 200
-        for worker in workers(one_at_a_time):
+        for worker in one_at_a_time.workers():
             os.kill(worker.pid, signal.SIGKILL)
         started = time.monotonic()
         (reply,) = asyncio.run(ask_all(one_at_a_time, "/api/generate", [body]))
@@ -242,7 +236,7 @@ def test_a_killed_server_leaves_no_worker(tmp_path: Path, slow: Path) -> None:
         async def run() -> list[psutil.Process]:
             asked = asyncio.create_task(hang())
             await until(lambda: server.metrics().get("arriero_running", 0) == 1)
-            found = workers(server)
+            found = server.workers()
             server.process.kill()
             await asked
             return found
@@ -257,6 +251,6 @@ def test_a_killed_server_leaves_no_worker(tmp_path: Path, slow: Path) -> None:
 def test_a_stopped_server_leaves_no_worker(tmp_path: Path) -> None:
     with serve(tmp_path) as server:
         server.load()
-        (worker,) = workers(server)
+        (worker,) = server.workers()
         assert server.stop() == 0
         assert not worker.is_running()

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.e2e.raw import RawReply, RawRequest, send_raw
+from tests.e2e.raw import RawReply, RawRequest, ollama_error, send_raw
 from tests.e2e.serving import Server, serve
 from tests.unit.runners.llama_cpp.tiny_bert import write_bert
 from tests.unit.runners.llama_cpp.tiny_gguf import Shape, write_gguf
@@ -49,12 +49,6 @@ def failing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-def told(reply: RawReply) -> tuple[int, str]:
-    """Status and text; the body holds nothing else."""
-    assert list(reply.json) == ["error"]
-    return reply.status, reply.json["error"]
-
-
 @pytest.mark.parametrize(
     ("model", "cause"),
     [
@@ -66,7 +60,7 @@ def told(reply: RawReply) -> tuple[int, str]:
 @pytest.mark.parametrize("how", ASKED)
 def test_a_model_that_does_not_load(failing: Server, model: str, cause: str, how: str) -> None:
     body = {"model": model, "stream": False, **ASKED[how]}
-    status, text = told(send_raw(failing, f"/api/{how.partition(',')[0]}", body))
+    status, text = ollama_error(send_raw(failing, f"/api/{how.partition(',')[0]}", body))
     assert (status, text[: len(ENDED)]) == (500, ENDED)
     assert cause in text
     assert str(failing.log.parent) not in text
@@ -74,13 +68,13 @@ def test_a_model_that_does_not_load(failing: Server, model: str, cause: str, how
 
 @pytest.mark.parametrize(("route", "field"), [("embed", "input"), ("embeddings", "prompt")])
 def test_an_embedding_model_that_does_not_load(failing: Server, route: str, field: str) -> None:
-    status, text = told(send_raw(failing, f"/api/{route}", {"model": "vectors", field: "x"}))
+    status, text = ollama_error(send_raw(failing, f"/api/{route}", {"model": "vectors", field: "x"}))
     assert (status, text[: len(ENDED)]) == (500, ENDED)
     assert "blk.1.ffn_up.weight" in text
 
 
 def test_nothing_was_loaded_where_a_model_is_only_shown(failing: Server) -> None:
-    status, text = told(send_raw(failing, "/api/show", {"model": "cut"}))
+    status, text = ollama_error(send_raw(failing, "/api/show", {"model": "cut"}))
     assert status == 500
     assert text.startswith("cut.gguf is not a usable GGUF file")
 
@@ -104,7 +98,7 @@ def test_a_worker_that_dies_while_it_loads(failing: Server) -> None:
         time.sleep(0.005)
     for worker in server.children():
         worker.kill()
-    status, text = told(RawReply(request.read()))
+    status, text = ollama_error(RawReply(request.read()))
     assert (status, text[: len(ENDED)]) == (500, ENDED)
     assert "SIGKILL" in text
     assert send_raw(failing, "/api/generate", body).status == 200
@@ -112,7 +106,9 @@ def test_a_worker_that_dies_while_it_loads(failing: Server) -> None:
 
 def test_a_load_that_takes_too_long(tmp_path: Path) -> None:
     with serve(tmp_path, environment={"OLLAMA_LOAD_TIMEOUT": "1ms"}) as server:
-        status, text = told(send_raw(server, "/api/generate", {"model": "demo", "prompt": "x", "stream": False}))
+        status, text = ollama_error(
+            send_raw(server, "/api/generate", {"model": "demo", "prompt": "x", "stream": False})
+        )
         assert (status, text[: len(SLOW)]) == (500, SLOW)
         assert "no progress for 0.001 s" in text
         reply = send_raw(server, "/v1/chat/completions", {"model": "demo", "messages": HELLO})

@@ -8,19 +8,15 @@ import re
 
 import aiohttp
 
-from tests.e2e.asking import ask, completion, new_session
+from tests.e2e.asking import ask, completion, new_session, token_ids
 from tests.e2e.serving import Server
 
 QUEUED, LONG, SHORT = 20, 800, 12
 
 
-def _ids(start: int, count: int) -> list[int]:
-    return [300 + (start * 131 + i * 17 + i * i * start) % 500 for i in range(count)]
-
-
 async def _first_token(session: aiohttp.ClientSession, server: Server, user: str) -> int:
     """Ask something short, return when a token has come: how many were said to be before it."""
-    body = completion([901, *_ids(77, SHORT)], 4, user=user)
+    body = completion([901, *token_ids(77, SHORT)], 4, user=user)
     async with session.post(server.url + "/v1/completions", json=body) as reply:
         assert reply.status == 200
         async for line in reply.content:
@@ -33,7 +29,7 @@ async def _first_token(session: aiohttp.ClientSession, server: Server, user: str
 
 async def _expect_late(session: aiohttp.ClientSession, server: Server) -> None:
     """Whoever cannot wait hears so; streamed or not, that is a status of its own."""
-    body = completion([902, *_ids(78, SHORT)], 4, user="heavy")
+    body = completion([902, *token_ids(78, SHORT)], 4, user="heavy")
     headers = {"X-Arriero-Deadline": "100us"}
     async with session.post(server.url + "/v1/completions", json=body, headers=headers) as reply:
         assert reply.status == 504
@@ -44,7 +40,7 @@ async def _ended_before_the_short_one(server: Server, first: int, user: str) -> 
     """How many of the long requests had ended when the short one's first token came."""
     before = server.metrics().get("arriero_added_total", 0)
     async with new_session() as session:
-        bodies = [completion([first + i, *_ids(first + i, LONG)], 8, user="heavy") for i in range(QUEUED)]
+        bodies = [completion([first + i, *token_ids(first + i, LONG)], 8, user="heavy") for i in range(QUEUED)]
         queued = [asyncio.create_task(ask(session, server.url + "/v1/completions", body)) for body in bodies]
         while (await asyncio.to_thread(server.metrics)).get("arriero_added_total", 0) < before + QUEUED:
             await asyncio.sleep(0.02)

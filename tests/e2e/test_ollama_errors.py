@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.e2e.error_sources import Registry, make_painter, spelled, write_adapter, write_embedder
-from tests.e2e.raw import RawReply, RawRequest, send_raw
+from tests.e2e.raw import RawReply, RawRequest, ollama_error, send_raw
 from tests.e2e.serving import Server, serve
 from tests.unit.runners.llama_cpp.tiny_bert import write_bert
 from tests.unit.runners.llama_cpp.tiny_gguf import write_gguf
@@ -54,25 +54,19 @@ def ask(server: Server, path: str, body: dict[str, Any] | bytes, method: str = "
     return send_raw(server, path, body, method=method)
 
 
-def told(reply: RawReply) -> tuple[int, str]:
-    """Status and text; the body holds nothing else."""
-    assert list(reply.json) == ["error"]
-    return reply.status, reply.json["error"]
-
-
 @pytest.mark.parametrize("route", POSTS)
 def test_empty_body(errors: Server, route: str) -> None:
-    assert told(ask(errors, f"/api/{route}", b"")) == (400, "missing request body")
+    assert ollama_error(ask(errors, f"/api/{route}", b"")) == (400, "missing request body")
 
 
 def test_empty_body_of_delete(errors: Server) -> None:
-    assert told(ask(errors, "/api/delete", b"", "DELETE")) == (400, "missing request body")
+    assert ollama_error(ask(errors, "/api/delete", b"", "DELETE")) == (400, "missing request body")
 
 
 @pytest.mark.parametrize("body", [b"{", b"[1]", b'{"model": 7, "source": 7}'])
 @pytest.mark.parametrize("route", POSTS)
 def test_bad_json_and_types(errors: Server, route: str, body: bytes) -> None:
-    status, text = told(ask(errors, f"/api/{route}", body))
+    status, text = ollama_error(ask(errors, f"/api/{route}", body))
     assert status == 400
     assert text
 
@@ -238,7 +232,7 @@ ROWS: dict[str, tuple[str, dict[str, Any], int, str]] = {
 def test_row(errors: Server, row: str) -> None:
     route, body, status, text = ROWS[row]
     reply = ask(errors, f"/api/{route}", body, "DELETE" if route == "delete" else "POST")
-    assert told(reply) == (status, text)
+    assert ollama_error(reply) == (status, text)
 
 
 # --- models of other kinds ---
@@ -249,9 +243,9 @@ def test_row(errors: Server, row: str) -> None:
 )
 def test_models_that_only_embed_or_make_images(errors: Server, route: str, body: dict[str, Any]) -> None:
     reply = ask(errors, f"/api/{route}", {"model": "embedder", **body})
-    assert told(reply) == (400, f'"embedder" does not support {route}')
+    assert ollama_error(reply) == (400, f'"embedder" does not support {route}')
     reply = ask(errors, f"/api/{route}", {"model": "painter", **body})
-    assert told(reply) == (400, "image generation models are not currently supported")
+    assert ollama_error(reply) == (400, "image generation models are not currently supported")
 
 
 # --- blobs and create ---
@@ -266,10 +260,10 @@ def uploaded(server: Server, data: bytes) -> str:
 
 def test_blobs(errors: Server) -> None:
     for bad in ("sha256:12", f"sha256:{'g' * 64}", f"md5:{'0' * 64}"):
-        assert told(ask(errors, f"/api/blobs/{bad}", b"x")) == (400, "invalid digest format")
+        assert ollama_error(ask(errors, f"/api/blobs/{bad}", b"x")) == (400, "invalid digest format")
         assert ask(errors, f"/api/blobs/{bad}", b"", "HEAD").status == 400
     text = f'digest mismatch, expected "{NOTHING}", got "{spelled(b"x")}"'
-    assert told(ask(errors, f"/api/blobs/{NOTHING}", b"x")) == (400, text)
+    assert ollama_error(ask(errors, f"/api/blobs/{NOTHING}", b"x")) == (400, text)
     assert ask(errors, f"/api/blobs/{NOTHING}", b"", "HEAD").status == 404
 
 
@@ -282,7 +276,7 @@ def test_blobs(errors: Server) -> None:
 )
 def test_files_that_are_no_model(errors: Server, name: str, data: bytes, text: str) -> None:
     body = {"model": "y", "files": {name: uploaded(errors, data)}, "stream": False}
-    assert told(ask(errors, "/api/create", body)) == (400, text)
+    assert ollama_error(ask(errors, "/api/create", body)) == (400, text)
 
 
 def test_two_adapters(errors: Server, tmp_path: Path) -> None:
@@ -291,11 +285,11 @@ def test_two_adapters(errors: Server, tmp_path: Path) -> None:
         write_adapter(tmp_path / name)
         files[name] = uploaded(errors, (tmp_path / name).read_bytes())
     body = {"model": "y", "from": "demo", "adapters": files, "stream": False}
-    assert told(ask(errors, "/api/create", body)) == (400, "only one adapter is currently supported")
+    assert ollama_error(ask(errors, "/api/create", body)) == (400, "only one adapter is currently supported")
 
 
 def test_a_template_that_is_none(errors: Server) -> None:
-    status, text = told(ask(errors, "/api/create", {"model": "y", "from": "demo", "template": "{{ if }}"}))
+    status, text = ollama_error(ask(errors, "/api/create", {"model": "y", "from": "demo", "template": "{{ if }}"}))
     assert status == 400
     assert text.startswith("template error: ")
 
@@ -313,7 +307,7 @@ def test_a_template_that_is_none(errors: Server) -> None:
 )
 def test_pull(errors: Server, registry: str, model: str, text: str) -> None:
     body = {"model": f"{registry}/library/{model}", "insecure": True}
-    status, said = told(ask(errors, "/api/pull", {**body, "stream": False}))
+    status, said = ollama_error(ask(errors, "/api/pull", {**body, "stream": False}))
     assert status == 500
     assert said.startswith(text)
     streamed = ask(errors, "/api/pull", body)
@@ -343,7 +337,7 @@ LONG = "one two three " * 200
 def test_too_long(errors: Server, route: str, body: dict[str, Any]) -> None:
     """Ollama's text, both numbers, and llama-server's, which Ollama wraps in JSON and that in its own."""
     body = {"model": "demo", "stream": False, "options": {"num_ctx": 256}, **body}
-    status, text = told(ask(errors, f"/api/{route}", body))
+    status, text = ollama_error(ask(errors, f"/api/{route}", body))
     assert status == 400
     native = r"request \((\d{3,}) tokens\) exceeds the available context size \(256 tokens\), try increasing it"
     assert (found := re.search(native, text))
@@ -365,7 +359,7 @@ def test_queue_full(tmp_path: Path) -> None:
         waiting.send()
         server.wait_for("arriero_requests_pending", "==", 1)
         reply = ask(server, "/api/chat", {"model": "demo", "messages": HELLO})
-        assert told(reply) == (503, "server busy, please try again.  maximum pending requests exceeded")
+        assert ollama_error(reply) == (503, "server busy, please try again.  maximum pending requests exceeded")
         assert int(reply.headers["retry-after"]) > 0
         # One that goes away while it waits has nobody to read its 499; the log has it.
         waiting.close()

@@ -8,18 +8,13 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.asking import completion
+from tests.e2e.asking import completion, token_ids
 from tests.e2e.raw import RawRequest
 from tests.e2e.serving import Server
 
 BLOCK = 16
 CLIENTS = 16
 PREFIX = 500
-
-
-def ids(start: int, count: int) -> list[int]:
-    """Some token ids; equal arguments give equal lists, different starts differ in the first token."""
-    return [300 + (start * 131 + i * 17 + i * i * start) % 500 for i in range(count)]
 
 
 def usage_of(reply: bytes) -> dict[str, Any]:
@@ -33,20 +28,20 @@ def requests_with(prefix: list[int], round_number: int) -> list[tuple[list[int],
     """The own part of each request, and its body: own parts of 1 to 46 tokens that begin differently."""
     found = []
     for index in range(CLIENTS):
-        own = [900 + index, *ids(7 * round_number + index, 3 * index)]
+        own = [900 + index, *token_ids(7 * round_number + index, 3 * index)]
         found.append((own, completion(prefix + own, 8)))
     return found
 
 
 def test_ids_differ_in_their_first_token() -> None:
-    assert len({ids(start, 1)[0] for start in range(40)}) == 40
+    assert len({token_ids(start, 1)[0] for start in range(40)}) == 40
 
 
 @pytest.mark.parametrize("mode", ["server", "exact_server"])
 def test_a_prefix_is_computed_once_for_sixteen(mode: str, request: pytest.FixtureRequest) -> None:
     server: Server = request.getfixturevalue(mode)
     for round_number in range(5):
-        prefix = ids(round_number + 1, PREFIX)
+        prefix = token_ids(round_number + 1, PREFIX)
         asked = requests_with(prefix, round_number)
         before = server.metrics()
         connections = [RawRequest(server, "/v1/completions", body) for _, body in asked]
@@ -70,7 +65,7 @@ def test_a_prefix_is_computed_once_for_sixteen(mode: str, request: pytest.Fixtur
 
 def test_a_prefix_outlives_its_worker(exact_server: Server) -> None:
     """Unloaded, it goes to the disk; loaded again, the model has it, and says the same to the bit."""
-    prefix = ids(77, 300)
+    prefix = token_ids(77, 300)
     body = completion([*prefix, 901], 8, temperature=0, logprobs=2)
 
     def asked() -> list[dict[str, Any]]:

@@ -35,12 +35,6 @@ def starts(server: Server, kind: str) -> float:
     return float(found[1]) if found else 0.0
 
 
-def below(server: Server) -> list[psutil.Process]:
-    """The processes of this server that are alive."""
-    found = psutil.Process(server.process.pid).children(recursive=True)
-    return [one for one in found if one.status() != psutil.STATUS_ZOMBIE]
-
-
 def with_a_spare(spared: Server) -> None:
     """Ask for something, and wait until a spare worker is ready."""
     spared.post("/api/generate", ASK)
@@ -48,24 +42,24 @@ def with_a_spare(spared: Server) -> None:
 
 
 def test_before_a_model_is_asked_for_there_is_none_then_the_next_load_takes_it(spared: Server) -> None:
-    assert below(spared) == []
+    assert spared.workers() == []
     with_a_spare(spared)
     assert (starts(spared, "new"), starts(spared, "spare")) == (1, 0)
-    assert len(below(spared)) == 2
+    assert len(spared.workers()) == 2
     spared.post("/api/generate", {"model": "demo", "keep_alive": 0})
-    until(lambda: len(below(spared)) == 1)
-    (spare,) = below(spared)
+    until(lambda: len(spared.workers()) == 1)
+    (spare,) = spared.workers()
     spared.post("/api/generate", ASK)
     assert (starts(spared, "new"), starts(spared, "spare")) == (1, 1)
-    assert spare.pid in [one.pid for one in below(spared)]
+    assert spare.pid in [one.pid for one in spared.workers()]
 
 
 def test_one_that_was_killed_is_not_missed(spared: Server) -> None:
     with_a_spare(spared)
     before = starts(spared, "new")
     spared.post("/api/generate", {"model": "demo", "keep_alive": 0})
-    until(lambda: len(below(spared)) == 1)
-    os.kill(below(spared)[0].pid, signal.SIGKILL)
+    until(lambda: len(spared.workers()) == 1)
+    os.kill(spared.workers()[0].pid, signal.SIGKILL)
     spared.post("/api/generate", ASK)
     assert starts(spared, "new") == before + 1
     spared.wait_for("arriero_spare_workers", "==", 1)
@@ -73,7 +67,7 @@ def test_one_that_was_killed_is_not_missed(spared: Server) -> None:
 
 def test_a_killed_server_leaves_none(spared: Server) -> None:
     with_a_spare(spared)
-    left = below(spared)
+    left = spared.workers()
     assert len(left) == 2
     spared.process.kill()
     spared.process.wait()
