@@ -147,13 +147,13 @@ def _pad(tokens: int) -> int:
 
 
 def check_weights(weights: int, memory: Memory, memory_bytes: int | None) -> None:
-    """ModelLoadError for weights that leave no room in what may be used: `memory`, or the `memory_bytes` set for it.
+    """ModelLoadError for weights that leave no room in what is free; where `memory_bytes` is set, in what is allowed.
 
     To be asked before they are read. Promises to other models do not count here: they may never be used.
     """
-    total = int(memory.available * MEMORY_SHARE) if memory_bytes is None else memory_bytes
-    if memory.bound:
-        total = min(total, memory.total)
+    if memory_bytes is not None and not memory.bound:
+        return  # who says how much may be used knows the machine
+    total = int(memory.available * MEMORY_SHARE) if memory_bytes is None else memory.total
     if weights > total:
         said = f", for {memory.reason}" if memory.reason else ""
         raise ModelLoadError(

@@ -52,8 +52,9 @@ def test_weights_that_leave_no_room_are_refused_before_they_are_read(
         part.write_bytes(b"no model" + bytes(5 << 19))
     with pytest.raises(ModelLoadError, match=r"^the model has 5 MiB of weights, 4 MiB .* group allows 6 MiB"):
         Model(LlamaCppOptions(path=str(parts[0]), num_gpu=0))
-    with pytest.raises(ModelLoadError, match="there for it"):  # nobody has more than that, whatever is set
-        Model(LlamaCppOptions(path=str(parts[0]), num_gpu=0, memory_bytes=1 << 22))
+    bounds = [MemoryBound(4 << 20, 4 << 20)]
+    with pytest.raises(ModelLoadError, match="4 MiB are there for it"):  # nobody has more than that, whatever is set
+        Model(LlamaCppOptions(path=str(parts[0]), num_gpu=0, memory_bytes=1 << 30))
     bounds = []
     with pytest.raises(ModelLoadError, match="the model cannot be loaded"):
         Model(LlamaCppOptions(path=str(parts[0]), num_gpu=0))
