@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import statistics
 import sys
@@ -22,6 +21,7 @@ from typing import Any
 from arriero.observe.machine import machine_card
 from arriero.store.catalog import demo_path
 from benchmarks.load import Workload, run_load, summarize
+from benchmarks.output import tell
 from benchmarks.servers import Arriero
 
 CONTEXT = 512
@@ -75,10 +75,7 @@ def main() -> int:
     }
     print(f"{given.clients} together take {result['ratio_median']} of the time of one after another", end="")
     print(f" ({result['ratio_best']} to {result['ratio_worst']}, {len(ratios)} rounds)")
-    line = json.dumps(result)
-    if given.output:
-        given.output.write_text(line + "\n")
-    print(line)
+    tell(result, given.output)
     return 0
 
 

@@ -23,12 +23,14 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 
 from arriero.observe.machine import machine_card
 from benchmarks.call_tools import CASES, Case
+from benchmarks.output import tell
 
 MODES: dict[str, dict[str, str]] = {
     "held": {"ARRIERO_HOLD_CALLS": "1"},
@@ -115,7 +117,7 @@ def main() -> None:
     parser.add_argument("--tries", type=int, default=500)
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--max-tokens", type=int, default=200)
-    parser.add_argument("--output", help="also write the JSON to this file")
+    parser.add_argument("--output", type=Path, help="also write the JSON to this file")
     given = parser.parse_args()
     result: dict[str, Any] = {"model": given.model, "tools": len(CASES), "max_tokens": given.max_tokens, "modes": {}}
     card = machine_card()
@@ -127,11 +129,7 @@ def main() -> None:
         share = total["valid"] / total["calls"] if total["calls"] else 0.0
         print(f"{mode:5} {dict(total)}: {share:.1%} of the calls match")
     result["machine"] = card
-    if given.output:
-        with open(given.output, "w", encoding="utf-8") as file:
-            json.dump(result, file, indent=1)
-            file.write("\n")
-    print(json.dumps(result))
+    tell(result, given.output)
 
 
 if __name__ == "__main__":

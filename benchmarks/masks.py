@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from arriero.runners.constrained.compiler import MaskCompiler
 from arriero.runners.llama_cpp.model import Model
 from arriero.runners.llama_cpp.options import LlamaCppOptions
 from arriero.runners.llama_cpp.vocab import Vocab
+from benchmarks.output import tell
 
 _ADDRESS = {
     "type": "object",
@@ -212,7 +214,7 @@ def main() -> None:
     parser.add_argument("--vocabulary", required=True, help="a GGUF; its weights are not read")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--limit", type=int, default=150, help="tokens of a random answer at most")
-    parser.add_argument("--output", help="also write the JSON to this file")
+    parser.add_argument("--output", type=Path, help="also write the JSON to this file")
     given = parser.parse_args()
     card = machine_card()
     model = Model(LlamaCppOptions(path=given.vocabulary), vocab_only=True)
@@ -222,11 +224,7 @@ def main() -> None:
             f"{name:22} document p99 {case['document']['mask_us']['p99']} µs, random {case['random']['mask_us']['p99']}"
         )
     print(f"mask, all              {result['mask_us']}\nstep, all              {result['step_us']}")
-    if given.output:
-        with open(given.output, "w", encoding="utf-8") as file:
-            json.dump(result, file, indent=1)
-            file.write("\n")
-    print(json.dumps(result))
+    tell(result, given.output)
 
 
 if __name__ == "__main__":

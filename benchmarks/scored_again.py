@@ -12,7 +12,6 @@ norm stands in for one. Ends with one JSON line.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -36,6 +35,7 @@ from arriero.observe.machine import machine_card
 from arriero.runners.llama_cpp.opening import open_model
 from arriero.store.catalog import demo_path
 from arriero.store.describe import describe
+from benchmarks.output import tell
 
 BOUND = 0.15
 """Standard deviations of the logits by which a greedy token may be behind the best one when it is scored by itself."""
@@ -222,9 +222,7 @@ def main() -> int:
             **counters,
         }
         print(f"{name:36} {one.equal:3} of {one.texts} equal, {one.tokens} tokens, worst {one.worst:.4f}  {counters}")
-    if given.output:
-        given.output.write_text(json.dumps(told, indent=1) + "\n")
-    print(json.dumps(told))
+    tell(told, given.output)
     return 0 if all(one.worst <= BOUND for one in results.values()) else 1
 
 

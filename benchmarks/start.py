@@ -8,7 +8,6 @@ From the start of the process to the first 200 of `/live`, and the resident memo
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import socket
 import statistics
@@ -23,6 +22,7 @@ from pathlib import Path
 import psutil
 
 from arriero.observe.machine import machine_card
+from benchmarks.output import tell
 
 _PAUSE_SECONDS = 0.003
 _PATIENCE_SECONDS = 60.0
@@ -47,10 +47,7 @@ def main() -> int:
         "samples": runs,
     }
     print(f"answers after {result['median_s']} s (worst {result['worst_s']} s), {weight >> 20} MiB")
-    line = json.dumps(result)
-    if options.output:
-        options.output.write_text(line + "\n")
-    print(line)
+    tell(result, options.output)
     return 0
 
 

@@ -25,6 +25,7 @@ import aiohttp
 
 from arriero.client.bench.words import Words
 from arriero.observe.machine import machine_card
+from benchmarks.output import tell
 from benchmarks.servers import Arriero, scratch
 
 TARGET_S = 1.0
@@ -149,10 +150,7 @@ def main() -> int:
         "machine": card,
         "samples": {files[model].stem: kinds for model, kinds in samples.items()},
     }
-    line = json.dumps(result)
-    if options.output:
-        options.output.write_text(line + "\n")
-    print(line)
+    tell(result, options.output)
     return 0
 
 
