@@ -17,6 +17,7 @@ from arriero.protocols.body import decode_object, lower_keys
 from arriero.protocols.ollama.body import convert
 from arriero.protocols.ollama.messages import WireMessage, core_message, lower_each
 from arriero.protocols.ollama.options import read_options
+from arriero.protocols.unknown import unknown_fields
 
 INFO_TEXTS = ("model_family", "base_name", "quantization_level", "parameter_size")
 INFO_NUMBERS = ("context_length", "embedding_length")
@@ -92,7 +93,7 @@ def decode_create(body: bytes) -> CreateCall:
         draft_quantize=wire.draft_quantize,
         info=_info(wire.info),
     )
-    return CreateCall(request, wire.stream, _unknown(fields, wire))
+    return CreateCall(request, wire.stream, unknown_fields(fields, wire.__struct_encode_fields__, "warn"))
 
 
 def decode_copy(body: bytes) -> tuple[str, str]:
@@ -117,10 +118,6 @@ def encode_progress(progress: Progress) -> bytes:
 def encode_status() -> bytes:
     """Return /api/status: there is no cloud here, and no setting that made it so."""
     return _encode({"cloud": {"disabled": True, "source": "none"}})
-
-
-def _unknown(fields: dict[str, Any], wire: msgspec.Struct) -> tuple[str, ...]:
-    return tuple(name for name in fields if name not in wire.__struct_encode_fields__)
 
 
 def _checked(parameters: dict[str, Any]) -> dict[str, Any]:

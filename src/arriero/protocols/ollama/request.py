@@ -25,6 +25,7 @@ from arriero.protocols.ollama.format import read_format
 from arriero.protocols.ollama.images import check_images
 from arriero.protocols.ollama.messages import WireMessage, WireTool, core_message, lower_each
 from arriero.protocols.ollama.options import read_options
+from arriero.protocols.unknown import unknown_fields
 
 THINK_LEVELS = ("high", "medium", "low", "max")
 _THINK_VALUES = '(must be "high", "medium", "low", "max", true, or false)'
@@ -105,7 +106,7 @@ def decode_generate(body: bytes, find: Find) -> Call:
         want_context=not wire.raw,
         think=think,
     )
-    return _call(own, wire, spec, _unknown(fields, wire))
+    return _call(own, wire, spec, unknown_fields(fields, wire.__struct_encode_fields__, "warn"))
 
 
 def decode_chat(body: bytes, find: Find) -> Call:
@@ -134,7 +135,7 @@ def decode_chat(body: bytes, find: Find) -> Call:
         ),
         think=think,
     )
-    return _call(own, wire, spec, _unknown(fields, wire))
+    return _call(own, wire, spec, unknown_fields(fields, wire.__struct_encode_fields__, "warn"))
 
 
 def decode_show(body: bytes) -> ShowCall:
@@ -203,10 +204,6 @@ def _options(wire: _Shared, spec: ModelSpec) -> tuple[SamplingParams, LoadOption
     if wire.logprobs:
         sampling = msgspec.structs.replace(sampling, logprobs=wire.top_logprobs)
     return sampling, read.load, read.ignored
-
-
-def _unknown(fields: dict[str, Any], wire: _Shared) -> tuple[str, ...]:
-    return tuple(name for name in fields if name not in wire.__struct_encode_fields__)
 
 
 def _tokens(ids: list[int]) -> tuple[int, ...]:
