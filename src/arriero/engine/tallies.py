@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 
 from arriero.engine.sequence import Sequence, Status
 
@@ -35,9 +35,6 @@ class Tally:
     def counters(self) -> dict[str, int]:
         """All counters by name."""
         return asdict(self)
-
-
-TALLIED = tuple(field.name for field in fields(Tally))
 
 
 class Tallies:

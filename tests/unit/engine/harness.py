@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import Any
 
@@ -11,12 +11,13 @@ from arriero.engine.engine import Engine
 from arriero.engine.events import Ended, EngineEvent, Started, TokenEvent
 from arriero.engine.options import EngineOptions
 from arriero.engine.sequence import SequenceSpec
-from arriero.engine.tallies import TALLIED
+from arriero.engine.tallies import Tally
 from arriero.runners.fake import FakeRunner
 from arriero.runners.fake_answers import GreedySampler
 
 N_VOCAB = 61
 SAMPLER = GreedySampler()
+TALLIED = tuple(field.name for field in fields(Tally))
 
 
 def make_info(**changes: Any) -> RunnerInfo:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from arriero.engine.tallies import TALLIED
-from tests.unit.engine.harness import World, make_info
+from tests.unit.engine.harness import TALLIED, World, make_info
 
 
 def test_the_models_counts_add_up_to_the_engines() -> None:
