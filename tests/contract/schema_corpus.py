@@ -248,6 +248,7 @@ UNSUPPORTED: dict[str, Any] = {
     "schema is false": False,
     "multipleOf": {"type": "integer", "multipleOf": 999_983},
     "2000 properties": {"properties": {f"p{index}": {} for index in range(2001)}},
+    "100000 values": {"enum": list(range(100_001))},
     "nothing can match it": {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}},
     "recursion limit": {"const": 1, "$defs": {"deep": _deep(400)}},
 }

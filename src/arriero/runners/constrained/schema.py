@@ -21,6 +21,7 @@ _BOUNDERS = frozenset({"$ref", "allOf", "anyOf", "const", "enum", "exclusiveMaxi
 _BOUNDERS |= {"minimum", "multipleOf", "oneOf"}
 _MOST_STATES = 20_000
 _MOST_PROPERTIES = 2_000  # optional ones cost by their square
+_MOST_VALUES = 100_000  # of an enum: more than llguidance holds, which takes seconds to find that out
 _SMALL = 1e-9
 _REFERENCES = 16  # followed one behind the other at most
 
@@ -44,6 +45,9 @@ def plain(schema: Any) -> Any:
         properties = found.get("properties")
         if isinstance(properties, dict) and len(properties) > _MOST_PROPERTIES:
             raise ValueError(f"an object has more than {_MOST_PROPERTIES} properties")
+        values = found.get("enum")
+        if isinstance(values, list) and len(values) > _MOST_VALUES:
+            raise ValueError(f"an enum has more than {_MOST_VALUES} values")
         return _without_exclusive_zero(holdable(found))
 
     return _each(schema, visit)
