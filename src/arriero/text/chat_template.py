@@ -8,25 +8,25 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import jinja2
-from jinja2.exceptions import SecurityError
 
 from arriero.core.errors import TemplateError
 from arriero.core.request import Message, ToolCall, ToolSpec
 from arriero.text.jinja_traits import jinja_thinking_tags, thinks_in_channels
-from arriero.text.limits import MAX_CHARS, LimitExceeded, TimeUp, time_limit
+from arriero.text.limits import MAX_CHARS, LimitExceeded
 from arriero.text.plain_schemas import plain_tool
-from arriero.text.sandbox import BoundedEnvironment, TemplateRefusal
+from arriero.text.sandbox import BoundedEnvironment, TemplateRefusal, guarded
 from arriero.text.told_tools import call_text, example_call, with_tools_told
 from arriero.text.turns import (
     beside_results,
     leading,
     merged,
+    one_call_a_turn,
     one_system,
     paired,
     said_by_user,
@@ -88,7 +88,7 @@ class ChatTemplate:
         self._eos_token = eos_token
         if len(self.source) > MAX_SOURCE:
             raise TemplateError(f"the chat template has more than {MAX_SOURCE} characters")
-        self._template = _guarded(lambda: BoundedEnvironment().from_string(self.source), COMPILE_S)
+        self._template = guarded(lambda: BoundedEnvironment().from_string(self.source), COMPILE_S)
 
     @property
     def capabilities(self) -> tuple[str, ...]:
@@ -121,6 +121,7 @@ class ChatTemplate:
             if any(turn.tool_calls or turn.role == "tool" for turn in turns):
                 turns, style = paired(turns), self._call_style
                 turns = with_short_ids(turns) if self._wants_short_ids else turns
+                turns = one_call_a_turn(turns) if self._takes_one_call else turns
             rendered = [self._turn(turn, style) for turn in turns]
             try:
                 return self._run(rendered, variables)
@@ -146,7 +147,7 @@ class ChatTemplate:
                 raise refused
             return attempt(asked)  # to say what the template says of what was asked
 
-        return _guarded(run, deadline_s)
+        return guarded(run, deadline_s)
 
     def _ways(self, messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
         """The conversation in the ways to try, until the template refuses one no more."""
@@ -315,6 +316,12 @@ class ChatTemplate:
         return next((style for style in _CALL_STYLES if self._shows_call(style, _PROBE)), _CALL_STYLES[0])
 
     @cached_property
+    def _takes_one_call(self) -> bool:
+        """Whether the template refuses several calls in a turn (Llama 3's), or shows one of them (harmony's)."""
+        style = self._call_style
+        return self._shows_call(style, _PROBE) and not self._shows_call(style, _PROBE, beside=f"{_PROBE}_too")
+
+    @cached_property
     def _wants_short_ids(self) -> bool:
         """Whether the template takes calls only with ids that are shorter than what servers make (Mistral's)."""
         style = self._call_style
@@ -335,46 +342,26 @@ class ChatTemplate:
         before, beginning = (self._probed(asked, asks=asks) for asks in (False, True))
         return call_text(before, beginning, self._probed([*asked, call], asks=False), self._eos_token)
 
-    def _shows_call(self, style: _CallStyle, probe: str, *, text: bool = False, call_id: str = "call00000") -> bool:
-        """Whether a call with `probe`, a member's name or the text of all arguments, is shown as JSON has it."""
-        call = ToolCall(name="probe", arguments={probe: "value"}, id=call_id)
+    def _shows_call(
+        self, style: _CallStyle, probe: str, *, text: bool = False, call_id: str = "call00000", beside: str = ""
+    ) -> bool:
+        """Whether a call with `probe`, a member's name or the text of all arguments, is shown as JSON has it.
+
+        `beside`: a member's name in a second call of the same turn, which is to be shown, too.
+        """
+        calls = [ToolCall(name="probe", arguments={probe: "value"}, id=call_id)]
+        calls += [ToolCall(name="probe", arguments={beside: "value"}, id="call00001")] if beside else []
         turns = [
             Message(role="user", content="question"),
-            Message(role="assistant", tool_calls=(call,)),
-            Message(role="tool", content="answer", tool_name="probe", tool_call_id=call_id),
+            Message(role="assistant", tool_calls=tuple(calls)),
+            *(Message(role="tool", content="answer", tool_name="probe", tool_call_id=call.id) for call in calls),
         ]
         messages = [self._turn(turn, style) for turn in turns]
         if text:
             messages[1]["tool_calls"][0]["function"]["arguments"] = probe
         tools = (ToolSpec(name="probe", parameters={"type": "object", "properties": {}}),)
         shown = self._probed(messages, tools, asks=False)
-        return probe in shown and f"'{probe}'" not in shown
-
-
-_T = TypeVar("_T")
-
-
-def _guarded(work: Callable[[], _T], deadline_s: float) -> _T:
-    """Run `work` under the deadline; whatever goes wrong in a template is a TemplateError."""
-    try:
-        with time_limit(deadline_s):
-            return work()
-    except TimeUp:
-        raise TemplateError(f"the chat template took longer than {deadline_s:g} s") from None
-    except TemplateRefusal as refusal:
-        raise TemplateError(f"the chat template refuses these messages: {refusal}") from None
-    except LimitExceeded as limit:
-        raise TemplateError(f"the chat template was stopped: {limit}") from None
-    except SecurityError as security:
-        raise TemplateError(f"the chat template tried what it may not: {security}") from None
-    except jinja2.TemplateSyntaxError as syntax:
-        raise TemplateError(f"the chat template does not compile: line {syntax.lineno}: {syntax}") from None
-    except RecursionError:
-        raise TemplateError("the chat template is nested too deep") from None
-    except MemoryError:
-        raise TemplateError("the chat template needs too much memory") from None
-    except Exception as error:  # a template can raise whatever Python's operators raise
-        raise TemplateError(f"the chat template failed: {type(error).__name__}: {error}") from error
+        return probe in shown and beside in shown and f"'{probe}'" not in shown
 
 
 def _parts(text: str) -> list[dict[str, str]]:

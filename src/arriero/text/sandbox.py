@@ -10,15 +10,18 @@ import functools
 import json
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
+import jinja2
 from jinja2 import nodes, pass_context
+from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
+from arriero.core.errors import TemplateError
 from arriero.text.limits import (
     MAX_BITS,
     MAX_CHARS,
@@ -26,6 +29,7 @@ from arriero.text.limits import (
     MAX_WIDTH,
     METHOD_CHECKS,
     LimitExceeded,
+    TimeUp,
     bounded,
     check_format,
     check_join,
@@ -33,6 +37,7 @@ from arriero.text.limits import (
     check_width,
     made,
     step,
+    time_limit,
     weigh,
     weigh_compared,
 )
@@ -329,3 +334,29 @@ class _Metered(NodeTransformer):
         self.generic_visit(node)
         # A list that holds a variable may hold itself, doubled, in the next turn: weigh what is not plain.
         return node if all(isinstance(item, nodes.Const) for item in inner) else _through("_built", node)
+
+
+_T = TypeVar("_T")
+
+
+def guarded(work: Callable[[], _T], deadline_s: float) -> _T:
+    """Run `work` under the deadline; whatever goes wrong in a template is a TemplateError."""
+    try:
+        with time_limit(deadline_s):
+            return work()
+    except TimeUp:
+        raise TemplateError(f"the chat template took longer than {deadline_s:g} s") from None
+    except TemplateRefusal as refusal:
+        raise TemplateError(f"the chat template refuses these messages: {refusal}") from None
+    except LimitExceeded as limit:
+        raise TemplateError(f"the chat template was stopped: {limit}") from None
+    except SecurityError as security:
+        raise TemplateError(f"the chat template tried what it may not: {security}") from None
+    except jinja2.TemplateSyntaxError as syntax:
+        raise TemplateError(f"the chat template does not compile: line {syntax.lineno}: {syntax}") from None
+    except RecursionError:
+        raise TemplateError("the chat template is nested too deep") from None
+    except MemoryError:
+        raise TemplateError("the chat template needs too much memory") from None
+    except Exception as error:  # a template can raise whatever Python's operators raise
+        raise TemplateError(f"the chat template failed: {type(error).__name__}: {error}") from error

@@ -112,6 +112,35 @@ def paired(messages: Sequence[Message]) -> list[Message]:
     return turns
 
 
+def one_call_a_turn(messages: Sequence[Message]) -> list[Message]:
+    """Return the messages, paired before, with each call of a turn in a turn of its own, its results behind it."""
+    turns: list[Message] = []
+    results: dict[str | None, list[Message]] = {}  # of the calls that are being set apart
+    calls: list[Message] = []
+
+    def write() -> None:
+        for turn in calls:
+            turns.append(turn)
+            turns.extend(results.pop(turn.tool_calls[0].id, ()))
+        turns.extend(result for left in results.values() for result in left)
+        calls.clear()
+        results.clear()
+
+    for turn in messages:
+        if turn.role == "tool" and calls:
+            results.setdefault(turn.tool_call_id, []).append(turn)
+            continue
+        write()
+        if len(turn.tool_calls) < 2:
+            turns.append(turn)
+            continue
+        first, *others = turn.tool_calls
+        calls += [msgspec.structs.replace(turn, tool_calls=(first,))]
+        calls += [Message(role=turn.role, tool_calls=(call,)) for call in others]
+    write()
+    return turns
+
+
 def with_short_ids(messages: Sequence[Message]) -> list[Message]:
     """Return the messages with ids of nine letters and digits; clients', and ours, are longer."""
     given = [id_ for turn in messages for id_ in (*(call.id for call in turn.tool_calls), turn.tool_call_id) if id_]

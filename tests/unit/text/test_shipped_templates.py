@@ -113,7 +113,8 @@ FAMILIES = {
     "solar": ["upstage-Solar-Open-100B"],
 }
 FAMILY_OF = {name: family for family, names in FAMILIES.items() for name in names}
-ONE_CALL = {"GigaChat3-10B-A1.8B", "GigaChat3.1-10B-A1.8B", "openai-gpt-oss-120b"}  # their templates show the first
+# Whose templates have one call a turn: others follow in turns of their own.
+ONE_CALL = {"GigaChat3-10B-A1.8B", "GigaChat3.1-10B-A1.8B", "openai-gpt-oss-120b", *FAMILIES["llama3"]}
 ROUND_TRIP_TOOLS = [
     ToolSpec(
         name="get_weather",

@@ -109,3 +109,24 @@ def test_words_behind_a_result_stand_in_it_for_templates_that_want_an_answer_fir
     call = Message(role="assistant", tool_calls=(ToolCall(name="f", arguments={}, id="c"),))
     turns = [USER, call, Message(role="tool", content="r", tool_call_id="c"), AGAIN]
     assert ChatTemplate(source).render(turns) == "[user a][assistant ][tool r\n\nb]"
+
+
+@pytest.mark.parametrize(
+    "guard",
+    ["{% if m.tool_calls | length > 1 %}{{ raise_exception('one call at once') }}{% endif %}", ""],
+)
+def test_calls_stand_in_turns_of_their_own_where_a_template_takes_one(guard: str) -> None:
+    source = (
+        "{% for m in messages %}{% if m.tool_calls %}"
+        + guard
+        + "({{ m.content }}{{ m.tool_calls[0].function | tojson }})"
+        "{% else %}[{{ m.role }} {{ m.content }}]{% endif %}{% endfor %}"
+    )
+    calls = tuple(ToolCall(name=name, arguments={}, id=name) for name in "fg")
+    results = [Message(role="tool", content=id_, tool_call_id=id_) for id_ in ("g", "f", "x")]
+    prompt = ChatTemplate(source).render(
+        [USER, Message(role="assistant", content="c", tool_calls=calls), *results, AGAIN]
+    )
+    assert prompt == (
+        '[user a](c{"name": "f", "arguments": {}})[tool f]({"name": "g", "arguments": {}})[tool g][tool x][user b]'
+    )
