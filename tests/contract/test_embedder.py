@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ from arriero.runners.fake_embedder import FakeEmbedder
 TEXTS = [[5 + (i * i * 7 + 3 * i + n) % 60 for i in range(3 + n)] for n in range(6)]
 
 
-def _llama_cpp(folder: Path, pooling: str, **options: object) -> Embedder:
+def _llama_cpp(folder: Path, pooling: str, **options: Any) -> Embedder:
     pytest.importorskip("llama_cpp.llama_cpp", reason="llama-cpp-python: not installed")
     from arriero.runners.llama_cpp.embedder import LlamaCppEmbedder
     from arriero.runners.llama_cpp.model import Model
@@ -27,7 +28,7 @@ def _llama_cpp(folder: Path, pooling: str, **options: object) -> Embedder:
         path = write_gguf(folder / "last.gguf", pooling="last")
     else:
         path = write_bert(folder / f"{pooling}.gguf", BertShape(pooling=pooling))
-    chosen = LlamaCppOptions(path=str(path), num_thread=1, num_ctx=64, **options)  # type: ignore[arg-type]
+    chosen = LlamaCppOptions(path=str(path), num_thread=1, num_ctx=64, **options)
     return LlamaCppEmbedder(Model(chosen), chosen)
 
 

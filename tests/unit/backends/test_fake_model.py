@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import pytest
 
@@ -24,12 +25,12 @@ async def echo() -> AsyncGenerator[LocalBackend, None]:
     await backend.close()
 
 
-async def ask(backend: LocalBackend, prompt: str, **sampling: object) -> tuple[str, Finished]:
+async def ask(backend: LocalBackend, prompt: str, **sampling: Any) -> tuple[str, Finished]:
     request = GenerateRequest(
         model="echo",
         prompt=prompt,
         raw=True,
-        sampling=SamplingParams(**sampling),  # type: ignore[arg-type]
+        sampling=SamplingParams(**sampling),
     )
     events = [event async for event in backend.generate(request, Permit(1))]
     assert isinstance(events[0], Accepted)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from arriero.core.errors import UnsupportedFeature
@@ -12,8 +14,8 @@ from arriero.service.generate import check_abilities
 ASK = GenerateRequest(model="x", prompt="hi")
 
 
-def spec(**fields: object) -> ModelSpec:
-    return ModelSpec(name="x:latest", path="/x", digest="d", size=1, modified_at=0.0, **fields)  # type: ignore[arg-type]
+def spec(**fields: Any) -> ModelSpec:
+    return ModelSpec(name="x:latest", path="/x", digest="d", size=1, modified_at=0.0, **fields)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,8 +47,8 @@ class Fixture:
         else:
             raise ModelNotFound("pull model manifest: file does not exist")
 
-    async def create(self, **fields: object) -> list[str]:
-        return [one.status async for one in self.library.create(CreateRequest(**fields))]  # type: ignore[arg-type]
+    async def create(self, **fields: Any) -> list[str]:
+        return [one.status async for one in self.library.create(CreateRequest(**fields))]
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from arriero.core.errors import TemplateError
@@ -19,7 +21,7 @@ JINJA_ROUND_TRIP = JINJA_TOOLS + "{% for c in m.tool_calls %}{% endfor %}{% if m
 JINJA_ALL = JINJA_TOOLS + "<think></think>"
 
 
-def spec(go: str | None, jinja: str | None, **changes: object) -> ModelSpec:
+def spec(go: str | None, jinja: str | None, **changes: Any) -> ModelSpec:
     found = ["completion"]
     found += ["tools"] if jinja and "tools" in jinja else []
     found += ["thinking"] if jinja and "<think>" in jinja else []
@@ -32,7 +34,7 @@ def spec(go: str | None, jinja: str | None, **changes: object) -> ModelSpec:
         capabilities=tuple(found),
         chat_template=jinja,
         go_template=go,
-        **changes,  # type: ignore[arg-type]
+        **changes,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from arriero.core.errors import ContextLengthExceeded, InvalidRequest, TemplateError, UnsupportedFeature
@@ -14,8 +16,8 @@ from tests.unit.worker.letters import Letters
 TEMPLATE = "{% for m in messages %}[{{ m.role }}:{{ m.content }}]{% endfor %}"
 
 
-def spec(**changes: object) -> ModelSpec:
-    return ModelSpec(name="m:latest", path="/m.gguf", digest="", size=1, modified_at=0.0, **changes)  # type: ignore[arg-type]
+def spec(**changes: Any) -> ModelSpec:
+    return ModelSpec(name="m:latest", path="/m.gguf", digest="", size=1, modified_at=0.0, **changes)
 
 
 def builder(template: str | None = TEMPLATE, context: int = 1000, **changes: object) -> PromptBuilder:
@@ -26,10 +28,10 @@ def text_of(tokens: list[int]) -> str:
     return "".join(chr(token) if token < 256 else "^" for token in tokens)
 
 
-def chat(*texts: str, **more: object) -> GenerateRequest:
+def chat(*texts: str, **more: Any) -> GenerateRequest:
     roles = ("user", "assistant")
     messages = tuple(Message(role=roles[i % 2], content=text) for i, text in enumerate(texts))
-    return GenerateRequest(model="m", messages=messages, **more)  # type: ignore[arg-type]
+    return GenerateRequest(model="m", messages=messages, **more)
 
 
 def test_messages_are_rendered_with_bos_once() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from arriero.core.model import ModelSpec
 from arriero.core.request import GenerateRequest, Message, ToolSpec
 from arriero.worker.special_tokens import SpecialTokens
@@ -32,8 +34,8 @@ def spec(jinja: str) -> ModelSpec:
     )
 
 
-def shown(jinja: str, **more: object) -> list[str]:
-    request = GenerateRequest(model="m", messages=(Message(role="user", content="?"),), **more)  # type: ignore[arg-type]
+def shown(jinja: str, **more: Any) -> list[str]:
+    request = GenerateRequest(model="m", messages=(Message(role="user", content="?"),), **more)
     piece = SpecialTokens(spec(jinja), jinja, Marked()).piece(request)
     assert piece(ord("a")) == b"a"
     return [mark for number, mark in enumerate(MARKS) if piece(FIRST + number) == mark.encode()]

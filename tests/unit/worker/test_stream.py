@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from arriero.core.messages import RequestDelta, RequestFinished
 from arriero.core.request import GenerateRequest, SamplingParams
@@ -14,13 +15,13 @@ from arriero.worker.stream import RequestStream
 from tests.unit.worker.letters import Letters
 
 
-def stream(*, want_context: bool = False, shift: bool = False, **sampling: object) -> RequestStream:
+def stream(*, want_context: bool = False, shift: bool = False, **sampling: Any) -> RequestStream:
     request = GenerateRequest(
         model="m",
         prompt="x",
         shift=shift,
         want_context=want_context,
-        sampling=SamplingParams(**sampling),  # type: ignore[arg-type]
+        sampling=SamplingParams(**sampling),
     )
     sequence = SequenceSpec(id=7, tokens=[1, 2, 3], sampler=GreedySampler())
     return RequestStream(request, Prompt([1, 2, 3]), sequence, Letters(), received=10.0)

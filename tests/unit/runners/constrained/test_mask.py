@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import random
+from typing import Any
 
 import jsonschema
 import numpy as np
@@ -26,14 +27,14 @@ def compiler() -> MaskCompiler:
     return MaskCompiler(WordTokenizer())
 
 
-def make(compiler: MaskCompiler, **plan: object) -> TokenMask:
-    mask = compiler.compile(AnswerPlan(**plan))  # type: ignore[arg-type]
+def make(compiler: MaskCompiler, **plan: Any) -> TokenMask:
+    mask = compiler.compile(AnswerPlan(**plan))
     assert mask is not None
     return mask
 
 
-def calls(**rules: object) -> CallRules:
-    return CallRules(**{"form": HERMES, "tools": (ADD, LOOK), **rules})  # type: ignore[arg-type]
+def calls(**rules: Any) -> CallRules:
+    return CallRules(**{"form": HERMES, "tools": (ADD, LOOK), **rules})
 
 
 def test_a_schema_ends_the_answer(compiler: MaskCompiler) -> None:
