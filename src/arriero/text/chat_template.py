@@ -29,6 +29,7 @@ from arriero.text.turns import (
     one_call_a_turn,
     one_system,
     paired,
+    results_in_words,
     said_by_user,
     thought_before_calls,
     with_short_ids,
@@ -122,6 +123,7 @@ class ChatTemplate:
                 turns, style = paired(turns), self._call_style
                 turns = with_short_ids(turns) if self._wants_short_ids else turns
                 turns = one_call_a_turn(turns) if self._takes_one_call else turns
+                turns = turns if self._knows_tools else results_in_words(turns)
             rendered = [self._turn(turn, style) for turn in turns]
             try:
                 return self._run(rendered, variables)
@@ -320,6 +322,14 @@ class ChatTemplate:
         """Whether the template refuses several calls in a turn (Llama 3's), or shows one of them (harmony's)."""
         style = self._call_style
         return self._shows_call(style, _PROBE) and not self._shows_call(style, _PROBE, beside=f"{_PROBE}_too")
+
+    @cached_property
+    def _knows_tools(self) -> bool:
+        """Whether the template has a place for calls or for results; those for models without tools do not."""
+        call = Message(role="assistant", tool_calls=(ToolCall(name="probe", arguments={}, id="call00000"),))
+        result = Message(role="tool", content=_PROBE, tool_name="probe", tool_call_id="call00000")
+        turns = [self._turn(turn, self._call_style) for turn in (Message(role="user", content="q"), call, result)]
+        return self._shows_call(self._call_style, _PROBE) or _PROBE in self._probed(turns)
 
     @cached_property
     def _wants_short_ids(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
@@ -139,6 +140,21 @@ def one_call_a_turn(messages: Sequence[Message]) -> list[Message]:
         calls += [Message(role=turn.role, tool_calls=(call,)) for call in others]
     write()
     return turns
+
+
+def results_in_words(messages: Sequence[Message]) -> list[Message]:
+    """Return the messages with calls as what the assistant said, and their results as what the user did."""
+    turns: list[Message] = []
+    for turn in messages:
+        if turn.tool_calls:
+            calls = [{"name": call.name, "arguments": call.unread or call.arguments} for call in turn.tool_calls]
+            said = [turn.content, *(json.dumps(call, ensure_ascii=False) for call in calls)]
+            turns.append(msgspec.structs.replace(turn, tool_calls=(), content="\n".join(filter(None, said))))
+        elif turn.role == "tool":
+            turns.append(Message(role="user", content=turn.content))
+        else:
+            turns.append(turn)
+    return merged(turns)
 
 
 def with_short_ids(messages: Sequence[Message]) -> list[Message]:

@@ -28,8 +28,8 @@ CALL_TURNS = [
     Message(role="assistant", tool_calls=(ToolCall(name="get_weather", arguments={"city": "Paris"}, id="abcdefghi"),)),
     Message(role="tool", content="sunny", tool_name="get_weather", tool_call_id="abcdefghi"),
 ]
-# Templates that refuse a tool's turn, each for its own reason.
-REFUSE_CALLS = {"google-gemma-2-2b-it": "roles must alternate"}
+# Templates that have no tools at all: calls and results are told in words.
+IN_WORDS = {"google-gemma-2-2b-it", "llama-cpp-rwkv-world", "microsoft-Phi-3.5-mini-instruct"}
 # Templates that have no place for calls: the turn is rendered without them.
 SHOW_NO_CALLS = {
     "HuggingFaceTB-SmolLM3-3B",
@@ -165,25 +165,19 @@ def test_each_renders_a_conversation(templates: dict[str, ChatTemplate]) -> None
             assert turn.content[:12] in text, name
 
 
-def test_each_renders_a_call_or_says_why_not(templates: dict[str, ChatTemplate]) -> None:
+def test_each_renders_a_call_that_it_has_a_place_for(templates: dict[str, ChatTemplate]) -> None:
     for name, template in templates.items():
-        if name in REFUSE_CALLS:
-            with pytest.raises(TemplateError, match=REFUSE_CALLS[name]):
-                template.render(CALL_TURNS, [TOOL])
-            continue
         text = template.render(CALL_TURNS, [TOOL])
-        assert ("Paris" in text) is (name not in SHOW_NO_CALLS), name
+        assert "sunny" in text, name
+        assert ("Paris" in text) is (name not in SHOW_NO_CALLS - IN_WORDS), name
         assert "{\\" not in text.replace('"{\\', ""), name
 
 
 def test_each_shows_arguments_that_are_no_object(templates: dict[str, ChatTemplate]) -> None:
     call = ToolCall(name="get_weather", arguments={}, id="abcdefghi", unread="Paris {'city")
     for name, template in templates.items():
-        if name not in REFUSE_CALLS:
-            text = template.render(
-                [CALL_TURNS[0], Message(role="assistant", tool_calls=(call,)), CALL_TURNS[2]], [TOOL]
-            )
-            assert ("Paris {" in text) is (name not in SHOW_NO_CALLS), name
+        turns = [CALL_TURNS[0], Message(role="assistant", tool_calls=(call,)), CALL_TURNS[2]]
+        assert ("Paris {" in template.render(turns, [TOOL])) is (name not in SHOW_NO_CALLS - IN_WORDS), name
 
 
 def _answer(template: ChatTemplate, calls: tuple[ToolCall, ...]) -> str:

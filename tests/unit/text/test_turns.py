@@ -130,3 +130,12 @@ def test_calls_stand_in_turns_of_their_own_where_a_template_takes_one(guard: str
     assert prompt == (
         '[user a](c{"name": "f", "arguments": {}})[tool f]({"name": "g", "arguments": {}})[tool g][tool x][user b]'
     )
+
+
+def test_calls_and_results_are_told_in_words_where_a_template_has_no_place_for_them() -> None:
+    known = "{% if m.role not in ['user', 'assistant'] %}{{ raise_exception('unknown role') }}{% endif %}"
+    call = ToolCall(name="f", arguments={"a": 1}, id="c")
+    turns = [USER, Message(role="assistant", tool_calls=(call,)), Message(role="tool", content="r"), AGAIN]
+    for source in (PLAIN.replace("[", known + "[", 1), PLAIN.replace("in messages", "in messages if m.role != 'tool'")):
+        shown = ChatTemplate(source).render(turns)
+        assert shown == '[user a][assistant {"name": "f", "arguments": {"a": 1}}][user r\n\nb]'
