@@ -124,7 +124,10 @@ class Spill:
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """Fill the empty `slot` with the first `num_tokens` of a running slot or of a parked state."""
+    """Fill the empty `slot` with the first `num_tokens` of a running slot or of a parked state.
+
+    Where `from_slot` is `slot` itself, it is not empty: it keeps so many of its tokens, for another sequence.
+    """
 
     slot: int
     num_tokens: int

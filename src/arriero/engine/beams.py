@@ -51,6 +51,8 @@ class BeamSearch:
         self._ended: list[Beam] = []
         self.beams: list[Beam] = [Beam()]
         """Those to be continued, the best first; none when the search is over."""
+        self.parents: list[int] = []
+        """Which of the beams before each of them continues."""
 
     @property
     def alternatives(self) -> int:
@@ -59,15 +61,19 @@ class BeamSearch:
 
     def extend(self, tops: Sequence[Sequence[tuple[int, float]]]) -> None:
         """Take the likeliest tokens behind each of `beams`, with their log probabilities, the likeliest first."""
-        found: list[Beam] = []
-        for beam, top in zip(self.beams, tops, strict=True):
+        found: list[tuple[Beam, int]] = []
+        for parent, (beam, top) in enumerate(zip(self.beams, tops, strict=True)):
             allowed = [pair for pair in top if pair[0] not in self._banned][: 2 * self._width]
             for token, logprob in allowed:
                 choice = Choice(token, logprob, tuple(top[: self._shown]))
                 longer = Beam((*beam.choices, choice), beam.logprob + logprob, token in self._stop_ids)
-                (self._ended if longer.stopped else found).append(longer)
+                if longer.stopped:
+                    self._ended.append(longer)
+                else:
+                    found.append((longer, parent))
         self._ended = sorted(self._ended, key=self.score, reverse=True)[: self._width]
-        self.beams = sorted(found, key=self.score, reverse=True)[: self._width]
+        best = sorted(found, key=lambda one: self.score(one[0]), reverse=True)[: self._width]
+        self.beams, self.parents = [beam for beam, _ in best], [parent for _, parent in best]
         if self.beams and len(self.beams[0].choices) >= self._max_tokens:
             self._ended = sorted(self._ended + self.beams, key=self.score, reverse=True)[: self._width]
             self.beams = []

@@ -84,6 +84,10 @@ class Engine:
         """End a sequence well, with `reason`: what reads its text saw a stop string."""
         return self._scheduler.end(sequence_id, reason)
 
+    def forget_end(self, sequence_id: int) -> None:
+        """Do not keep what a sequence that has just ended computed: nobody goes on from there."""
+        self._storage.forget_end(sequence_id)
+
     def step(self, now: float) -> list[EngineEvent]:
         """Compute one batch and return what happened. `now` in seconds of a monotonic clock."""
         batch = self._scheduler.schedule(now)

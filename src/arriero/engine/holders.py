@@ -78,8 +78,8 @@ class Holders:
         sequence.num_registered = count
 
     def enter_tail(self, sequence: Sequence) -> None:
-        """Let others find all but the last token of what `sequence` was admitted with, once that is computed."""
-        if self._rules.tails and sequence.tail is None and sequence.num_computed >= sequence.admitted_tokens:
+        """Let others find all but the last token of what `sequence` was admitted with, once that is there."""
+        if self._rules.tails and sequence.tail is None and sequence.num_computed >= sequence.admitted_tokens - 1:
             sequence.tail = sequence.chain.tail(sequence.admitted_tokens - 1)
             if sequence.tail is not None:
                 self._tails.setdefault(sequence.tail, {})[sequence.id] = sequence

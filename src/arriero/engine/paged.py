@@ -77,6 +77,13 @@ class PagedStorage:
         self._operations.frees[sequence.slot] = None
         self._slots.give(sequence.slot)
 
+    def goes_on(self, chain: TokenChain) -> bool:
+        """See KVStorage. Who comes back finds its blocks whoever's slot it gets."""
+        return False
+
+    def forget_end(self, sequence_id: int) -> None:
+        """See KVStorage. Blocks are kept where they are, at no cost."""
+
     def swap_out(self, sequence: Sequence) -> bool:
         """See KVStorage. What is registered stays cached anyway."""
         return False

@@ -100,7 +100,8 @@ class Scheduler:
         cost, live = self._pace.token_seconds, self._roster.live
         if self._roster.running or cost is None or self._align or not 0 < len(live) < self.max_running:
             return 0.0
-        return GATHER_SHARE * cost * sum(len(sequence.tokens) for sequence in live.values())
+        goes_on = self._storage.goes_on
+        return GATHER_SHARE * cost * sum(len(one.tokens) for one in live.values() if not goes_on(one.chain))
 
     @property
     def num_running(self) -> int:

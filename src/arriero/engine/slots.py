@@ -8,6 +8,7 @@ from arriero.core.runner import Batch, Park, Restore, RunnerInfo, Spill
 from arriero.engine.block_manager import BlockManager, BrokenInvariantError
 from arriero.engine.chain import TokenChain
 from arriero.engine.holders import Holders
+from arriero.engine.leavers import Leaver, Leavers
 from arriero.engine.paged import check_tables
 from arriero.engine.parking import ParkedPrefixes
 from arriero.engine.sequence import Sequence
@@ -54,6 +55,7 @@ class SequenceStorage:
         self._swaps = Swaps(info.parked_blocks, info.block_size, byte_budget)
         self._slots = Slots(info.max_sequences)
         self._holders = Holders(self.rules, info.window)
+        self._leavers = Leavers()
         self._operations = Operations()
         self._fetching: dict[int, bool] = {}  # spilled states that were asked for, and whether they are near
         self._counters = StorageCounters()
@@ -79,7 +81,11 @@ class SequenceStorage:
 
     def match_tail(self, chain: TokenChain, end: int) -> Match | None:
         """See KVStorage. The child gets a block of its own for what it will write behind the tail."""
-        return self._holders.find_tail(chain, end)
+        leaver = self._leavers.find(chain, end)
+        if leaver is None:
+            return self._holders.find_tail(chain, end)
+        blocks, tail = divmod(end, self.rules.block_size)
+        return Match(blocks, tail=tail, leaver=leaver)
 
     def extend(self, match: Match, chain: TokenChain) -> Match:
         """See KVStorage."""
@@ -97,7 +103,9 @@ class SequenceStorage:
         total = self._pool.blocks_for(len(sequence.tokens))
         if not len(self._slots) or not self._pool.allocate(sequence.id, match.shared, total, reserve):
             return False
-        slot, cached = self._slots.take(), match.blocks * self.rules.block_size + match.tail
+        slot = self._slots.take(None if match.leaver is None else match.leaver.slot)
+        cached = match.blocks * self.rules.block_size + match.tail
+        self._leavers.taken(slot)
         blocks = 0 if self._whole else match.blocks
         if match.parked is not None and match.parked < 0:
             self._operations.restores.append(Restore(slot, cached, from_parked=match.parked))
@@ -109,11 +117,16 @@ class SequenceStorage:
             self._operations.restores.append(Restore(slot, cached, from_parked=match.parked))
         elif match.holder is not None:
             self._operations.restores.append(Restore(slot, cached, from_slot=match.holder.slot))
+        elif match.leaver is not None:
+            self._unpark(match.leaver)
+            del self._operations.frees[slot]
+            self._operations.restores.append(Restore(slot, cached, from_slot=slot))
         self._counters.restores += cached > 0
         sequence.start(slot, self._pool.table(sequence.id), cached)
         if self._window:
             sequence.held_from = self._held_from(match, cached)
         self._holders.enter(sequence, min(blocks, self.rules.shareable(sequence, cached)))
+        self._holders.enter_tail(sequence)
         return True
 
     def _held_from(self, match: Match, cached: int) -> int:
@@ -161,6 +174,24 @@ class SequenceStorage:
             tokens = parking.blocks * size + parking.tail
             self._operations.parks.append(Park(sequence.slot, parking.state, tokens))
             self._counters.parks += 1
+        if self._cuts:
+            self._leavers.enter(sequence, parking.state)
+
+    def goes_on(self, chain: TokenChain) -> bool:
+        """See KVStorage."""
+        return len(self._leavers) > 0 and self._leavers.find(chain, len(chain.tokens) - 1) is not None
+
+    def forget_end(self, sequence_id: int) -> None:
+        """See KVStorage."""
+        leaver = self._leavers.known(sequence_id)
+        if leaver is not None:
+            self._leavers.taken(leaver.slot)
+            self._unpark(leaver)
+
+    def _unpark(self, leaver: Leaver) -> None:
+        """Do not keep what a leaver has: somebody has it now, or nobody wants it."""
+        if leaver.state is not None and self._parked.forget(leaver.state):
+            self._counters.parks -= self._operations.drop(leaver.state)
 
     def _evict(self, states: Iterable[int]) -> None:
         """Let states go that had to: where they are still known, they only leave memory."""
@@ -277,6 +308,7 @@ class SequenceStorage:
     def take_operations(self, batch: Batch) -> None:
         """See KVStorage."""
         self._operations.move_to(batch)
+        self._leavers.clear()
 
     def redo(self, batch: Batch) -> None:
         """See KVStorage. Nobody knows which parks were made: none counts, and all are dropped to be sure."""

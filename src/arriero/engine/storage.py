@@ -10,6 +10,7 @@ from typing import Protocol
 
 from arriero.core.runner import Batch, Park, Restore, RunnerInfo, Spill
 from arriero.engine.chain import TokenChain
+from arriero.engine.leavers import Leaver
 from arriero.engine.sequence import Sequence
 
 
@@ -17,8 +18,9 @@ from arriero.engine.sequence import Sequence
 class Match:
     """A cached prefix: its first `blocks` blocks, and where they are.
 
-    `shared` are blocks to refer to; `holder` is the running sequence whose slot has them, `parked` the state that has.
-    The holder's slot, or the parked state, also has the `tail` tokens behind them, which fill no block.
+    `shared` are blocks to refer to; `holder` is the running sequence whose slot has them, `parked` the state that has,
+    `leaver` one that has just ended, and whose slot is taken over. All of them also have the `tail` tokens behind the
+    blocks, which fill none.
     """
 
     blocks: int = 0
@@ -26,6 +28,7 @@ class Match:
     holder: Sequence | None = None
     parked: int | None = None
     tail: int = 0
+    leaver: Leaver | None = None
 
 
 NO_MATCH = Match()
@@ -79,7 +82,10 @@ class KVStorage(Protocol):
         """Find the longest cached prefix of at most `limit` blocks. No side effect."""
 
     def match_tail(self, chain: TokenChain, end: int) -> Match | None:
-        """Find a running slot that has the first `end` tokens, which end inside a block; None if there is none."""
+        """Find a slot that has the first `end` tokens, running or just left; None if there is none.
+
+        Of running ones only where they end inside a block.
+        """
 
     def extend(self, match: Match, chain: TokenChain) -> Match:
         """Add to `match` what a parked state has of `chain` behind its blocks, up to the last token."""
@@ -98,6 +104,12 @@ class KVStorage(Protocol):
 
     def release(self, sequence: Sequence, *, keep: bool) -> None:
         """Take slot and blocks back; with `keep`, what is computed stays cached where it can."""
+
+    def goes_on(self, chain: TokenChain) -> bool:
+        """Whether a slot that was just left holds all but the last token of `chain`."""
+
+    def forget_end(self, sequence_id: int) -> None:
+        """What a sequence has left that ended since the last batch is for nobody: it need not be kept."""
 
     def swap_out(self, sequence: Sequence) -> bool:
         """Take slot and blocks back and keep all that is computed for `sequence` alone, or change nothing."""
@@ -198,9 +210,13 @@ class Slots:
     def __len__(self) -> int:
         return len(self._free)
 
-    def take(self) -> int:
-        """Return the least free slot; IndexError if there is none."""
-        return heapq.heappop(self._free)
+    def take(self, slot: int | None = None) -> int:
+        """Return the least free slot, or `slot`, which is free; IndexError if there is none."""
+        if slot is None:
+            return heapq.heappop(self._free)
+        self._free.remove(slot)
+        heapq.heapify(self._free)
+        return slot
 
     def give(self, slot: int) -> None:
         """Take `slot` back."""
@@ -225,14 +241,18 @@ class Operations:
     def __bool__(self) -> bool:
         return bool(self.parks or self.spills or self.frees or self.restores or self.drops or self.fetches)
 
-    def drop(self, state: int) -> None:
-        """Drop a parked state; one that is only about to be parked, and used by nobody, is not parked at all."""
+    def drop(self, state: int) -> bool:
+        """Drop a parked state; one that is only about to be parked, and used by nobody, is not parked at all.
+
+        Return whether it was such a one.
+        """
         self.spills = [spill for spill in self.spills if spill.parked != state]
         for index, park in enumerate(self.parks):
             if park.parked == state and not any(restore.from_parked == state for restore in self.restores):
                 del self.parks[index]
-                return
+                return True
         self.drops[state] = None
+        return False
 
     def move_to(self, batch: Batch) -> None:
         """Hand everything over and be empty."""

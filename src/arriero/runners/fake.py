@@ -194,7 +194,8 @@ class FakeRunner:
         return STATE_BYTES + TOKEN_BYTES * len(values)
 
     def _restore(self, restore: Restore, output: StepOutput) -> None:
-        if restore.slot in self._slots or (restore.from_slot is None) == (restore.from_parked is None):
+        filled = restore.from_slot == restore.slot  # it stays there
+        if (restore.slot in self._slots) != filled or (restore.from_slot is None) == (restore.from_parked is None):
             raise self._violated(f"{restore} is impossible")
         if self.faults.restores:
             self.faults.restores -= 1

@@ -1,6 +1,7 @@
 """Beam searches under way: each step of one is a sequence of one token for every beam. Used by the loop thread alone.
 
-A beam's sequence begins with all that its parent computed, so a prompt is computed once and a fork copies no token.
+A beam's sequence begins with all that its parent computed, so a prompt is computed once. The first of a parent's
+children goes on in its slot, the others with a copy of it; what nobody continues is not kept.
 What a search has found is told as if sequences of the requests' own had drawn it.
 """
 
@@ -29,6 +30,7 @@ class _Search:
         self.shown = shown  # alternatives to tell; None: no log probabilities either
         self.ranks: dict[int, int] = {}  # by request: which of the answers it gets
         self.pending: dict[int, int] = {}  # by sequence: which beam it continues
+        self.ended: dict[int, int] = {}  # by beam: the sequence that has
         self.tops: dict[int, tuple[tuple[int, float], ...]] = {}
         self.started: Started | None = None
 
@@ -100,12 +102,15 @@ class BeamDesk:
     def _ended(self, found: _Search, event: Ended) -> list[EngineEvent]:
         del self._by_sequence[event.id]
         index = found.pending.pop(event.id)
+        found.ended[index] = event.id
         if event.error is not None or index not in found.tops:
             return self._failed(found, event.error, event.reason)
         if found.pending:
             return []
         found.search.extend([found.tops[place] for place in range(len(found.search.beams))])
         if found.search.beams:
+            for index in found.ended.keys() - set(found.search.parents):
+                self._engine.forget_end(found.ended[index])
             self._extend(found)
             return []
         return [one for number in found.ranks for one in _answer(found, number)]
@@ -116,10 +121,13 @@ class BeamDesk:
 
     def _extend(self, found: _Search) -> None:
         """Ask for the next token of every beam."""
-        found.tops = {}
+        found.tops, found.ended = {}, {}
         params = SamplingParams(temperature=0.0, logprobs=found.search.alternatives)
         deadline = found.spec.deadline if found.started is None else None
-        for index, beam in enumerate(found.search.beams):
+        parents = found.search.parents
+        heirs = dict(zip(reversed(parents), reversed(range(len(parents))), strict=True)).values()  # of each, the first
+        for index in sorted(range(len(found.search.beams)), key=lambda index: index not in heirs):
+            beam = found.search.beams[index]
             number, self._next = self._next, self._next - 1
             found.pending[number] = index
             self._by_sequence[number] = found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from arriero.core.runner import Batch, Restore, Span
 from arriero.runners.llama_cpp.contexts import Contexts
@@ -40,9 +40,10 @@ class Gathering:
         `split` has the states in parts that slots are filled with.
         """
         lengths = {span.slot: len(span.tokens) for span in batch.spans}
-        filled = {restore.slot: restore for restore in batch.restores}
+        restores = [restore for restore in batch.restores if restore.from_slot != restore.slot]  # others lie somewhere
+        filled = {restore.slot: restore for restore in restores}
         groups: dict[int, list[Restore]] = {}
-        for restore in batch.restores:
+        for restore in restores:
             if restore.from_slot is not None and restore.num_tokens >= LEAST_SHARED:
                 groups.setdefault(restore.from_slot, []).append(restore)
         chosen: set[int] = set()
@@ -56,7 +57,7 @@ class Gathering:
             elif not self._contexts.move(source, pooled=True):
                 continue
             chosen.update(restore.slot for restore in members)
-        self._join(batch, chosen, lengths, split)
+        self._join(batch, restores, chosen, lengths, split)
         if chosen:
             self._look_at = 0
         return frozenset(chosen)
@@ -96,7 +97,12 @@ class Gathering:
         return fits and together and outside <= OUTSIDERS * count
 
     def _join(
-        self, batch: Batch, chosen: set[int], lengths: Mapping[int, int], split: Mapping[int, SplitState]
+        self,
+        batch: Batch,
+        restores: Sequence[Restore],
+        chosen: set[int],
+        lengths: Mapping[int, int],
+        split: Mapping[int, SplitState],
     ) -> None:
         """Choose also those whose parked prefix lies in the pool by then, and whoever is filled from one of them."""
         cells = self._contexts.cells
@@ -107,13 +113,13 @@ class Gathering:
         def length(restore: Restore) -> int:
             return max(restore.num_tokens, lengths.get(restore.slot, 0))
 
-        for restore in batch.restores:
+        for restore in restores:
             if restore.slot in chosen:
                 there = restore.num_tokens if restore.from_slot is not None else self._here(restore, split)
                 total[restore.slot] = length(restore)
                 used += length(restore) - there
         coming = {id(split[slot].parts[0]) for slot in chosen if slot in split}
-        for restore in batch.restores:
+        for restore in restores:
             state = split.get(restore.slot)
             if restore.slot in chosen or restore.num_tokens < LEAST_SHARED:
                 continue

@@ -126,13 +126,14 @@ class SlotStates:
                 batch, {slot: state for slot, state in split.items() if isinstance(state, SplitState)}
             )
         for restore in batch.restores:
-            self._contexts.clear(restore.slot)
+            if restore.from_slot != restore.slot:
+                self._contexts.clear(restore.slot)
             if not self._fill(restore, sources, pooled=restore.slot in gathered):
                 self._contexts.clear(restore.slot)
                 output.failed_restores.append(restore.slot)
 
     def _fill(self, restore: Restore, sources: dict[int, npt.NDArray[np.uint8] | None], *, pooled: bool) -> bool:
-        """Put into an empty slot what `restore` asks for; False where that cannot be had whole."""
+        """Put into a slot what `restore` asks for; False where that cannot be had whole."""
         slot, source, length = restore.slot, restore.from_slot, restore.num_tokens
         if not self._sharing:
             return False
@@ -149,6 +150,8 @@ class SlotStates:
             return filled and self._cut(slot, length)
         if self._recurrent or not self._reaches(source, length):
             return False
+        if source == slot:
+            return self._cut(slot, length)
         if self._contexts.unified or (pooled and source in self._contexts.cells):
             self._contexts.copy_cells(source, slot, length)
             return self._cut(slot, length)
