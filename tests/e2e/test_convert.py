@@ -199,7 +199,9 @@ def test_files_by_the_official_client_and_quantized(client: ollama.Client, netwo
     assert statuses[0] == "converting model"
     assert "quantizing F16 model to Q8_0" in statuses
     assert statuses[-2:] == ["writing manifest", "success"]
-    assert client.show("small").details.quantization_level == "Q8_0"  # type: ignore[union-attr]
+    details = client.show("small").details
+    assert details is not None
+    assert details.quantization_level == "Q8_0"
     assert len(answered(client, "small")) == 8
     assert not list((home / "models" / ".arriero" / "tmp").iterdir())
 
@@ -287,7 +289,9 @@ def test_a_model_in_parts(
     assert copied.returncode == 0, copied.stderr
     assert answered(client, "copied") == greedy(network)
     client.create("parts8", from_="parts", quantize="q8_0")
-    assert client.show("parts8").details.quantization_level == "Q8_0"  # type: ignore[union-attr]
+    details = client.show("parts8").details
+    assert details is not None
+    assert details.quantization_level == "Q8_0"
 
 
 def test_parts_are_pulled_from_a_path(

@@ -32,7 +32,8 @@ class OneModel:
 async def test_one_call_or_all(stream: bool, parallel: bool) -> None:
     metrics = Metrics()
     options = ServiceOptions(keep_alive=-1, worker={"hold_calls": False})
-    service = Service(OneModel(), options, metrics)  # type: ignore[arg-type]
+    catalog: Any = OneModel()
+    service = Service(catalog, options, metrics)
     transport = httpx.ASGITransport(create_app(service, ServerOptions(), metrics))
     text = "Well. " + CALL % 1 + CALL % 2 + "more " * 50
     body = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -77,8 +78,8 @@ def test_giving_up_ends_the_process(weights: Path, tmp_path: Path, monkeypatch: 
         time.sleep(0.01)
 
 
-async def made(library: Library, **fields: str) -> list[Progress]:
-    return [one async for one in library.create(CreateRequest(**fields))]  # type: ignore[arg-type]
+async def made(library: Library, **fields: Any) -> list[Progress]:
+    return [one async for one in library.create(CreateRequest(**fields))]
 
 
 async def test_models_are_quantized(weights: Path, tmp_path: Path) -> None:

@@ -109,7 +109,8 @@ def test_any_body(
     reached = 0
     caplog.set_level(logging.ERROR)
     options = ServiceOptions(keep_alive=-1, context_length=128, responses=tmp_path / "responses.sqlite")
-    service = Service(OneModel(), options, metrics)  # type: ignore[arg-type]
+    catalog: Any = OneModel()
+    service = Service(catalog, options, metrics)
     app = create_app(service, ServerOptions(), metrics)
     with asyncio.Runner() as runner:
         http = httpx.AsyncClient(base_url="http://box.local", transport=httpx.ASGITransport(app), trust_env=False)

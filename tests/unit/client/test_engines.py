@@ -107,8 +107,8 @@ async def test_a_conversation_becomes_a_request_and_events_an_answer() -> None:
             ToolCallDelta(index=0, call=call),
             FINISHED,
         ]
-        given = {"system": "s", "options": {"num_ctx": 99, "seed": 4}, "keep_alive": "1m", "think": True}
-        answer = await engine.chat([{"role": "user", "content": "q"}], **given)  # type: ignore[arg-type]
+        given: Any = {"system": "s", "options": {"num_ctx": 99, "seed": 4}, "keep_alive": "1m", "think": True}
+        answer = await engine.chat([{"role": "user", "content": "q"}], **given)
         assert (answer.text, answer.thinking, answer.tool_calls) == ("Hi", "hm", (call,))
         assert (answer.finish_reason, answer.usage.prompt_tokens) == ("stop", 3)
         (request,) = service.requests

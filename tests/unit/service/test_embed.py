@@ -37,7 +37,8 @@ class Stage:
         self.failing: BaseException | None = None
         self.reached = asyncio.Event()
         self.hanging = False
-        self.embeddings = Embeddings(self, self.admission, self, self.metrics, 512)  # type: ignore[arg-type]
+        every: Any = self
+        self.embeddings = Embeddings(every, self.admission, every, self.metrics, 512)
 
     def find(self, name: str) -> ModelSpec:
         known = {"e": spec("e", "embedding"), "chat": spec("chat", "completion")}

@@ -18,6 +18,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 HOUR = 3600.0
 
@@ -122,8 +123,8 @@ class Rules:
                     continue
 
 
-def _digests(manifest: dict[str, object]) -> list[str]:
-    layers = [*manifest.get("layers", ()), manifest["config"]]  # type: ignore[misc]
+def _digests(manifest: dict[str, Any]) -> list[str]:
+    layers = [*manifest.get("layers", ()), manifest["config"]]
     return [str(layer["digest"]).replace(":", "-") for layer in layers]
 
 
