@@ -42,6 +42,8 @@ def parse(pieces: list[str], *, cut: bool = False) -> list[str | ToolCall]:
         ("Let me see.\n" + CALL, ["Let me see.", F]),
         (CALL + "\n" + CALL + "\n", [F, F]),
         (CALL + "\nDone. ", [F, "Done. "]),
+        (CALL + "</tool_call>\n</tool_call>", [F]),  # closers too many are no text
+        (CALL + "</tool_call>" + CALL + "</tool_call>Done.</tool_call>", [F, F, "Done.</tool_call>"]),
         ("a < b, <tool_box> and <tool_call", ["a < b, <tool_box> and <tool_call"]),
         ('<tool_call>{"name":"f","arguments":{"a":1}}', [F]),  # the closing marker never came
         ('<tool_call>{"name": "f", "parameters": {"a": 1}}</tool_call>', [F]),

@@ -22,4 +22,5 @@ FAMILY = Family(
     envelope=Envelope(opens=f"{OPEN}\n", closes=f"\n{CLOSE}", separator="\n"),
     matches=matches,
     rules=(Rule(OPEN, json_or_tags, streams=JSON_HEAD, closes=(CLOSE,), stops=(OPEN,)),),
+    after=(CLOSE,),
 )
