@@ -6,7 +6,16 @@ from dataclasses import replace
 
 from arriero.core.errors import ModelLoadError
 from arriero.runners.llama_cpp.options import LlamaCppOptions
-from arriero.runners.llama_cpp.plan import CELL_ALIGN, CELL_BYTES, MASK_BYTES, MEMORY_SHARE, Facts, Plan, make_plan
+from arriero.runners.llama_cpp.plan import (
+    CELL_ALIGN,
+    CELL_BYTES,
+    MASK_BYTES,
+    MEMORY_SHARE,
+    Facts,
+    Plan,
+    make_plan,
+    usable,
+)
 
 SLOTS = 8
 """Texts that are followed at the same time: with more streams, rows are too dear to guess."""
@@ -43,8 +52,10 @@ def make_plans(options: LlamaCppOptions, facts: Facts, draft: Facts | None = Non
     """
     if draft is None:
         return make_plan(options, facts), None
-    total = options.memory_bytes if options.memory_bytes is not None else int(facts.free_memory * MEMORY_SHARE)
     taken = draft.weights
+    total = options.memory_bytes
+    if total is None:
+        total = usable(facts.free_memory, facts.weights + draft.weights)
     try:
         most = make_plan(*_beside(taken, options, facts))
         cells = int(total * CONTEXT_SHARE) // _cell(most, draft) // CELL_ALIGN * CELL_ALIGN

@@ -21,7 +21,7 @@ from arriero.runners.llama_cpp.bindings import lib, log_tail
 from arriero.runners.llama_cpp.context import REASONS
 from arriero.runners.llama_cpp.model import Model
 from arriero.runners.llama_cpp.options import LlamaCppOptions
-from arriero.runners.llama_cpp.plan import longest_text
+from arriero.runners.llama_cpp.plan import longest_text, usable
 from arriero.runners.vectors import unit_vector
 
 BATCH_TOKENS = 512
@@ -50,7 +50,7 @@ class LlamaCppEmbedder:
         longest = longest_text(options, facts)
         if longest < LEAST_CONTEXT:
             raise ModelLoadError(f"a context of {longest} tokens cannot hold a text")
-        total = options.memory_bytes if options.memory_bytes is not None else int(facts.free_memory * 0.8)
+        total = options.memory_bytes if options.memory_bytes is not None else usable(facts.free_memory, facts.weights)
         packed = min(options.num_batch or BATCH_TOKENS, max(longest, MOST_BATCH_TOKENS))
         # llama.cpp plans for calls that all sequences share evenly, and aborts the process where the rest is left over.
         batch = -(-max(longest, packed) // BATCH_TEXTS) * BATCH_TEXTS

@@ -79,9 +79,9 @@ class LlamaCppOptions:
     digest: str = ""
     """What tells the weights from others, for that folder. Empty: none is kept."""
     memory_bytes: int | None = None
-    """Memory for weights, KV, cached prefixes and buffers together. None: four fifths of what is free, with no more
-    than half of what is free for KV, a quarter where KV is written at the load, unless one sequence of `num_ctx` needs
-    more."""
+    """Memory for weights, KV, cached prefixes and buffers together. None: four fifths of what is free (more for
+    large weights, plan.usable), with no more than half of what is free for KV, a quarter where KV is written at the
+    load, unless one sequence of `num_ctx` needs more."""
     promised_bytes: int = 0
     """Of what is free, memory that loaded models have not touched yet and may: it counts as taken."""
 

@@ -20,6 +20,9 @@ ROOMY_SEQUENCES = 4
 LEAST_SHARE = 64
 """Cells of one pool for each sequence at least: with fewer they would only push each other out."""
 MEMORY_SHARE = 0.8
+"""Of the free memory: what a model takes at most where nobody says how much."""
+REST_SHARE = 0.6
+"""Of what weights of more than half of the free memory leave: the same, for how much weights take is known."""
 DEFAULT_SHARE = 1 / 4
 """Of the free memory: what KV takes at most where nobody names a size and all of it is written at the load, so that it
 is gone for everybody else, whether a request ever needs it or not."""
@@ -146,6 +149,11 @@ def _pad(tokens: int) -> int:
     return -(-tokens // CELL_ALIGN) * CELL_ALIGN
 
 
+def usable(free: int, weights: int) -> int:
+    """Return the bytes that a model may take of `free` ones where nobody says how many. All in bytes."""
+    return int(max(free * MEMORY_SHARE, weights + (free - weights) * REST_SHARE if weights < free else 0))
+
+
 def check_weights(weights: int, memory: Memory, memory_bytes: int | None) -> None:
     """ModelLoadError for weights that leave no room in what is free; where `memory_bytes` is set, in what is allowed.
 
@@ -153,7 +161,7 @@ def check_weights(weights: int, memory: Memory, memory_bytes: int | None) -> Non
     """
     if memory_bytes is not None and not memory.bound:
         return  # who says how much may be used knows the machine
-    total = int(memory.available * MEMORY_SHARE) if memory_bytes is None else memory.total
+    total = usable(memory.available, weights) if memory_bytes is None else memory.total
     if weights > total:
         said = f", for {memory.reason}" if memory.reason else ""
         raise ModelLoadError(
@@ -173,7 +181,7 @@ def make_plan(options: LlamaCppOptions, facts: Facts) -> Plan:
     if options.num_ctx is None and options.least_ctx is not None:
         chosen = make_plan(replace(options, least_ctx=None), facts)
         return chosen if chosen.num_ctx >= options.least_ctx else make_plan(_asking(options), facts)
-    total = options.memory_bytes if options.memory_bytes is not None else int(facts.free_memory * MEMORY_SHARE)
+    total = options.memory_bytes if options.memory_bytes is not None else usable(facts.free_memory, facts.weights)
     wanted = options.max_sequences or DEFAULT_SEQUENCES
     batch = options.num_batch or DEFAULT_BATCH
     spare = max(0, total - facts.weights - wanted * facts.n_vocab * 4)
@@ -236,7 +244,7 @@ def longest_text(options: LlamaCppOptions, facts: Facts) -> int:
     That is the trained context: a position beyond it reads past the end of a table. Less where a quarter of the free
     memory would not hold the call's attention mask. ModelLoadError where four fifths do not hold what was asked for.
     """
-    total = options.memory_bytes if options.memory_bytes is not None else int(facts.free_memory * MEMORY_SHARE)
+    total = options.memory_bytes if options.memory_bytes is not None else usable(facts.free_memory, facts.weights)
     spare = max(0, total - facts.weights)
     stored = facts.kv_bytes_per_token + CELL_BYTES
 

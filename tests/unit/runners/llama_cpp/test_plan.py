@@ -9,9 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arriero.core.allowance import Memory
 from arriero.core.errors import ModelLoadError
 from arriero.runners.llama_cpp.options import LlamaCppOptions
-from arriero.runners.llama_cpp.plan import CELL_ALIGN, PARKED_TURNS, Facts, Plan, longest_text, make_plan
+from arriero.runners.llama_cpp.plan import (
+    CELL_ALIGN,
+    MEMORY_SHARE,
+    PARKED_TURNS,
+    Facts,
+    Plan,
+    check_weights,
+    longest_text,
+    make_plan,
+    usable,
+)
 
 GIB = 1 << 30
 
@@ -116,6 +127,19 @@ def test_cached_prefixes_have_their_own_share() -> None:
     tight = facts(free_memory=2 * GIB, weights=GIB + GIB // 2)
     assert plan(tight).parked_bytes < 0.1 * GIB  # a quarter of what the weights leave
     assert plan(facts(free_memory=2 * GIB), memory_bytes=GIB, parked_bytes=GIB // 2).cells == 256
+
+
+def test_large_weights_leave_room_for_a_text() -> None:
+    """Weights of nearly all that is free are loaded, with a context of three fifths of what they leave."""
+    found = plan(facts(free_memory=12 * GIB, weights=10 * GIB))
+    assert found.num_ctx * found.max_sequences >= 4096
+    assert GIB < usable(12 * GIB, 10 * GIB) - 10 * GIB < 1.21 * GIB
+    assert usable(12 * GIB, 5 * GIB) == int(12 * GIB * MEMORY_SHARE)
+    assert usable(GIB, 2 * GIB) < GIB
+    free = Memory(12 * GIB, 12 * GIB)
+    check_weights(11 * GIB, free, None)
+    with pytest.raises(ModelLoadError, match="13312 MiB of weights, 9830 MiB are there"):
+        check_weights(13 * GIB, free, None)
 
 
 def test_deterministic_is_streams_without_flash_attention() -> None:
