@@ -131,8 +131,16 @@ class Candidates:
         self.take(kept, descending=self.descending)
 
     def probabilities(self, temperature: float) -> npt.NDArray[np.float64]:
-        """Return the candidates' probabilities at `temperature` > 0, float64, in the candidates' order."""
-        scaled = self.logits / np.float32(temperature)
-        weights: npt.NDArray[np.float64] = np.exp(scaled - scaled.max()).astype(np.float64)
+        """Return the candidates' probabilities at `temperature` > 0, float64, in the candidates' order.
+
+        Where that is so low that float32 has no such numbers, only the greatest are left.
+        """
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            scaled = self.logits / np.float32(temperature)
+            greatest = scaled.max()
+            if np.isfinite(greatest):
+                weights: npt.NDArray[np.float64] = np.exp(scaled - greatest).astype(np.float64)
+            else:
+                weights = (self.logits == self.logits.max()).astype(np.float64)
         weights /= weights.sum()
         return weights

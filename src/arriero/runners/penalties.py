@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+_MOST = float(np.finfo(np.float32).max) / 4
+"""What a logit becomes that a penalty makes infinite, or no number: it can still be compared and subtracted."""
+
 
 def penalize(
     logits: npt.NDArray[np.float32],
@@ -31,5 +34,10 @@ def penalize(
         seen, counts = seen[inside], counts[inside]
     values = logits[seen]
     factor = np.float32(repeat)
-    values = np.where(values <= 0, values * factor, values / factor)
-    logits[seen] = values - (counts.astype(np.float32) * np.float32(frequency) + np.float32(presence))
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        changed = np.where(values <= 0, values * factor, values / factor)
+        changed = changed - (counts.astype(np.float32) * np.float32(frequency) + np.float32(presence))
+    if not np.isfinite(changed).all():
+        finite = np.nan_to_num(changed, nan=0.0, posinf=_MOST, neginf=-_MOST)
+        changed = np.where(np.isneginf(values), values, finite)  # what is banned stays so
+    logits[seen] = changed

@@ -101,14 +101,22 @@ class NumpySampler:
         return p.temperature <= 0.0 and as_they_are and not penalties
 
     def sample(self, logits: Any, tokens: Sequence[int], prompt_len: int) -> Choice:
-        """Draw the token after `tokens`; `logits`, float32[n_vocab], is overwritten."""
-        reporter = None if self.params.logprobs is None else _Logprobs(logits, self.params.logprobs)
+        """Draw the token after `tokens`; `logits`, float32[n_vocab], is overwritten.
+
+        Whatever goes wrong ends this answer alone: raised, it would end all that are computed in the same step.
+        """
         try:
-            candidates = self.candidates(logits, tokens, prompt_len)
-            if self._mask is not None and float(candidates.logits.max()) == -math.inf:
-                raise ConstraintFailed("nothing may follow: what the answer's grammar needs next is banned")
+            return self._draw(logits, tokens, prompt_len)
         except ConstraintFailed as error:
             return Choice(-1, error=str(error))
+        except Exception as error:
+            return Choice(-1, error=f"no token could be drawn: {type(error).__name__}: {error}")
+
+    def _draw(self, logits: npt.NDArray[np.float32], tokens: Sequence[int], prompt_len: int) -> Choice:
+        reporter = None if self.params.logprobs is None else _Logprobs(logits, self.params.logprobs)
+        candidates = self.candidates(logits, tokens, prompt_len)
+        if self._mask is not None and float(candidates.logits.max()) == -math.inf:
+            raise ConstraintFailed("nothing may follow: what the answer's grammar needs next is banned")
         if self.params.temperature <= 0.0:
             index = int(candidates.logits.argmax())
         else:
@@ -117,12 +125,7 @@ class NumpySampler:
             index = min(int(np.searchsorted(total, target, side="right")), total.size - 1)
         token = candidates.token(index)
         choice = Choice(token) if reporter is None else reporter.choice(token)
-        if self._mask is None:
-            return choice
-        try:
-            return choice._replace(end=self._mask.ends(tokens, prompt_len, token))
-        except ConstraintFailed as error:
-            return Choice(-1, error=str(error))
+        return choice if self._mask is None else choice._replace(end=self._mask.ends(tokens, prompt_len, token))
 
     def candidates(self, logits: npt.NDArray[np.float32], tokens: Sequence[int], prompt_len: int) -> Candidates:
         """Return what may be drawn after `tokens`, before temperature; `logits` is overwritten."""

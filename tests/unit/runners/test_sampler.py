@@ -186,3 +186,42 @@ def test_a_broken_model_still_gets_an_answer() -> None:
     values[1234] = 0.5
     for options in ({}, {"temperature": 0.0}, {"top_k": 40}, {"top_p": 0.5}, {"min_p": 0.1}, {"typical_p": 0.5}):
         assert draw(sampler(**options), values=values) == 1234
+
+
+MOST = float(np.finfo(np.float32).max)
+
+
+@pytest.mark.parametrize("options", [{}, {"top_k": 5}, {"top_p": 0.5, "typical_p": 0.5}, {"min_p": 0.1}])
+@pytest.mark.parametrize("temperature", [0.0, 1e-300, 1.0, MOST])
+@pytest.mark.parametrize("penalties", [(1e-300, MOST, -MOST), (1e-300, MOST, MOST), (MOST, -MOST, MOST), (1e-40, 0, 0)])
+def test_extreme_options_still_draw_a_token(
+    options: dict[str, Any], temperature: float, penalties: tuple[float, float, float]
+) -> None:
+    repeat, frequency, presence = penalties
+    made = sampler(
+        **options,
+        temperature=temperature,
+        repeat_penalty=repeat,
+        frequency_penalty=frequency,
+        presence_penalty=presence,
+        ignore_eos=True,
+    )
+    for values in (logits(), np.zeros(50, np.float32), -np.abs(logits())):
+        choice = made.sample(values.copy(), [3, 5, 5, 7, 7, 7], 1)
+        assert choice.error is None
+        assert 0 <= choice.token < 50
+        assert choice.token not in EOG
+
+
+def test_a_temperature_of_almost_nothing_is_greedy() -> None:
+    for temperature in (1e-30, 1e-38, 1e-45, 1e-300):
+        for values in (logits(), logits() - 100):
+            assert draw(sampler(temperature=temperature), values=values) == int(values.argmax())
+
+
+def test_what_breaks_in_a_draw_ends_that_answer_alone() -> None:
+    def broken(values: npt.NDArray[np.float32], tokens: Sequence[int], prompt_len: int) -> None:
+        raise IndexError("broken on purpose")
+
+    choice = NumpySampler(SamplingParams(), eog_ids=EOG, hooks=[broken]).sample(logits(), [1], 1)
+    assert choice.error == "no token could be drawn: IndexError: broken on purpose"
