@@ -28,6 +28,7 @@ _ONE_OF_ADVICE = (
     "oneOf cannot be held where its branches cannot be told apart: use anyOf, or objects that all have a required "
     "property, with another constant in each"
 )
+_JSON = ("json_object", "json_schema")
 _EXCERPT = re.compile(r"\n\s*\d+ \|")
 # An optional property is four items of a row: this is room for as many as schema.py lets through.
 _LIMITS = llguidance.LLParserLimits(max_grammar_size=100_000, max_items_in_row=10_000, verbose_errors=False)
@@ -137,7 +138,8 @@ class MaskCompiler:
         start = "answer | calls" if either else "answer" if calls is None else "calls"
         answer = self._grammar(start, fill, close)
         later = None if plan.thinking is None else self._grammar(f"SPACE ({start})", fill, close)
-        return Program(answer=answer, later=later)
+        own_space = constraint is not None and constraint.kind not in _JSON
+        return Program(answer=answer, later=later, own_space=own_space)
 
     def _holdable(self, calls: CallRules) -> CallRules:
         """The rules with schemas that compile; a lax tool's that does not is any object, a strict one's is an error."""

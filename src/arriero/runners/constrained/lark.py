@@ -25,11 +25,14 @@ from arriero.runners.constrained.values import Values
 
 # Forced text would come in the tokens that the tokenizer makes of it alone, after a space of its own with some.
 _NO_FORCING = '%llguidance {"no_forcing": true}'
-# A model that may put any amount of white space can put it for ever.
-_JSON_SPACE = r"\n[ \t]{0,40}|[ \t]{1,2}"
+# A model that may put any amount of white space can put it for ever, and a weak one pads each token with what it may:
+# one blank, or a line break with room for ten levels of two. (llama.cpp's grammars stop at as many, Outlines' at one
+# blank.) spare_space.py takes out what stands before a `:`.
+_JSON_SPACE = r"\n(?: {0,20}|\t{0,8})| "
 _OPTIONS = {"whitespace_pattern": _JSON_SPACE}
 _LENIENT = {**_OPTIONS, "lenient": True, "coerce_one_of": True}
-_SPACE = r"SPACE: /[ \t\r\n]{0,8}/"
+# Between the parts of calls: a blank, an empty line, the first level of indented JSON.
+_SPACE = r"SPACE: /\r?\n?\r?\n?[ \t]{0,4}/"
 _BLANKS = re.compile(r'((?<![\w"])\s+|\s+(?![^\W\d])|\s{2,}|[^\S ]+)')  # not the one in `<invoke name=`
 _PARTS = re.compile(r"(@NAME|@NUMBER|NAME|ARGUMENTS|MEMBERS)")
 _NUMBER = "/[0-9]{1,4}/"

@@ -27,7 +27,7 @@ class Program:
 
     `answer` holds an answer from its first token, `later` one behind thinking (white space may come first); None for
     both: the text is free, and `call` holds what stands behind `opens_call`. `strict`: a call's grammar that becomes
-    too complex is an error, not freedom.
+    too complex is an error, not freedom. `own_space`: white space is as the client's grammar has it.
     """
 
     answer: llguidance.LLMatcher | None = None
@@ -40,6 +40,7 @@ class Program:
     opens_call: Marker | None = None
     parallel: bool = True
     strict: bool = False
+    own_space: bool = False
 
     def copy(self) -> Program:
         """The same with matchers of its own: one must not be used in two threads."""
@@ -126,6 +127,9 @@ class AnswerMask:
         if state.matcher.is_error():
             self._fail(state)
             return None
+        if not self._program.own_space:
+            last = self._vocabulary.pieces[self._last] if self._count else b""
+            self._vocabulary.spare_space.drop(self._bits, last)
         bits = np.unpackbits(self._bits.view(np.uint8), count=self._vocabulary.n_vocab, bitorder="little")
         return bits.view(np.bool_)
 

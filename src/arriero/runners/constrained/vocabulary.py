@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from arriero.core.tokenizer import Tokenizer
+from arriero.runners.constrained.spare_space import SpareSpace
 
 Ids = npt.NDArray[np.int64]
 
@@ -46,6 +47,14 @@ class Pieces:
     def __iter__(self) -> Iterator[bytes]:
         return (self[token] for token in range(len(self._starts) - 1))
 
+    def bytes_at(self, place: int) -> npt.NDArray[np.uint8]:
+        """The byte of each token at `place`, 0 for one that is shorter."""
+        starts = np.frombuffer(self._starts, np.uint32).astype(np.int64)
+        found = np.zeros(len(starts) - 1, np.uint8)
+        longer = np.diff(starts) > place
+        found[longer] = np.frombuffer(self._bytes, np.uint8)[starts[:-1][longer] + place]
+        return found
+
 
 class Vocabulary:
     """All tokens of `tokenizer`, with llguidance's tree of them. A tenth of a second for each 50,000 tokens."""
@@ -54,6 +63,7 @@ class Vocabulary:
         self.n_vocab = tokenizer.n_vocab
         pieces = [tokenizer.piece(token) for token in range(self.n_vocab)]
         self.pieces = Pieces(pieces)
+        self.spare_space = SpareSpace(self.pieces.bytes_at(0), self.pieces.bytes_at(1))
         self.eog_ids: Ids = np.asarray(sorted(tokenizer.eog_ids), np.int64)
         self._encode = tokenizer.encode
         special = [token for token, piece in enumerate(pieces) if not piece or token in tokenizer.eog_ids]

@@ -89,7 +89,23 @@ def test_white_space_is_bounded(compiler: MaskCompiler) -> None:
     mask = make(compiler, constraint=Constraint(kind="json_object"))
     with pytest.raises(AssertionError):
         say(mask, b"{" + b" " * 50)
-    say(make(compiler, constraint=Constraint(kind="json_object")), b'{\n        "a": {\n    "b"  : 1}}')
+    for indented in (b'{\n        "a": {\n    "b": 1}}', b'{\n\t"a": [\n\t\t1,\n\t\t2\n\t]\n}', b'{ "a": [1, 2 ] }'):
+        assert say(make(compiler, constraint=Constraint(kind="json_object")), indented)[1]
+
+
+@pytest.mark.parametrize("begun", [b'{"a"', b'{\n    "a"', b'{"a": {"a": 1, "b"', b'{"a": {"a": 1'])
+def test_no_white_space_where_only_a_separator_may_follow(compiler: MaskCompiler, begun: bytes) -> None:
+    inner = {"type": "object", "properties": {"a": {"const": 1}, "b": {"const": 2}}, "required": ["a", "b"]}
+    schema = {"type": "object", "properties": {"a": inner}, "required": ["a"]}
+    mask = make(compiler, constraint=Constraint(kind="json_schema", schema=schema))
+    assert allowed(mask, say(mask, begun)[0]) == {ord("," if begun.endswith(b"1") else ":")}
+
+
+def test_white_space_in_texts_and_in_a_clients_grammar_stays(compiler: MaskCompiler) -> None:
+    either = Constraint(kind="json_schema", schema={"enum": ["10 am", "10:30"]})
+    assert say(make(compiler, constraint=either), b'"10 am"')[1]
+    own = Constraint(kind="grammar", source='start: "a" /[ \\n]?/ ":"')
+    assert say(make(compiler, constraint=own), b"a\n:")[1]
 
 
 def test_free_while_it_thinks(compiler: MaskCompiler) -> None:
