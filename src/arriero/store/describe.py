@@ -66,7 +66,8 @@ def human_count(count: int) -> str:
 
 def quantization(header: GgufHeader) -> str:
     """The file's quantization: what it says of itself, else the type of most of its matrices' elements."""
-    stated = FILE_TYPES.get(header.values.get("general.file_type", -1))
+    number = header.values.get("general.file_type")
+    stated = FILE_TYPES.get(number) if isinstance(number, int) else None
     if stated:
         return stated
     types: Counter[str] = Counter()
@@ -101,7 +102,7 @@ def capabilities(header: GgufHeader) -> tuple[str, ...]:
     pooling = header.values.get(f"{header.architecture}.pooling_type")
     if pooling is not None:
         return ("rerank",) if pooling == RANKS else ("embedding",)  # Ollama calls both embedding
-    template = header.values.get("tokenizer.chat_template", "")
+    template = header.text("tokenizer.chat_template")
     found = ["completion"]
     if "tools" in template or "tool_call" in template:
         found.append("tools")
@@ -129,8 +130,8 @@ def describe(name: str, path: Path, *, digest: str | None = None) -> ModelSpec:
         modified_at=stat.st_mtime,
         details=details(header),
         capabilities=capabilities(header),
-        chat_template=header.values.get("tokenizer.chat_template"),
-        license=str(header.values.get("general.license", "")),
+        chat_template=template if isinstance(template := header.values.get("tokenizer.chat_template"), str) else None,
+        license=header.text("general.license"),
     )
 
 

@@ -1,14 +1,16 @@
 """A bounded reader of GGUF headers: keys, values and tensor descriptions, never tensor data.
 
-Hostile input: every count, length and offset is checked against the file before it is used. Format: the GGUF
-specification in ggml's docs/gguf.md (versions 2 and 3, little endian).
+Hostile input: every count, length and offset is checked against the file before it is used. The header is read, not
+mapped: a file that shrinks meanwhile, or a disk that fails, is an error and not the end of the process. Format: the
+GGUF specification in ggml's docs/gguf.md (versions 2 and 3, little endian).
 """
 
 from __future__ import annotations
 
 import hashlib
-import mmap
+import math
 import os
+import stat
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +24,9 @@ MAX_TENSORS = 262_144
 MAX_KEY_LENGTH = 65_535
 MAX_STRING = 64 * 1024 * 1024
 MAX_DIMS = 4
+MAX_HEADER = 256 * 1024 * 1024
+"""Bytes; the largest known vocabularies make headers of some 20 MB."""
+_FIRST_READ = 1024 * 1024
 
 _SCALARS: dict[int, struct.Struct] = {
     0: struct.Struct("<B"),
@@ -37,6 +42,7 @@ _SCALARS: dict[int, struct.Struct] = {
     12: struct.Struct("<d"),
 }
 _STRING, _ARRAY = 8, 9
+_BIG_ENDIAN = (2 << 24, 3 << 24)
 _U32, _U64 = struct.Struct("<I"), struct.Struct("<Q")
 
 # type id: (name, elements a block, bytes a block); ggml.h's enum ggml_type and its traits
@@ -127,12 +133,21 @@ class GgufHeader:
         value = self.values.get(f"{self.architecture}.{key}", default)
         if isinstance(value, list):
             value = max((v for v in value if isinstance(v, int)), default=default)
-        return int(value) if isinstance(value, (int, float)) else default
+        return int(value) if isinstance(value, (int, float)) and math.isfinite(value) else default
+
+    def text(self, key: str) -> str:
+        """The string at `key`; empty where there is none, or something else."""
+        value = self.values.get(key)
+        return value if isinstance(value, str) else ""
+
+
+class _More(Exception):
+    """The header goes on behind what has been read of the file."""
 
 
 class _Reader:
-    def __init__(self, path: Path, data: mmap.mmap, keep_arrays: int) -> None:
-        self.path, self.data, self.keep_arrays = path, data, keep_arrays
+    def __init__(self, path: Path, data: bytes, size: int, keep_arrays: int) -> None:
+        self.path, self.data, self.size, self.keep_arrays = path, data, size, keep_arrays
         self.at, self.end = 0, len(data)
         self.array_lengths: dict[str, int] = {}
 
@@ -141,7 +156,11 @@ class _Reader:
 
     def need(self, count: int) -> None:
         if count > self.end - self.at:
-            raise self.fail(f"it ends inside its header (at byte {self.at})")
+            raise self.beyond(self.at, count)
+
+    def beyond(self, at: int, count: int) -> Exception:
+        """What to raise where `count` bytes from `at` are not among those that were read."""
+        return self.fail(f"it ends inside its header (at byte {at})") if count > self.size - at else _More()
 
     def scalar(self, kind: struct.Struct) -> Any:
         self.need(kind.size)
@@ -162,10 +181,12 @@ class _Reader:
         data, at, end, unpack = self.data, self.at, self.end, _U64.unpack_from
         for _ in range(count):
             if end - at < 8:
-                raise self.fail(f"it ends inside its header (at byte {at})")
-            at += 8 + unpack(data, at)[0]
-            if at > end:
-                raise self.fail(f"it ends inside its header (at byte {end})")
+                raise self.beyond(at, 8)
+            length = unpack(data, at)[0]
+            at += 8
+            if length > end - at:
+                raise self.beyond(at, length)
+            at += length
         self.at = at
 
     def array(self, key: str) -> list[Any]:
@@ -220,19 +241,32 @@ def read_header(path: str | os.PathLike[str], keep_arrays: int = 64) -> GgufHead
     """
     where = Path(path)
     try:
+        if stat.S_ISFIFO(where.stat().st_mode):  # opening one waits for whoever writes it
+            raise ModelLoadError(f"{where.name} is not a GGUF file", path=str(where))
         with where.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size < 24 or file.read(4) != MAGIC:
-                raise ModelLoadError(f"{where.name} is not a GGUF file", path=str(where))
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return _parse(_Reader(where, data, keep_arrays), size)
+            size, data = os.fstat(file.fileno()).st_size, b""
+            while True:
+                more = file.read(min(max(3 * len(data), _FIRST_READ), MAX_HEADER - len(data)))
+                data += more
+                if size < 24 or not data.startswith(MAGIC):
+                    raise ModelLoadError(f"{where.name} is not a GGUF file", path=str(where))
+                reader = _Reader(where, data, size, keep_arrays)
+                try:
+                    return _parse(reader)
+                except _More:
+                    if len(data) >= MAX_HEADER:
+                        raise reader.fail(f"its header has more than {MAX_HEADER} bytes") from None
+                    if not more:
+                        raise reader.fail("it became shorter while it was read") from None
     except OSError as error:
         raise ModelLoadError(f"cannot read {where}: {error.strerror or error}", path=str(where)) from error
 
 
-def _parse(reader: _Reader, size: int) -> GgufHeader:
-    reader.at = len(MAGIC)
+def _parse(reader: _Reader) -> GgufHeader:
+    reader.at, size = len(MAGIC), reader.size
     version = reader.scalar(_U32)
+    if version in _BIG_ENDIAN:
+        raise reader.fail("it is for big-endian machines")
     if version not in (2, 3):
         raise reader.fail(f"version {version} (2 and 3 are known)")
     n_tensors, n_keys = reader.scalar(_U64), reader.scalar(_U64)
@@ -242,9 +276,15 @@ def _parse(reader: _Reader, size: int) -> GgufHeader:
     places: dict[str, tuple[int, int]] = {}
     for _ in range(n_keys):
         begin, key = reader.at, reader.string(MAX_KEY_LENGTH)
+        if key in values:
+            raise reader.fail(f"it has the key {key!r} twice")
         values[key] = reader.value(key)
         places[key] = (begin, reader.at)
     tensors = tuple(reader.tensor() for _ in range(n_tensors))
+    if sum(tensor.elements for tensor in tensors) >= 2**63:
+        raise reader.fail("its tensors have impossible shapes")
+    if len({tensor.name for tensor in tensors}) != n_tensors:
+        raise reader.fail("two of its tensors have the same name")
     alignment = values.get("general.alignment", 32)
     if not isinstance(alignment, int) or alignment <= 0 or alignment & (alignment - 1):
         raise reader.fail(f"alignment {alignment!r}")
@@ -252,5 +292,5 @@ def _parse(reader: _Reader, size: int) -> GgufHeader:
     for tensor in tensors:
         if start + tensor.offset + (tensor.size or 0) > size:
             raise reader.fail(f"it is truncated: tensor {tensor.name!r} ends beyond the file's {size} bytes")
-    digest = hashlib.sha256(reader.data[: reader.at]).hexdigest()
+    digest = hashlib.sha256(memoryview(reader.data)[: reader.at]).hexdigest()
     return GgufHeader(version, values, reader.array_lengths, tensors, start, size, digest, places)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import struct
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,27 @@ def test_what_is_known_of_a_file_comes_from_its_header(tmp_path: Path) -> None:
     assert (spec.details.quantization, spec.details.parameter_size) == ("Q8_0", "77K")
     assert spec.capabilities == ("completion",)
     assert len(spec.digest) == 64
+
+
+@pytest.mark.parametrize(
+    ("key", "kind", "value"),
+    [
+        (b"general.file_type", 9, struct.pack("<IQI", 4, 1, 7)),
+        (b"llama.context_length", 6, struct.pack("<f", float("inf"))),
+        (b"llama.context_length", 12, struct.pack("<d", float("nan"))),
+        (b"tokenizer.chat_template", 4, struct.pack("<I", 3)),
+    ],
+)
+def test_one_file_with_a_value_of_a_wrong_kind_hides_no_other(
+    tmp_path: Path, key: bytes, kind: int, value: bytes
+) -> None:
+    known = struct.pack("<Q20sIQ5s", 20, b"general.architecture", 8, 5, b"llama")
+    odd = struct.pack("<Q", len(key)) + key + struct.pack("<I", kind) + value
+    (tmp_path / "odd.gguf").write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 2) + known + odd)
+    write(tmp_path / "good.gguf")
+    found = {spec.name: spec for spec in Catalog({}, folders=[tmp_path]).models()}
+    assert {"odd:latest", "good:latest"} <= set(found)
+    assert (found["odd:latest"].details.context_length, found["odd:latest"].chat_template) == (0, None)
 
 
 def test_digest_follows_the_file(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arriero.core.errors import ModelLoadError
+from arriero.store import gguf
 from arriero.store.gguf import read_header
 
 
@@ -83,6 +85,14 @@ def test_missing_file_and_directory_say_what_is_wrong(tmp_path: Path) -> None:
         (struct.pack("<IQQQ1sIIQ", 3, 0, 1, 1, b"k", 9, 8, 2**60), "ends inside"),
         (struct.pack("<IQQQ1sIIQ", 3, 0, 1, 1, b"k", 9, 4, 2**60), "ends inside"),
         (struct.pack("<IQQQ1sI", 3, 1, 0, 1, b"t", 9), "9 dimensions"),
+        (struct.pack(">IQQ", 3, 0, 0), "big-endian"),
+        (struct.pack("<IQQ", 3, 0, 2) + 2 * struct.pack("<Q1sIB", 1, b"k", 0, 7), "key 'k' twice"),
+        (struct.pack("<IQQ", 3, 2, 0) + 2 * struct.pack("<Q1sIQIQ", 1, b"t", 1, 1, 0, 0), "the same name"),
+        (
+            struct.pack("<IQQ", 3, 2, 0)
+            + b"".join(struct.pack("<Q1sIQIQ", 1, name, 1, 2**62, 77, 0) for name in (b"t", b"u")),
+            "impossible shapes",
+        ),
     ],
 )
 def test_hostile_counts_and_types_are_refused(tmp_path: Path, body: bytes, why: str) -> None:
@@ -90,6 +100,24 @@ def test_hostile_counts_and_types_are_refused(tmp_path: Path, body: bytes, why: 
     path.write_bytes(b"GGUF" + body + bytes(64))
     with pytest.raises(ModelLoadError, match=why):
         read_header(path)
+
+
+def test_headers_longer_than_one_read_are_read_whole_and_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "a.gguf")
+    whole = read_header(path)
+    monkeypatch.setattr(gguf, "_FIRST_READ", 32)
+    assert read_header(path) == whole
+    monkeypatch.setattr(gguf, "MAX_HEADER", 1000)
+    with pytest.raises(ModelLoadError, match="more than 1000 bytes"):
+        read_header(path)
+
+
+def test_a_pipe_is_no_model_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.gguf")
+    with pytest.raises(ModelLoadError, match="not a GGUF"):
+        read_header(tmp_path / "pipe.gguf")
 
 
 @settings(max_examples=300, deadline=None)
