@@ -220,8 +220,9 @@ def test_a_temperature_of_almost_nothing_is_greedy() -> None:
 
 
 def test_what_breaks_in_a_draw_ends_that_answer_alone() -> None:
-    def broken(values: npt.NDArray[np.float32], tokens: Sequence[int], prompt_len: int) -> None:
-        raise IndexError("broken on purpose")
+    class Broken:
+        def __call__(self, logits: npt.NDArray[np.float32], tokens: Sequence[int], prompt_len: int) -> None:
+            raise IndexError("broken on purpose")
 
-    choice = NumpySampler(SamplingParams(), eog_ids=EOG, hooks=[broken]).sample(logits(), [1], 1)
+    choice = NumpySampler(SamplingParams(), eog_ids=EOG, hooks=[Broken()]).sample(logits(), [1], 1)
     assert choice.error == "no token could be drawn: IndexError: broken on purpose"

@@ -8,6 +8,9 @@ from typing import Any
 from arriero.core.errors import InvalidRequest
 from arriero.core.model import ModelSpec
 
+MOST = 10
+"""An adapter is made to count once or so; what counts a thousand times overflows what keys are kept in (float16)."""
+
 
 def read_lora(value: Any, spec: ModelSpec) -> tuple[float, ...] | None:
     """Return a scale for each adapter of `spec`; None where nothing is said, and each counts as it was made.
@@ -30,5 +33,7 @@ def read_lora(value: Any, spec: ModelSpec) -> tuple[float, ...] | None:
             raise InvalidRequest(f"'{at}.id': model {spec.name} has {has}", param=f"{at}.id")
         if isinstance(scale, bool) or not isinstance(scale, (int, float)) or not math.isfinite(scale):
             raise InvalidRequest(f"'{at}.scale' must be a finite number", param=f"{at}.scale")
+        if abs(scale) > MOST:
+            raise InvalidRequest(f"'{at}.scale' must be between -{MOST} and {MOST}", param=f"{at}.scale")
         scales[number] = float(scale)
     return tuple(scales)

@@ -32,6 +32,10 @@ class DecodeError(Exception):
     """A llama_decode call failed; the KV of its sequences is in an unknown state."""
 
 
+class NotANumberError(DecodeError):
+    """A row of logits is no number: cells hold what others must not come near (`Context.scrub`)."""
+
+
 class Context:
     """A context made after a Plan. Slots are llama.cpp's sequence ids, 0 to `plan.max_sequences` − 1."""
 
@@ -99,7 +103,7 @@ class Context:
             return np.empty((0, self.n_vocab), np.float32)
         logits = self._rows(lib.llama_get_logits(self.handle), outputs)
         if any(value != value for value in logits[:, 0].tolist()):  # one NaN in the last layer makes the whole row NaN
-            raise DecodeError("llama_decode: the model computed no number (NaN)")
+            raise NotANumberError("llama_decode: the model computed no number (NaN)")
         return logits
 
     def _rows(self, first: Any, count: int) -> npt.NDArray[np.float32]:
@@ -119,6 +123,19 @@ class Context:
     def clear(self, slot: int) -> None:
         """Forget all that `slot` holds."""
         lib.llama_memory_seq_rm(self._memory, slot, -1, -1)
+
+    def scrub(self) -> None:
+        """Write over all cells that no slot holds.
+
+        Some attention also multiplies what it masks, by nought: what is infinite or no number in any cell, free or
+        another sequence's, makes every row one. Cells that several slots share are each slot's own afterwards; a slot
+        for which there is no room then is empty.
+        """
+        held = {slot: self.state(slot) for slot in range(self.plan.max_sequences) if self.positions(slot)[1] >= 0}
+        lib.llama_memory_clear(self._memory, True)
+        for slot, state in held.items():
+            if state is not None:
+                self.set_state(slot, state)
 
     def cut(self, slot: int, length: int) -> bool:
         """Keep the first `length` tokens of `slot`; False if this kind of memory cannot be cut there."""

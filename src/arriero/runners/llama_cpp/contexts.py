@@ -122,6 +122,14 @@ class Contexts:
                 context.clear(self._keeper)
                 cells.kept = []
 
+    def scrub(self) -> None:
+        """Write over all cells that no slot holds (Context.scrub); nobody lies in the pool afterwards."""
+        for slot in list(self.cells):
+            self.move(slot, pooled=False)
+        self.forget_kept()
+        for context in (self.main, *self._pools()):
+            context.scrub()
+
     def _forget_fused(self, slot: int) -> None:
         if slot in self.fused_cells:
             assert self.fused is not None

@@ -10,7 +10,7 @@ from arriero.core.runner import Batch, Repeat, RunnerInfo, Span, StepOutput
 from arriero.runners.llama_cpp.batch import TokenBatch
 from arriero.runners.llama_cpp.calibrate import row_floor
 from arriero.runners.llama_cpp.computing import Computing
-from arriero.runners.llama_cpp.context import Context, DecodeError
+from arriero.runners.llama_cpp.context import Context, DecodeError, NotANumberError
 from arriero.runners.llama_cpp.contexts import Contexts
 from arriero.runners.llama_cpp.disk import DiskStates, open_disk
 from arriero.runners.llama_cpp.draft_plan import context_bytes, make_plans
@@ -132,6 +132,8 @@ class LlamaCppRunner:
             for span in spans:
                 self.contexts.clear(span.slot)
             self.contexts.forget_kept()
+            if isinstance(error, NotANumberError):
+                self.contexts.scrub()
             output.error = str(error)
             output.choices = [None] * len(spans)
             output.scores.clear()

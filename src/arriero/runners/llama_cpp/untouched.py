@@ -8,6 +8,7 @@ a large buffer in host memory is left out where the kernel says that none of its
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 from contextlib import AbstractContextManager
 from typing import Any
@@ -56,8 +57,23 @@ class Untouched:
             ctypes.memset(base, 0, first - base)  # malloc's own notes may share these pages
             ctypes.memset(last, 0, end - last)
             self.bytes += last - first
+        elif value == 0 and _given_back(first, last):
+            ctypes.memset(base, 0, first - base)
+            ctypes.memset(last, 0, end - last)
         else:
             self._own_clear(address, value)
+
+
+def _given_back(first: int, last: int) -> bool:
+    """Give these pages of a heap or a mapping of malloc's back to the kernel: then they read as zeros.
+
+    Writing zeros would take memory for all that nobody ever touched.
+    """
+    if last <= first:
+        return False
+    advise = ctypes.CDLL(None).madvise
+    advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    return bool(advise(first, last - first, mmap.MADV_DONTNEED) == 0)
 
 
 def _never_touched(first: int, last: int, page: int) -> bool:

@@ -305,6 +305,7 @@ def test_fields_of_replies_may_come_back() -> None:
         ([{"id": 2, "scale": 1}], "lora[0].id"),
         ([{"id": True, "scale": 1}], "lora[0].id"),
         ([{"id": 0, "scale": "1"}], "lora[0].scale"),
+        ([{"id": 0, "scale": -10.5}], "lora[0].scale"),
     ],
 )
 def test_scales_of_adapters(lora: Any, scales: Any) -> None:

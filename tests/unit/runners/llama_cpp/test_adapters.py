@@ -11,7 +11,7 @@ import pytest
 from arriero.core.errors import ModelLoadError
 from arriero.core.runner import Adapters, Choice, Sampler
 from arriero.engine.engine import Engine
-from arriero.engine.events import Started, TokenEvent
+from arriero.engine.events import Ended, Started, TokenEvent
 from arriero.engine.options import EngineOptions
 from arriero.engine.sequence import SequenceSpec
 from arriero.runners.llama_cpp.model import Model
@@ -113,3 +113,36 @@ def test_an_adapter_that_is_dropped_can_come_back(make_runner: MakeRunner, sets:
         assert runner.model.facts().weights == weights + Path(two).stat().st_size
         assert [answers(runner, [asked[place]])[0] for place in (0, 2)] == [before[0], before[2]]
         assert runner.model.add_adapter(one) == Path(one).stat().st_size
+
+
+@pytest.mark.parametrize("layout", ["streams", "unified"])
+def test_what_is_no_number_is_nobody_elses(make_runner: MakeRunner, sets: list[Adapters], layout: str) -> None:
+    """Attention that is not fused multiplies what it masks, too: a NaN in a free cell would make every row one."""
+    runner = make_runner(max_sequences=2, flash_attn="off", layout=layout)
+    ((path, _),) = sets[1]
+    runner.model.add_adapter(path)
+    alone = [answers(runner, [(tokens, ())])[0][0] for tokens in PROMPTS]
+    engine = Engine(runner, EngineOptions(inter_token_target=0, speculation=False, prefix_cache=False))
+    ends: dict[int, str] = {}
+    said: dict[int, list[int]] = {}
+
+    def run(until: int | None = None) -> None:
+        """Step to the end, or until sequence 0 has said so much."""
+        while engine.has_work and (until is None or len(said.get(0, ())) < until):
+            for event in engine.step(0.0):
+                if isinstance(event, TokenEvent):
+                    said.setdefault(event.id, []).append(event.token)
+                elif isinstance(event, Ended):
+                    ends[event.id] = event.reason
+            engine.check()
+
+    engine.add(SequenceSpec(0, PROMPTS[0], SAMPLER, max_tokens=COUNT))
+    run(until=3)
+    engine.add(SequenceSpec(1, prompt(9, 90), SAMPLER, max_tokens=COUNT, adapters=((path, 1e30),)))
+    run()
+    for number, tokens in enumerate(PROMPTS * 2, 2):
+        engine.add(SequenceSpec(number, tokens, SAMPLER, max_tokens=COUNT))
+    run()
+    assert ends.pop(1) == "error"
+    assert set(ends.values()) == {"length"}
+    assert [said[0], *(said[number] for number in range(2, 6))] == [alone[0], *alone, *alone]

@@ -63,3 +63,16 @@ def test_what_cannot_be_asked_is_cleared(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr("builtins.open", refused)
     assert not untouched._never_touched(1 << 20, 1 << 21, 4096)
+
+
+@linux
+def test_clearing_what_was_touched_in_part_takes_no_memory(make_runner: MakeRunner, q8_path: Path) -> None:
+    process, runner = psutil.Process(), make_runner(q8_path, **LARGE)
+    prefill(runner, Stream(0, prompt(1, 100)))
+    before = process.memory_info().rss
+    runner.context.scrub()
+    assert process.memory_info().rss - before < runner.info.memory["kv"] // 4
+    assert runner.positions(0) == (0, 99)
+    runner.context.clear(0)
+    runner.context.scrub()
+    assert runner.positions(0) == (-1, -1)
