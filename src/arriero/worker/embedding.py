@@ -1,5 +1,5 @@
-"""The worker of an embedding model: texts in, vectors out. As in host.py the main thread tokenizes and the loop thread
-owns the engine and all sending; there is nothing to render and nothing to stream.
+"""The worker of an embedding model: texts in, vectors out. As in host.py the main thread tokenizes (long texts beside)
+and the loop thread owns the engine and all sending; there is nothing to render and nothing to stream.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from arriero.core import messages as wire
-from arriero.core.embedding import Embedded, EmbedRequest, LoadedEmbedder, TokenText
+from arriero.core.embedding import Embedded, EmbedRequest, LoadedEmbedder, TokenPair, TokenText
 from arriero.core.errors import ArrieroError, ContextLengthExceeded, InvalidRequest, UnsupportedFeature
 from arriero.core.events import Usage
 from arriero.core.ranking import Ranked, RankRequest
@@ -19,6 +19,7 @@ from arriero.core.tokenizer import Tokenizer
 from arriero.engine.embedding import EmbeddingEnded, EmbeddingEngine
 from arriero.engine.loop import Command, Loop, StepStats
 from arriero.worker.connection import Connection
+from arriero.worker.text_desk import Encoding, Steps, TextDesk
 from arriero.worker.token_ids import check_tokens, text_of
 
 STATS_INTERVAL = 0.1  # seconds, while there is work
@@ -36,12 +37,19 @@ class _Pending:
 class EmbeddingDesk:
     """Serves the commands of one connection for one loaded embedding model."""
 
-    def __init__(self, connection: Connection, model: LoadedEmbedder, crash: Callable[[BaseException], None]) -> None:
-        self._connection, self._tokenizer = connection, model.tokenizer
+    def __init__(
+        self,
+        connection: Connection,
+        model: LoadedEmbedder,
+        text_desk: TextDesk,
+        crash: Callable[[BaseException], None],
+    ) -> None:
+        self._connection, self._tokenizer, self._text_desk = connection, model.tokenizer, text_desk
         self._info, self._encode_pair = model.embedder.info, model.encode_pair
         self._engine = EmbeddingEngine(model.embedder)
         self._loop = Loop(self._engine, self._sink, self._on_step, crash)
         self._pending: dict[int, _Pending] = {}
+        self._reading: set[int] = set()  # requests whose texts are being tokenized; the main thread's
         self._stats_sent = 0.0
 
     def ready(self, load_ns: int) -> wire.Ready:
@@ -66,31 +74,48 @@ class EmbeddingDesk:
 
     def handle(self, command: wire.Command) -> None:
         """Do what the server asks; what an embedding model cannot do is answered so."""
+        match command:
+            case wire.Embed(id=number) | wire.Rank(id=number):
+                self._reading.add(number)
+                self._text_desk.run(self._steps(command), lambda: number in self._reading)
+            case wire.Abort(id=number):
+                self._reading.discard(number)
+                self._loop.submit(lambda: self._abort(number))
+            case _:
+                self._text_desk.run(self._steps(command))
+
+    def _steps(self, command: wire.Command) -> Steps[None]:
         try:
             match command:
                 case wire.Embed(id=number, request=request):
-                    self._embed(number, request)
+                    yield from self._embed(number, request)
                 case wire.Rank(id=number, request=ranking):
-                    self._rank(number, ranking)
-                case wire.Abort(id=number):
-                    self._loop.submit(lambda: self._abort(number))
+                    yield from self._rank(number, ranking)
                 case wire.Tokenize(id=number, text=text):
-                    tokens = self._tokenizer.encode(text, add_special=False, parse_special=True)
-                    self._reply(wire.Tokens(id=number, tokens=tuple(tokens)))
+                    tokens = yield Encoding(len(text), lambda: self._ids(text))
+                    self._reply(wire.Tokens(id=number, tokens=tokens))
                 case wire.Detokenize(id=number, tokens=ids):
                     self._reply(wire.Text(id=number, text=text_of(ids, self._tokenizer)))
                 case _:
                     raise UnsupportedFeature("an embedding model generates no text")
         except ArrieroError as error:
-            self._reply(wire.RequestFailed(id=command.id, error=error.info()))  # type: ignore[union-attr]  # what fails here has an id
+            number = command.id  # type: ignore[union-attr]  # what fails here has an id
+            self._reading.discard(number)
+            self._reply(wire.RequestFailed(id=number, error=error.info()))
 
     def _reply(self, report: Any) -> None:
         self._loop.submit(lambda: self._connection.send([report]))
 
-    def _embed(self, number: int, request: EmbedRequest) -> None:
+    def _embed(self, number: int, request: EmbedRequest) -> Steps[None]:
         received = time.monotonic()
         if self._encode_pair is not None:
             raise UnsupportedFeature("the model ranks documents and makes no vectors")
+        chars = sum(len(given) for given in request.inputs)
+        texts, truncated = yield Encoding(chars, lambda: self._texts(request))
+        self._submit(number, texts, truncated, received)
+
+    def _texts(self, request: EmbedRequest) -> tuple[list[TokenText], list[int]]:
+        """The inputs as tokens, and which of them were cut. In any thread."""
         texts: list[TokenText] = []
         truncated: list[int] = []
         for index, given in enumerate(request.inputs):
@@ -103,16 +128,25 @@ class EmbeddingDesk:
                 tokens = self._cut(given, tokens)
                 truncated.append(index)
             texts.append(TokenText(tokens, request.dimensions))
+        return texts, truncated
+
+    def _rank(self, number: int, request: RankRequest) -> Steps[None]:
+        received = time.monotonic()
+        encode = self._encode_pair
+        if encode is None:
+            raise UnsupportedFeature("the model makes vectors and ranks nothing by itself")
+        chars = sum(len(query) + len(document) for query, document in request.pairs)
+        texts, truncated = yield Encoding(chars, lambda: self._pairs(request, encode))
         self._submit(number, texts, truncated, received)
 
-    def _rank(self, number: int, request: RankRequest) -> None:
-        received = time.monotonic()
-        if self._encode_pair is None:
-            raise UnsupportedFeature("the model makes vectors and ranks nothing by itself")
+    def _pairs(
+        self, request: RankRequest, encode: Callable[[str, str], TokenPair]
+    ) -> tuple[list[TokenText], list[int]]:
+        """The same of pairs."""
         texts: list[TokenText] = []
         truncated: list[int] = []
         for index, (query, document) in enumerate(request.pairs):
-            before, told, after = self._encode_pair(query, document)
+            before, told, after = encode(query, document)
             over = len(before) + len(told) + len(after) - self._info.max_tokens
             if over > 0:
                 if not request.truncate or over > len(told):  # a query is never cut
@@ -120,11 +154,15 @@ class EmbeddingDesk:
                 told = told[: len(told) - over]
                 truncated.append(index)
             texts.append(TokenText([*before, *told, *after]))
-        self._submit(number, texts, truncated, received)
+        return texts, truncated
 
     def _submit(self, number: int, texts: list[TokenText], truncated: list[int], received: float) -> None:
+        self._reading.discard(number)
         pending = _Pending(sum(len(text.tokens) for text in texts), tuple(truncated), received)
         self._loop.submit(lambda: self._add(number, texts, pending))
+
+    def _ids(self, text: str) -> tuple[int, ...]:
+        return tuple(self._tokenizer.encode(text, add_special=False, parse_special=True))
 
     def _tokens(self, given: str | tuple[int, ...]) -> list[int]:
         if isinstance(given, str):

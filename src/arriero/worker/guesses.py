@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from arriero.core.request import GenerateRequest
+from arriero.core.tokenizer import Tokenizer
+from arriero.worker.text_desk import Encoding, Steps
 
 
 def draft_tokens(request: GenerateRequest) -> int | None:
@@ -16,3 +18,12 @@ def draft_tokens(request: GenerateRequest) -> int | None:
     if sampling.draft_tokens is None and repeatable and not request.prediction:
         return 0
     return sampling.draft_tokens
+
+
+def predicted_tokens(request: GenerateRequest, tokenizer: Tokenizer) -> Steps[tuple[int, ...]]:
+    """The token ids of the text that the client foretells for its answer; none where it foretells nothing."""
+    text = request.prediction
+    if not text:
+        return ()
+    tokens = yield Encoding(len(text), lambda: tokenizer.encode(text, add_special=False, parse_special=False))
+    return tuple(tokens)

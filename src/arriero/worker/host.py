@@ -1,14 +1,11 @@
-"""The worker: commands in, steps, events out. The main thread renders and tokenizes, the loop thread owns the engine,
-the teller's makes text and sends it, a fourth one reads. None waits for another.
+"""The worker: commands in, steps, events out. The main thread renders and tokenizes (long texts are tokenized beside),
+the loop thread owns the engine, the teller's makes text and sends it, a fourth one reads. None waits for another.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 import time
-import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from typing import Any
@@ -29,20 +26,21 @@ from arriero.worker.answers import answer
 from arriero.worker.beam_desk import BeamDesk
 from arriero.worker.budgets import within_budget
 from arriero.worker.connection import Connection
+from arriero.worker.crash import crash
 from arriero.worker.embedding import EmbeddingDesk
 from arriero.worker.faces import Face, Faces
-from arriero.worker.guesses import draft_tokens
-from arriero.worker.inbox import Inbox
+from arriero.worker.guesses import draft_tokens, predicted_tokens
+from arriero.worker.inbox import Inbox, Rest
 from arriero.worker.mask_desk import MaskDesk
 from arriero.worker.prompt import Prompt
 from arriero.worker.stream import RequestStream, stream_stops
 from arriero.worker.teller import Decisions, Step, Teller
+from arriero.worker.text_desk import Steps, TextDesk
 from arriero.worker.token_ids import check_sampling
 
 STATS_INTERVAL = 0.1  # seconds; idle and every end flush at once
 MOST_GONE = 4096
 WIND_UP = 2.7  # seconds; a little less than what the server waits (backends/child.py)
-CRASHED = 70  # exit status, sysexits' EX_SOFTWARE
 
 
 def _engine_options(settings: Mapping[str, Any]) -> EngineOptions:
@@ -66,6 +64,8 @@ class Host:
         self._beam_desk: BeamDesk
         self._compiling: set[int] = set()  # requests whose mask is being made; the loop thread's
         self._gone: set[int] = set()  # requests whose abort overtook them; each thread looks before it begins
+        self._inbox = Inbox(connection, self._urgent)
+        self._text_desk = TextDesk(self._inbox.resume)
         self._teller: Teller
         self._streams: dict[int, RequestStream] = {}  # whose sequence has not ended; the loop thread's
         self._stats_sent = 0.0
@@ -73,7 +73,7 @@ class Host:
 
     def serve(self) -> None:
         """Read commands for ever. Returns only when the server has gone."""
-        for command in Inbox(self._connection, self._urgent):
+        for command in self._inbox:
             match command:
                 case wire.Prepare(runner=runner):
                     prepare(runner)
@@ -83,6 +83,8 @@ class Host:
                 case wire.Shutdown():
                     self._wind_up()
                     return
+                case Rest(go_on=go_on):
+                    go_on()
                 case _:
                     self._loaded.wait()  # the server speaks of requests only after Ready
                     self._handle(command)
@@ -108,14 +110,15 @@ class Host:
             self._embedding.handle(command)
             return
         match command:
-            case wire.Generate():
-                self._generate(command.id, command.request, command.face)
+            case wire.Generate(id=number):
+                steps = self._generate(number, command.request, command.face)
+                self._text_desk.run(steps, lambda: self._is_wanted(number))
             case wire.Attach():
                 self._attach(command)
             case wire.Detach(face=face):
                 self._loop.submit(lambda: self._detach(face))
             case wire.Tokenize() | wire.Detokenize() | wire.Render() | wire.Prompt():
-                self._reply(answer(command, self._model.tokenizer, self._faces))
+                self._text_desk.run(answer(command, self._model.tokenizer, self._faces, self._reply))
             case wire.Embed(id=number) | wire.Rank(id=number):
                 error = UnsupportedFeature("the model was not made for embeddings")
                 self._reply(wire.RequestFailed(id=number, error=error.info()))
@@ -140,14 +143,21 @@ class Host:
     def _reply(self, report: Any) -> None:
         self._teller.say([report])
 
-    def _generate(self, number: int, request: GenerateRequest, face_key: str) -> None:
+    def _is_wanted(self, number: int) -> bool:
+        """Whether its client is still there; to be asked until it is not."""
+        if number not in self._gone:
+            return True
+        self._gone.discard(number)
+        return False
+
+    def _generate(self, number: int, request: GenerateRequest, face_key: str) -> Steps[None]:
         received = time.monotonic()
-        if number in self._gone:
-            self._gone.discard(number)
+        if not self._is_wanted(number):
             return
         try:
             face = self._faces[face_key]
-            prompt = face.prompts.build(request)
+            prompt = yield from face.prompts.build(request)
+            predicted = yield from predicted_tokens(request, self._model.tokenizer)
             check_sampling(request.sampling, self._model.tokenizer.n_vocab)
             if request.prompt_logprobs and self._model.make_scorer is None:
                 raise UnsupportedFeature("this model's runner cannot score prompts", param="echo")
@@ -156,12 +166,12 @@ class Host:
             self._reply(wire.RequestFailed(id=number, error=error.info()))
             return
         if plan is None:
-            stream = self._stream(number, request, face, prompt, None, received)
+            stream = self._stream(number, request, face, prompt, predicted, None, received)
             self._loop.submit(lambda: self._add(stream))
             return
 
         def compiled(mask: TokenMask | None) -> None:
-            stream = self._stream(number, request, face, prompt, mask, received)
+            stream = self._stream(number, request, face, prompt, predicted, mask, received)
             self._loop.submit(lambda: self._masked(number, stream))
 
         def refused(error: ErrorInfo) -> None:
@@ -172,7 +182,14 @@ class Host:
         self._mask_desk.submit(plan, compiled, refused)
 
     def _stream(
-        self, number: int, request: GenerateRequest, face: Face, prompt: Prompt, mask: TokenMask | None, received: float
+        self,
+        number: int,
+        request: GenerateRequest,
+        face: Face,
+        prompt: Prompt,
+        predicted: tuple[int, ...],
+        mask: TokenMask | None,
+        received: float,
     ) -> RequestStream:
         piece = face.special_tokens.piece(request)
         mask = within_budget(request, prompt, face.plans.thinking(request), mask, self._model.tokenizer, piece)
@@ -194,15 +211,10 @@ class Host:
             scorer=scorer,
             adapters=face.adapters_of(request),
             draft_tokens=draft_tokens(request),
-            prediction=self._predicted(request),
+            prediction=predicted,
             model=face.name,
         )
         return RequestStream(request, prompt, sequence, self._model.tokenizer, received, mask, piece)
-
-    def _predicted(self, request: GenerateRequest) -> tuple[int, ...]:
-        if not request.prediction:
-            return ()
-        return tuple(self._model.tokenizer.encode(request.prediction, add_special=False, parse_special=False))
 
     def _wind_up(self) -> None:
         """Let what is cached outlive this process, where the runner can do that, in the time that the server gives."""
@@ -232,7 +244,7 @@ class Host:
             self._connection.send([wire.LoadFailed(error=error.info())])
             return
         except BaseException as error:
-            self._crash(error)
+            crash(error)
         if self._embedding is not None:
             self._embedding.run()
         else:
@@ -243,7 +255,7 @@ class Host:
         self._progress(0.0)
         model = open_model(command.spec, command.load, command.options, self._progress)
         if isinstance(model, LoadedEmbedder):
-            self._embedding = EmbeddingDesk(self._connection, model, self._crash)
+            self._embedding = EmbeddingDesk(self._connection, model, self._text_desk, crash)
             load_ns = int((time.monotonic() - started) * 1e9)
             self._connection.send([self._embedding.stats(), self._embedding.ready(load_ns)])
             self._loaded.set()
@@ -255,7 +267,7 @@ class Host:
         self._mask_desk = MaskDesk(model.masks)
         self._engine = Engine(model.runner, _engine_options(command.options), model.drafter)
         self._beam_desk = BeamDesk(self._engine, model.make_sampler, model.tokenizer.eog_ids)
-        self._loop = Loop(self._engine, self._sink, self._on_step, self._crash)
+        self._loop = Loop(self._engine, self._sink, self._on_step, crash)
         self._engine.tell_early(self._loop.tell_early)
         decisions = Decisions(
             submit=self._loop.submit,
@@ -264,7 +276,7 @@ class Host:
             go_on=self._go_on,
             over=lambda number: self._streams.pop(number, None),
         )
-        self._teller = Teller(self._connection, decisions, self._crash)
+        self._teller = Teller(self._connection, decisions, crash)
         ready = wire.Ready(
             context_length=info.max_sequence_tokens,
             max_sequences=info.max_sequences,
@@ -380,10 +392,3 @@ class Host:
         elif len(self._gone) > MOST_GONE:  # some had ended when their abort came
             for old in sorted(self._gone)[: MOST_GONE // 2]:
                 self._gone.discard(old)
-
-    def _crash(self, error: BaseException) -> None:
-        """The loop cannot go on: end the process, so that the server sees it and starts a fresh one."""
-        sys.stderr.write(f"worker: {type(error).__name__}: {error}\n")
-        traceback.print_exception(error)
-        sys.stderr.flush()
-        os._exit(CRASHED)

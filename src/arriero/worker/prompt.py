@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from arriero.core.errors import ContextLengthExceeded, InvalidRequest, TemplateError
 from arriero.core.request import GenerateRequest, Message
 from arriero.core.tokenizer import Tokenizer
+from arriero.worker.cutting import Cut
 from arriero.worker.templates import Rendered, Templates
+from arriero.worker.text_desk import LONG, Encoding, Steps
 from arriero.worker.token_ids import check_tokens
+
+SAMPLE = 4096
+"""Characters of a long text's end that say about how many tokens its characters make."""
+SURELY = 1.5
+"""How many times the room a long conversation is thought to need before its cutting begins with what may fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,10 @@ def too_long(prompt_tokens: int, context_length: int) -> ContextLengthExceeded:
 
 
 class PromptBuilder:
-    """Builds prompts for one loaded model. `context_length` in tokens; a prompt must leave room for one more."""
+    """Builds prompts for one loaded model. `context_length` in tokens; a prompt must leave room for one more.
+
+    What takes long with a long text is yielded, for whoever does these steps to have it done elsewhere.
+    """
 
     def __init__(self, tokenizer: Tokenizer, templates: Templates, context_length: int) -> None:
         self._tokenizer, self._templates, self._context_length = tokenizer, templates, context_length
@@ -51,39 +60,57 @@ class PromptBuilder:
         """The tokens that prompt and answer may have together: the context's, or the fewer that were asked for."""
         return min(self._context_length, request.load.num_ctx or self._context_length)
 
-    def build(self, request: GenerateRequest) -> Prompt:
+    def build(self, request: GenerateRequest) -> Steps[Prompt]:
         """Return the prompt; InvalidRequest or one of its kinds when it cannot be built or does not fit."""
-        prompt, messages = self._whole(request)
-        room = self.room(request)
+        prompt = yield from self._fitting(request)
         if not prompt.tokens:
             raise InvalidRequest("the prompt is empty")
-        if len(prompt.tokens) < room:
-            return prompt
-        if messages is not None and request.truncate and request.messages is not None:
-            return self._truncated(request, messages)
-        raise too_long(len(prompt.tokens), room)
+        if len(prompt.tokens) >= self.room(request):
+            raise too_long(len(prompt.tokens), self.room(request))
+        return prompt
 
-    def tokens(self, request: GenerateRequest) -> list[int]:
+    def tokens(self, request: GenerateRequest) -> Steps[list[int]]:
         """The prompt's token ids with nothing left out, whether they fit or not."""
-        return self._whole(request)[0].tokens
+        given = yield from self._given(request)
+        if given is None:
+            given = yield from self._prompt(request, self._templates.render(request, self._messages(request)))
+        return given.tokens
 
-    def render(self, request: GenerateRequest) -> str:
+    def render(self, request: GenerateRequest) -> Steps[str]:
         """The text that the model would see, cut as `build` would cut it; what is too long for it is no error."""
-        prompt, messages = self._whole(request)
-        if len(prompt.tokens) < self.room(request) or not (messages and request.truncate and request.messages):
-            return prompt.text
-        return self._truncated(request, messages).text
+        return (yield from self._fitting(request)).text
 
-    def _whole(self, request: GenerateRequest) -> tuple[Prompt, list[Message] | None]:
-        """The prompt with nothing left out, and the messages it was made of."""
+    def _given(self, request: GenerateRequest) -> Steps[Prompt | None]:
+        """What the request brings as it is: token ids, or a raw text. None where there is something to render."""
         if request.prompt_tokens is not None:
             check_tokens(request.prompt_tokens, self._tokenizer.n_vocab)
-            return Prompt(list(request.prompt_tokens)), None
-        if request.raw:
-            text = request.prompt or ""
-            return Prompt(self._tokenizer.encode(text, add_special=True, parse_special=True), text=text), None
+            return Prompt(list(request.prompt_tokens))
+        if not request.raw:
+            return None
+        text = request.prompt or ""
+        tokens = yield Encoding(len(text), lambda: self._tokenizer.encode(text, add_special=True, parse_special=True))
+        return Prompt(tokens, text=text)
+
+    def _fitting(self, request: GenerateRequest) -> Steps[Prompt]:
+        """The whole prompt where it fits or was not to be cut, else what is left of it; ContextLengthExceeded."""
+        given = yield from self._given(request)
+        if given is not None:
+            return given
         messages = self._messages(request)
-        return self._prompt(request, self._templates.render(request, messages)), messages
+        rendered = self._templates.render(request, messages)
+        size, room = len(rendered.text), self.room(request)
+        cut = Cut(messages, size) if request.truncate and request.messages is not None else None
+        if cut is not None and cut.droppable and size >= LONG:
+            sample = rendered.text[-SAMPLE:]
+            tokens = self._tokenizer.encode(sample, add_special=False, parse_special=True)
+            if size * len(tokens) > SURELY * room * len(sample):
+                return (yield from self._truncated(request, cut, cut.guess(room * len(sample) / len(tokens)), 0))
+        whole = yield from self._prompt(request, rendered)
+        if cut is None or len(whole.tokens) < room:
+            return whole
+        if not cut.droppable:
+            raise too_long(len(whole.tokens), room)
+        return (yield from self._truncated(request, cut, cut.guess(room * size / len(whole.tokens)), 1))
 
     def _messages(self, request: GenerateRequest) -> list[Message]:
         messages = list(request.messages or ())
@@ -95,47 +122,51 @@ class PromptBuilder:
             raise InvalidRequest("the request has neither messages nor a prompt")
         return messages
 
-    def _prompt(self, request: GenerateRequest, rendered: Rendered, dropped: int = 0) -> Prompt:
-        return Prompt(self._encode(request, rendered.text), dropped, rendered.opens_thinking, rendered.text)
+    def _prompt(self, request: GenerateRequest, rendered: Rendered, dropped: int = 0) -> Steps[Prompt]:
+        tokens = yield Encoding(len(rendered.text), lambda: self._encode(request, rendered.text))
+        return Prompt(tokens, dropped, rendered.opens_thinking, rendered.text)
 
     def _encode(self, request: GenerateRequest, text: str) -> list[int]:
         bos = self._tokenizer.bos_text
         # Templates that write BOS themselves must not get a second one.
         add_special = not request.context and not (bos and text.startswith(bos))
         check_tokens(request.context, self._tokenizer.n_vocab)
-        return [
-            *request.context,
-            *self._tokenizer.encode(text, add_special=add_special, parse_special=True),
-        ]
+        tokens = self._tokenizer.encode(text, add_special=add_special, parse_special=True)
+        return [*request.context, *tokens] if request.context else tokens
 
-    def _truncated(self, request: GenerateRequest, messages: list[Message]) -> Prompt:
-        """Drop the oldest turns, never system messages nor the last one (Ollama's `truncate`).
+    def _truncated(self, request: GenerateRequest, cut: Cut, guess: int, low: int) -> Steps[Prompt]:
+        """Drop the oldest turns, never system messages nor the last one (Ollama's `truncate`): the fewest that fit.
 
-        Where a template refuses what is left, as many more are dropped as let it begin with a user's turn.
+        At least `low` of them, looked for around `guess`: fewer turns never make a longer prompt. Where a template
+        refuses what is left, as many more are dropped as let it begin with a user's turn.
         """
-        droppable = [i for i, message in enumerate(messages[:-1]) if message.role != "system"]
-        begins = [count for count, i in enumerate([*droppable, -1]) if messages[i].role == "user"]
-        low, high = 1, len(droppable)  # the fewest that fit; fewer turns never make a longer prompt
+        high = len(cut.droppable)
+        count, step = min(max(guess, low), high), 1
         best: Prompt | None = None
+        missed: Prompt | None = None
         while low <= high:
-            count = (low + high) // 2
-            try:
-                prompt = self._without(request, messages, droppable[:count])
-            except TemplateError:
-                later = next((begin for begin in begins if begin > count), None)
-                if later is None:
-                    raise
-                prompt = self._without(request, messages, droppable[:later])
+            prompt = yield from self._without(request, cut, count)
             if len(prompt.tokens) < self.room(request):
                 best, high = prompt, count - 1
             else:
-                low = prompt.dropped_messages + 1
+                missed, low = prompt, prompt.dropped_messages + 1
+            if best is not None and missed is not None:
+                count = (low + high) // 2
+            else:
+                count = min(max(low, count - step if missed is None else prompt.dropped_messages + step), high)
+                step *= 2
         if best is None:
-            tokens = self._without(request, messages, droppable).tokens
-            raise too_long(len(tokens), self.room(request))
+            assert missed is not None  # all that may be dropped was
+            raise too_long(len(missed.tokens), self.room(request))
         return best
 
-    def _without(self, request: GenerateRequest, messages: list[Message], dropped: Sequence[int]) -> Prompt:
-        gone = set(dropped)
-        kept = [message for i, message in enumerate(messages) if i not in gone]
-        return self._prompt(request, self._templates.render(request, kept), len(gone))
+    def _without(self, request: GenerateRequest, cut: Cut, count: int) -> Steps[Prompt]:
+        """The prompt with the oldest `count` turns dropped, or the more that its template wants dropped."""
+        try:
+            rendered = self._templates.render(request, cut.kept(count))
+        except TemplateError:
+            later = cut.later_begin(count)
+            if later is None:
+                raise
+            count, rendered = later, self._templates.render(request, cut.kept(later))
+        return (yield from self._prompt(request, rendered, count))

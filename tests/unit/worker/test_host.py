@@ -1,4 +1,4 @@
-"""Host: an abort waits for nobody's prompt, and overtakes its own request without being lost."""
+"""Host: nobody waits for another's prompt, and an abort overtakes its own request without being lost."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 
 from arriero.core import messages as wire
+from arriero.core.errors import InvalidRequest
 from arriero.core.model import ModelSpec
 from arriero.core.request import GenerateRequest
 from arriero.worker.connection import Connection
 from arriero.worker.host import Host
+from arriero.worker.text_desk import HUGE
 
 SPEC = ModelSpec(name="fake:latest", path="/none", digest="0" * 64, size=1, modified_at=0.0, runner="fake")
 LONG = "x" * 1000  # the fake answers with the prompt: seconds, at five milliseconds a token
+HUGE_PROMPT = "y" * HUGE
 TIMEOUT = 30.0  # seconds; only a broken worker waits that long
 
 
@@ -30,6 +33,7 @@ class Served:
         self.host = Host(Connection(theirs))
         self.reports: list[Any] = []
         self._thread = threading.Thread(target=self.host.serve)
+        self.thread_name = self._thread.name
         self._thread.start()
         self.send(wire.Load(spec=SPEC, options={"step_seconds": 0.005}))
         self.until(lambda report: isinstance(report, wire.Ready))
@@ -50,10 +54,14 @@ class Served:
     def ask(self, number: int, prompt: str) -> None:
         self.send(wire.Generate(id=number, request=GenerateRequest(model="fake", prompt=prompt, raw=True)))
 
-    def close(self) -> None:
-        self.send(wire.Shutdown())
+    def join(self) -> None:
         self._thread.join(TIMEOUT)
         assert not self._thread.is_alive()
+
+    def close(self) -> None:
+        if self._thread.is_alive():
+            self.send(wire.Shutdown())
+        self.join()
         self._file.close()
         self._sock.close()
 
@@ -74,7 +82,7 @@ def test_an_abort_waits_for_nobodys_prompt(served: Served, monkeypatch: pytest.M
         if request.prompt == "slow":
             entered.set()
             assert go_on.wait(TIMEOUT)
-        return build(request)
+        return (yield from build(request))
 
     monkeypatch.setattr(served.host._faces[""].prompts, "build", slowly)
     served.ask(1, LONG)
@@ -111,3 +119,88 @@ def test_aborts_of_what_has_ended_do_not_pile_up(served: Served, monkeypatch: py
     served.ask(200, "word")
     served.until(lambda report: isinstance(report, wire.RequestFinished))
     assert len(served.host._gone) <= 10
+
+
+class Tokenizing:
+    """Holds the tokenizing of huge texts up until `go_on`; `entered` once it has begun."""
+
+    def __init__(self, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.entered, self.go_on = threading.Event(), threading.Event()
+        self.threads: list[str] = []
+        encode = host._model.tokenizer.encode
+
+        def slowly(text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+            self.threads.append(threading.current_thread().name)
+            if len(text) >= HUGE:
+                self.entered.set()
+                assert self.go_on.wait(TIMEOUT)
+            return encode(text, add_special=add_special, parse_special=parse_special)
+
+        monkeypatch.setattr(host._model.tokenizer, "encode", slowly)
+
+
+@pytest.fixture
+def tokenizing(served: Served, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tokenizing]:
+    one = Tokenizing(served.host, monkeypatch)
+    yield one
+    one.go_on.set()
+
+
+def test_nobody_waits_while_a_huge_prompt_is_tokenized(served: Served, tokenizing: Tokenizing) -> None:
+    """A short prompt, a long one and a count are answered before the huge one, which still says both numbers."""
+    served.ask(1, HUGE_PROMPT)
+    assert tokenizing.entered.wait(TIMEOUT)
+    served.ask(2, "word")
+    served.until(lambda report: isinstance(report, wire.RequestFinished) and report.id == 2)
+    served.ask(3, "z" * (HUGE - 1))
+    served.until(lambda report: isinstance(report, wire.RequestFailed) and report.id == 3)
+    served.send(wire.Tokenize(id=4, text="ab"))
+    assert served.until(lambda report: isinstance(report, wire.Tokens)).tokens == (97, 98)
+    tokenizing.go_on.set()
+    failed = served.until(lambda report: isinstance(report, wire.RequestFailed) and report.id == 1)
+    assert failed.error.details == {"prompt_tokens": HUGE, "context_length": 2048}
+    assert f"request ({HUGE} tokens) exceeds the available context size (2048 tokens)" in failed.error.message
+    main = served.thread_name
+    assert [name if name == main else name.rpartition("_")[0] for name in tokenizing.threads] == [
+        "huge-texts",
+        main,
+        "long-texts",
+        main,
+    ]
+
+
+def test_an_abort_while_its_prompt_is_tokenized(served: Served, tokenizing: Tokenizing) -> None:
+    """1 goes while it is tokenized, 2 while it waits behind it: that is not begun. 3 comes after them."""
+    served.ask(1, HUGE_PROMPT)
+    served.ask(2, HUGE_PROMPT)
+    assert tokenizing.entered.wait(TIMEOUT)
+    served.send(wire.Abort(id=1), wire.Abort(id=2))
+    served.ask(3, "word")  # what the reading thread sees behind the aborts
+    served.until(lambda report: isinstance(report, wire.RequestFinished))
+    tokenizing.go_on.set()
+    served.send(wire.Tokenize(id=4, text=HUGE_PROMPT))  # behind both
+    assert len(served.until(lambda report: isinstance(report, wire.Tokens) and report.id == 4).tokens) == HUGE
+    told = {report.id for report in served.reports if isinstance(report, (wire.RequestAccepted, wire.RequestFailed))}
+    assert told == {3}
+    assert len([name for name in tokenizing.threads if name.startswith("huge-texts")]) == 2
+    assert served.host._gone == set()
+
+
+def test_a_fault_while_tokenizing_beside_is_the_requests(
+    served: Served, tokenizing: Tokenizing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        raise InvalidRequest("the text cannot be tokenized")
+
+    monkeypatch.setattr(served.host._model.tokenizer, "encode", refuse)
+    served.ask(1, HUGE_PROMPT)
+    failed = served.until(lambda report: isinstance(report, wire.RequestFailed))
+    assert (failed.id, failed.error.message) == (1, "the text cannot be tokenized")
+
+
+def test_a_worker_ends_while_a_prompt_is_tokenized(served: Served, tokenizing: Tokenizing) -> None:
+    served.ask(1, HUGE_PROMPT)
+    assert tokenizing.entered.wait(TIMEOUT)
+    served.send(wire.Shutdown())
+    served.join()
+    assert not tokenizing.go_on.is_set()

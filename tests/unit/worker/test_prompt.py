@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
+import msgspec
 import pytest
 
 from arriero.core.errors import ContextLengthExceeded, InvalidRequest, TemplateError, UnsupportedFeature
@@ -11,6 +13,7 @@ from arriero.core.model import ModelSpec
 from arriero.core.request import GenerateRequest, Message, ToolSpec
 from arriero.worker.prompt import PromptBuilder
 from arriero.worker.templates import Templates
+from tests.unit.worker.at_once import Prompts
 from tests.unit.worker.letters import Letters
 
 TEMPLATE = "{% for m in messages %}[{{ m.role }}:{{ m.content }}]{% endfor %}"
@@ -20,8 +23,8 @@ def spec(**changes: Any) -> ModelSpec:
     return ModelSpec(name="m:latest", path="/m.gguf", digest="", size=1, modified_at=0.0, **changes)
 
 
-def builder(template: str | None = TEMPLATE, context: int = 1000, **changes: object) -> PromptBuilder:
-    return PromptBuilder(Letters(), Templates(spec(**changes), template, Letters()), context)
+def builder(template: str | None = TEMPLATE, context: int = 1000, **changes: object) -> Prompts:
+    return Prompts(PromptBuilder(Letters(), Templates(spec(**changes), template, Letters()), context))
 
 
 def text_of(tokens: list[int]) -> str:
@@ -125,6 +128,49 @@ def test_truncate_goes_on_to_a_users_turn_where_the_template_wants_one_first() -
     assert prompt.dropped_messages == 2
     with pytest.raises(ContextLengthExceeded):
         builder(wants, context=10).build(request)
+
+
+def test_truncate_finds_the_same_turns_however_it_looks_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guesses are only where it begins: what is dropped is the fewest that fits."""
+    draw = random.Random(5)
+    monkeypatch.setattr("arriero.worker.prompt.SAMPLE", 20)
+    for _ in range(40):
+        sizes = [draw.choice((0, 3, 20, 300)) for _ in range(draw.randint(2, 20))]
+        request = chat(*("x" * size for size in sizes), truncate=True)
+        room = draw.randint(40, 2000)
+        fits = [count for count in range(len(sizes)) if len(whole(request, count)) < room]
+        for long in (0, 10**9):
+            monkeypatch.setattr("arriero.worker.prompt.LONG", long)
+            if fits:
+                assert builder(context=room).build(request).dropped_messages == fits[0]
+                continue
+            with pytest.raises(ContextLengthExceeded) as caught:
+                builder(context=room).build(request)
+            assert caught.value.details["prompt_tokens"] == len(whole(request, len(sizes) - 1))
+
+
+def whole(request: GenerateRequest, dropped: int) -> list[int]:
+    """The tokens without the first `dropped` messages."""
+    messages = (request.messages or ())[dropped:]
+    return builder(context=10**9).tokens(msgspec.structs.replace(request, messages=messages))
+
+
+def test_truncate_tokenizes_about_what_it_keeps() -> None:
+    counting = CountingLetters()
+    prompts = Prompts(PromptBuilder(counting, Templates(spec(), TEMPLATE, counting), 1000))
+    prompt = prompts.build(chat(*("some words" for _ in range(5000)), truncate=True))
+    assert 900 < len(prompt.tokens) < 1000
+    assert counting.read < 15_000  # of 95,000
+
+
+class CountingLetters(Letters):
+    """Counts the characters that it reads."""
+
+    read = 0
+
+    def encode(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        self.read += len(text)
+        return super().encode(text, add_special=add_special, parse_special=parse_special)
 
 
 def test_tools_need_a_template_that_knows_them() -> None:

@@ -1,0 +1,43 @@
+"""Cut: which turns of a conversation may be dropped to make it fit, and about how many must be. Knows no template."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from arriero.core.request import Message
+
+
+class Cut:
+    """The turns of `messages`, which make a text of `chars` characters together.
+
+    The oldest go first, system messages and the last one never.
+    """
+
+    def __init__(self, messages: Sequence[Message], chars: int) -> None:
+        self._messages = messages
+        self.droppable = [i for i, message in enumerate(messages[:-1]) if message.role != "system"]
+        self._begins = [count for count, i in enumerate([*self.droppable, -1]) if messages[i].role == "user"]
+        marks = chars - sum(len(message.content) for message in messages)
+        self._marks = max(0.0, marks / len(messages))  # what a template writes around each, calls, tools
+
+    def kept(self, count: int) -> list[Message]:
+        """What is left without the oldest `count` turns."""
+        gone = set(self.droppable[:count])
+        return [message for i, message in enumerate(self._messages) if i not in gone]
+
+    def later_begin(self, count: int) -> int | None:
+        """How many more than `count` to drop so that a user's turn is the first; None: there is none."""
+        return next((begin for begin in self._begins if begin > count), None)
+
+    def guess(self, chars: float) -> int:
+        """About how many turns must be dropped to leave `chars` characters of text."""
+        droppable = set(self.droppable)
+        chars -= sum(self._size(i) for i in range(len(self._messages)) if i not in droppable)
+        for count in range(len(self.droppable), 0, -1):
+            chars -= self._size(self.droppable[count - 1])
+            if chars < 0:
+                return count
+        return 0
+
+    def _size(self, index: int) -> float:
+        return self._marks + len(self._messages[index].content)
