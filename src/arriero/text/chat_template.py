@@ -22,8 +22,10 @@ from arriero.text.limits import MAX_CHARS, LimitExceeded
 from arriero.text.plain_schemas import plain_tool
 from arriero.text.sandbox import BoundedEnvironment, TemplateRefusal, guarded
 from arriero.text.told_tools import call_text, example_call, with_tools_told
+from arriero.text.tool_calls import choose
 from arriero.text.turns import (
     beside_results,
+    calls_in_text,
     leading,
     merged,
     one_call_a_turn,
@@ -124,6 +126,8 @@ class ChatTemplate:
                 turns = with_short_ids(turns) if self._wants_short_ids else turns
                 turns = one_call_a_turn(turns) if self._takes_one_call else turns
                 turns = turns if self._knows_tools else results_in_words(turns)
+                if "tool_calls" not in self.source:  # some have a place for results alone
+                    turns = calls_in_text(turns, choose(self.source).write)
             rendered = [self._turn(turn, style) for turn in turns]
             try:
                 return self._run(rendered, variables)
@@ -318,10 +322,14 @@ class ChatTemplate:
         return next((style for style in _CALL_STYLES if self._shows_call(style, _PROBE)), _CALL_STYLES[0])
 
     @cached_property
+    def _shows_calls(self) -> bool:
+        """Whether the template writes the calls of a turn."""
+        return self._shows_call(self._call_style, _PROBE)
+
+    @cached_property
     def _takes_one_call(self) -> bool:
         """Whether the template refuses several calls in a turn (Llama 3's), or shows one of them (harmony's)."""
-        style = self._call_style
-        return self._shows_call(style, _PROBE) and not self._shows_call(style, _PROBE, beside=f"{_PROBE}_too")
+        return self._shows_calls and not self._shows_call(self._call_style, _PROBE, beside=f"{_PROBE}_too")
 
     @cached_property
     def _knows_tools(self) -> bool:
@@ -329,13 +337,12 @@ class ChatTemplate:
         call = Message(role="assistant", tool_calls=(ToolCall(name="probe", arguments={}, id="call00000"),))
         result = Message(role="tool", content=_PROBE, tool_name="probe", tool_call_id="call00000")
         turns = [self._turn(turn, self._call_style) for turn in (Message(role="user", content="q"), call, result)]
-        return self._shows_call(self._call_style, _PROBE) or _PROBE in self._probed(turns)
+        return self._shows_calls or _PROBE in self._probed(turns)
 
     @cached_property
     def _wants_short_ids(self) -> bool:
         """Whether the template takes calls only with ids that are shorter than what servers make (Mistral's)."""
-        style = self._call_style
-        return self._shows_call(style, _PROBE) and not self._shows_call(style, _PROBE, call_id=f"call_{'0' * 24}")
+        return self._shows_calls and not self._shows_call(self._call_style, _PROBE, call_id=f"call_{'0' * 24}")
 
     @cached_property
     def _shows_tools(self) -> bool:
@@ -344,7 +351,7 @@ class ChatTemplate:
         tool = ToolSpec(name=_PROBE, parameters={"type": "object", "properties": {_PROBE: parameter}})
         asked = [{"role": "user", "content": "question"}]
         shown = [self._probed(turns, (tool,)) for turns in (asked, [{"role": "system", "content": "be kind"}, *asked])]
-        return any(_PROBE in text for text in shown) or not all(shown) or not self._shows_call(self._call_style, _PROBE)
+        return any(_PROBE in text for text in shown) or not all(shown) or not self._shows_calls
 
     def _call_example(self, tool: ToolSpec) -> str:
         asked = [self._turn(Message(role="user", content="question"), self._call_style)]

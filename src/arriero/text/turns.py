@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
 import msgspec
 
-from arriero.core.request import Message
+from arriero.core.request import Message, ToolCall
 
 _SHORT = 9  # letters and digits that Mistral's templates want of a call's id
 
@@ -155,6 +155,20 @@ def results_in_words(messages: Sequence[Message]) -> list[Message]:
         else:
             turns.append(turn)
     return merged(turns)
+
+
+def calls_in_text(messages: Sequence[Message], write: Callable[[Sequence[ToolCall]], str]) -> list[Message]:
+    """Return the messages with each turn's calls as the end of its text, as `write` has them."""
+
+    def said(turn: Message) -> Message:
+        calls = [
+            msgspec.structs.replace(call, arguments={"arguments": call.unread}) if call.unread else call
+            for call in turn.tool_calls
+        ]
+        text = "\n".join(filter(None, [turn.content, write(calls)]))
+        return msgspec.structs.replace(turn, tool_calls=(), content=text)
+
+    return [said(turn) if turn.tool_calls else turn for turn in messages]
 
 
 def with_short_ids(messages: Sequence[Message]) -> list[Message]:

@@ -30,16 +30,8 @@ CALL_TURNS = [
 ]
 # Templates that have no tools at all: calls and results are told in words.
 IN_WORDS = {"google-gemma-2-2b-it", "llama-cpp-rwkv-world", "microsoft-Phi-3.5-mini-instruct"}
-# Templates that have no place for calls: the turn is rendered without them.
-SHOW_NO_CALLS = {
-    "HuggingFaceTB-SmolLM3-3B",
-    "LFM2-8B-A1B",
-    "LFM2.5-Instruct",
-    "google-gemma-2-2b-it",
-    "ibm-granite-granite-3.3-2B-Instruct",
-    "llama-cpp-rwkv-world",
-    "microsoft-Phi-3.5-mini-instruct",
-}
+# Templates that have a place for results alone: calls are written as the generic family writes them.
+NO_TOOLS = {"HuggingFaceTB-SmolLM3-3B"}
 # Templates that leave the tools out: they are told of in the system text.
 TELL_NO_TOOLS = {
     "deepseek-ai-DeepSeek-R1-Distill-Llama-8B",
@@ -90,7 +82,7 @@ FAMILIES = {
     "hunyuan": ["tencent-Hy3"],
     "kimi_k2": ["Kimi-K2-Instruct", "Kimi-K2-Thinking", "moonshotai-Kimi-K2"],
     "kimi_k3": ["Kimi-K3"],
-    "lfm2": ["LFM2-8B-A1B", "LFM2.5-8B-A1B"],
+    "lfm2": ["LFM2-8B-A1B", "LFM2.5-8B-A1B", "LFM2.5-Instruct"],
     "llama3": [
         "meta-llama-Llama-3.1-8B-Instruct",
         "meta-llama-Llama-3.2-3B-Instruct",
@@ -165,11 +157,11 @@ def test_each_renders_a_conversation(templates: dict[str, ChatTemplate]) -> None
             assert turn.content[:12] in text, name
 
 
-def test_each_renders_a_call_that_it_has_a_place_for(templates: dict[str, ChatTemplate]) -> None:
+def test_each_renders_a_call(templates: dict[str, ChatTemplate]) -> None:
     for name, template in templates.items():
         text = template.render(CALL_TURNS, [TOOL])
         assert "sunny" in text, name
-        assert ("Paris" in text) is (name not in SHOW_NO_CALLS - IN_WORDS), name
+        assert "Paris" in text, name
         assert "{\\" not in text.replace('"{\\', ""), name
 
 
@@ -177,7 +169,7 @@ def test_each_shows_arguments_that_are_no_object(templates: dict[str, ChatTempla
     call = ToolCall(name="get_weather", arguments={}, id="abcdefghi", unread="Paris {'city")
     for name, template in templates.items():
         turns = [CALL_TURNS[0], Message(role="assistant", tool_calls=(call,)), CALL_TURNS[2]]
-        assert ("Paris {" in template.render(turns, [TOOL])) is (name not in SHOW_NO_CALLS - IN_WORDS), name
+        assert "Paris {" in template.render(turns, [TOOL]), name
 
 
 def _answer(template: ChatTemplate, calls: tuple[ToolCall, ...]) -> str:
@@ -206,10 +198,10 @@ def test_each_template_has_its_family(templates: dict[str, ChatTemplate]) -> Non
     chosen = {name: tool_calls.choose(template.source).name for name, template in templates.items()}
     assert {name: family for name, family in chosen.items() if family != "generic"} == FAMILY_OF
     others = {name for name, family in chosen.items() if family == "generic"}
-    assert others == SHOW_NO_CALLS - set(FAMILY_OF)
+    assert others == IN_WORDS | NO_TOOLS
 
 
-@pytest.mark.parametrize("name", sorted(set(FAMILY_OF) - SHOW_NO_CALLS))
+@pytest.mark.parametrize("name", sorted({*FAMILY_OF, *NO_TOOLS}))
 def test_calls_are_read_back_as_the_template_writes_them(templates: dict[str, ChatTemplate], name: str) -> None:
     family = tool_calls.choose(templates[name].source)
     calls = ROUND_TRIP_CALLS[:1] if name in ONE_CALL else ROUND_TRIP_CALLS

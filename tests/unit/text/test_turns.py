@@ -108,7 +108,8 @@ def test_words_behind_a_result_stand_in_it_for_templates_that_want_an_answer_fir
     )
     call = Message(role="assistant", tool_calls=(ToolCall(name="f", arguments={}, id="c"),))
     turns = [USER, call, Message(role="tool", content="r", tool_call_id="c"), AGAIN]
-    assert ChatTemplate(source).render(turns) == "[user a][assistant ][tool r\n\nb]"
+    written = '<tool_call>\n{"name":"f","arguments":{}}\n</tool_call>'  # the template writes no calls
+    assert ChatTemplate(source).render(turns) == f"[user a][assistant {written}][tool r\n\nb]"
 
 
 @pytest.mark.parametrize(

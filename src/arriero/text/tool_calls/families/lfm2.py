@@ -34,7 +34,7 @@ FAMILY = Family(
         member_separator=", ",
         values=ValueForm(kind="python"),
     ),
-    matches=lambda source: OPEN in source or "<|tool_list_start|>" in source,
+    matches=lambda source: any(mark in source for mark in (OPEN, "<|tool_list_start|>", "List of tools: [")),
     rules=(Rule(OPEN, _read, closes=(CLOSE,)),),
     writes=lambda calls: OPEN + write_python(calls) + CLOSE,
 )
