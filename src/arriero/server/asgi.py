@@ -127,9 +127,9 @@ def create_app(service: Service, options: ServerOptions, metrics: HttpMetrics | 
     # From the inside out: what comes later sees a request earlier.
     app = BodyLimit(app, options.max_body)
     app = Auth(app, options.api_keys)
+    app = CatchAll(app, metrics)  # within Cors: pages may read errors, too
     app = Cors(app, options.origins)
     app = HostCheck(app, options.host)
-    app = CatchAll(app, metrics)
     app = AccessLog(app, metrics)
     return RequestId(app)
 

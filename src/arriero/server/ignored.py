@@ -30,8 +30,8 @@ class IgnoredLog:
 
     def note(self, names: Sequence[str], path: str) -> dict[str, str]:
         """Log the names that are new; return the header that tells all of them, for the answer."""
-        for name in names:
+        for name in (name[:_LONGEST_NAME] for name in names):  # a name may be as long as a body
             if name not in self._seen and len(self._seen) < _REMEMBERED:
                 self._seen.add(name)
-                log.warning("%r on %s is accepted and not honoured", name[:_LONGEST_NAME], path)
+                log.warning("%r on %r is accepted and not honoured", name, path[:200])
         return ignored_header(names)

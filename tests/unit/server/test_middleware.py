@@ -231,6 +231,13 @@ async def test_the_own_origin_needs_no_permission(local: Local) -> None:
     assert (response.status_code, "access-control-allow-origin" in response.headers) == (200, False)
 
 
+async def test_pages_may_read_errors_that_routes_raise(local: Local) -> None:
+    _, http = local
+    origin = "http://localhost:3000"
+    response = await http.post("/api/show", json={"model": "nope"}, headers={"Origin": origin})
+    assert (response.status_code, response.headers.get("access-control-allow-origin")) == (404, origin)
+
+
 async def test_any_origin_may_be_allowed() -> None:
     async for _, client in client_of(ServerOptions(origins=("*",))):
         response = await client.get("/", headers={"Origin": "https://evil.example"})
