@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from arriero.backends.convert import convert
@@ -183,7 +184,10 @@ def _cannot_remove(name: str, path: Path) -> str:
 
 
 async def in_thread(work: Callable[[Report], None]) -> AsyncGenerator[Progress, None]:
-    """Run blocking `work` in a thread and yield what it reports. Closing waits until it has given up (Cancelled)."""
+    """Run blocking `work` in a thread and yield what it reports. Closing waits until it has given up (Cancelled).
+
+    The thread is its own: it may take minutes, and the loop's few are needed for what others wait for.
+    """
     loop = asyncio.get_running_loop()
     reports: asyncio.Queue[Progress | None] = asyncio.Queue()
     given_up = False
@@ -199,7 +203,8 @@ async def in_thread(work: Callable[[Report], None]) -> AsyncGenerator[Progress, 
         finally:
             loop.call_soon_threadsafe(reports.put_nowait, None)
 
-    task = asyncio.create_task(asyncio.to_thread(run))
+    own = ThreadPoolExecutor(1, "library")
+    task = asyncio.ensure_future(loop.run_in_executor(own, run))
     try:
         while (progress := await reports.get()) is not None:
             yield progress
@@ -208,5 +213,6 @@ async def in_thread(work: Callable[[Report], None]) -> AsyncGenerator[Progress, 
         given_up = True
         if not task.done():
             await asyncio.wait([task])
+        own.shutdown(wait=False)
         if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, ArrieroError):
             log.debug("work in a thread ended with %r", error)

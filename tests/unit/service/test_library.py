@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -246,3 +248,18 @@ async def test_creating_blocks_nobody(fixture: Fixture) -> None:
     await fixture.create(model="mine", base="tiny")
     ticking.cancel()
     assert ticks > 10
+
+
+async def test_long_work_takes_no_thread_that_others_wait_for() -> None:
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    go = threading.Event()
+
+    def work(report: Report) -> None:
+        report(Progress(status="begun"))
+        go.wait(30)
+
+    reports = in_thread(work)
+    assert (await anext(reports)).status == "begun"
+    assert await asyncio.wait_for(asyncio.to_thread(lambda: "done"), 10) == "done"
+    go.set()
+    assert [one async for one in reports] == []

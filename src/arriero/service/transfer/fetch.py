@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -155,9 +156,9 @@ class Watch:
 
 
 async def watched_in_thread(work: Callable[[Watch], T]) -> T:
-    """Run `work` in a thread; when cancelled, it is told to give up, and its end is waited for."""
-    watch = Watch()
-    future = asyncio.get_running_loop().run_in_executor(None, work, watch)
+    """Run `work` in a thread of its own, for it may take minutes; cancelling has it give up, and waits for its end."""
+    watch, own = Watch(), ThreadPoolExecutor(1, "transfer")
+    future = asyncio.get_running_loop().run_in_executor(own, work, watch)
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
@@ -166,6 +167,8 @@ async def watched_in_thread(work: Callable[[Watch], T]) -> T:
         if not future.cancelled():
             future.exception()  # looked at: it gave up
         raise
+    finally:
+        own.shutdown(wait=False)
 
 
 def _digest_of_gguf(path: Path, watch: Watch) -> str:
