@@ -12,6 +12,7 @@ from arriero.core.errors import UnsupportedFeature
 from arriero.core.model import ModelSpec
 from arriero.core.request import GenerateRequest, Message
 from arriero.core.tokenizer import Tokenizer
+from arriero.text.answer_tags import answer_tags
 from arriero.text.chat_template import ChatTemplate
 from arriero.text.jinja_traits import jinja_thinking_tags
 from arriero.text.ollama_template import OllamaTemplate
@@ -61,11 +62,32 @@ class Templates:
         return self._marked(go, go.render(turns, tools, think=self._think(request)))
 
     def _continued(self, request: GenerateRequest, messages: Sequence[Message]) -> Rendered:
-        """The prompt for the turns before the last, and the beginning of the answer that the last one is."""
-        before = self.render(msgspec.structs.replace(request, continue_last=False), messages[:-1])
+        """The prompt for the turns before the last, and the beginning of the answer that the last one is.
+
+        UnsupportedFeature where that beginning cannot be written: thinking without tags for it, or calls.
+        """
+        begun, asked = messages[-1], msgspec.structs.replace(request, continue_last=False)
+        if begun.tool_calls:
+            raise UnsupportedFeature(
+                "an answer cannot go on behind its tool calls: give their results", param="messages"
+            )
+        if begun.thinking:
+            return self._continued_thinking(msgspec.structs.replace(asked, think=request.think or True), messages)
+        before = self.render(asked, messages[:-1])
         if before.opens_thinking:
             raise UnsupportedFeature(f"{request.model} begins with thinking: its answers cannot be begun for it")
-        return Rendered(before.text + messages[-1].content)
+        return Rendered(before.text + begun.content)
+
+    def _continued_thinking(self, asked: GenerateRequest, messages: Sequence[Message]) -> Rendered:
+        """The same for an answer with thinking, which stands between the model's tags."""
+        begun, tags = messages[-1], answer_tags(self._spec, asked)
+        if not tags:
+            raise UnsupportedFeature(
+                f"{asked.model} has no tags for thinking: leave it out of the answer that is to go on", param="messages"
+            )
+        before = self.render(asked, messages[:-1])
+        opens = "" if before.opens_thinking else f"{tags.opens}\n"
+        return Rendered(f"{before.text}{opens}{(begun.thinking or '').strip()}\n{tags.closes}\n\n{begun.content}")
 
     def _fill(self, request: GenerateRequest, go: OllamaTemplate | None) -> Rendered:
         if go is None or "insert" not in go.capabilities:

@@ -10,7 +10,7 @@ import pytest
 
 from arriero.core.errors import ContextLengthExceeded, InvalidRequest, TemplateError, UnsupportedFeature
 from arriero.core.model import ModelSpec
-from arriero.core.request import GenerateRequest, Message, ToolSpec
+from arriero.core.request import GenerateRequest, Message, ToolCall, ToolSpec
 from arriero.worker.prompt import PromptBuilder
 from arriero.worker.templates import Templates
 from tests.unit.worker.at_once import Prompts
@@ -83,6 +83,21 @@ def test_an_answer_cannot_be_begun_where_thinking_comes_first() -> None:
     thinking = TEMPLATE + "</think>{% if add_generation_prompt %}<think>\n{% endif %}"
     with pytest.raises(UnsupportedFeature, match="begins with thinking"):
         builder(thinking).build(chat("hi", "I am", continue_last=True))
+
+
+@pytest.mark.parametrize("asks", ["<think>\n", ""])
+def test_an_answer_is_begun_with_its_thinking(asks: str) -> None:
+    template = TEMPLATE + f"{{% set tags = '<think></think>' %}}{{% if add_generation_prompt %}}<a>{asks}{{% endif %}}"
+    thinks = builder(template, chat_template=template, capabilities=("completion", "thinking"))
+    last = Message(role="assistant", content="I am", thinking="hm\n")
+    asked = Message(role="user", content="hi")
+    begun = GenerateRequest(model="m", messages=(asked, last), continue_last=True)
+    assert text_of(thinks.build(begun).tokens) == "^[user:hi]<a><think>\nhm\n</think>\n\nI am"
+    with pytest.raises(UnsupportedFeature, match="no tags for thinking"):
+        builder().build(begun)
+    calls = msgspec.structs.replace(last, thinking=None, tool_calls=(ToolCall(name="f", arguments={}),))
+    with pytest.raises(UnsupportedFeature, match="behind its tool calls"):
+        thinks.build(msgspec.structs.replace(begun, messages=(asked, calls)))
 
 
 def test_what_does_not_fit_is_counted_all_the_same() -> None:
