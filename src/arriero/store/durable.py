@@ -11,6 +11,8 @@ from pathlib import Path
 
 from arriero.core.errors import StoreError
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says where the disk, or the user's share of it, is full."""
 PRIVATE = ".arriero"
 """The folder inside a models folder for everything that is neither a blob nor a manifest.
 
@@ -57,12 +59,19 @@ def put_in_place(temporary: Path, target: Path) -> None:
 def locked(root: Path) -> Iterator[None]:
     """Hold the models folder against other processes of arriero; a killed one lets go by itself.
 
-    Ollama knows no lock: what it may do in between is checked afterwards by whoever holds this one.
+    Ollama knows no lock: what it may do in between is checked afterwards by whoever holds this one. On a disk so full
+    that the lock cannot be made there is none: else nothing could be deleted there. StoreError.
     """
-    path = private_folder(root, "") / "lock"
-    with path.open("a") as file:
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(file, fcntl.LOCK_EX)
+    with contextlib.ExitStack() as stack:
+        with told("lock the models folder"):
+            try:
+                file = stack.enter_context((private_folder(root, "") / "lock").open("a"))
+            except OSError as error:
+                if error.errno not in FULL:
+                    raise
+            else:
+                with contextlib.suppress(OSError):  # a file system without locks
+                    fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
@@ -72,6 +81,5 @@ def told(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        reason = "the disk is full" if full else error.strerror or str(error)
+        reason = "the disk is full" if error.errno in FULL else error.strerror or str(error)
         raise StoreError(f"cannot {what}: {reason}") from error

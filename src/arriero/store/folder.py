@@ -15,7 +15,7 @@ from pathlib import Path
 
 from arriero.core.errors import BlobNotFound, StoreError
 from arriero.store.blobs import BlobStore, parse_digest
-from arriero.store.durable import PRIVATE, locked, private_folder, told
+from arriero.store.durable import FULL, PRIVATE, locked, private_folder, told
 from arriero.store.manifests import Manifest, ManifestStore, StoredManifest, parse_manifest
 from arriero.store.names import ModelName
 
@@ -40,7 +40,8 @@ class ModelFolder:
         if not self.root.exists():
             parent = next((one for one in self.root.parents if one.exists()), self.root)
             return parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)
-        inside = [one for one in (self.blobs.folder, self.manifests.folder) if one.exists()]
+        folders = (self.blobs.folder, self.manifests.folder, self.root / PRIVATE)
+        inside = [one for one in folders if one.exists()]
         return all(one.is_dir() and os.access(one, os.W_OK | os.X_OK) for one in (self.root, *inside))
 
     def write(self, name: ModelName, raw: bytes) -> None:
@@ -89,7 +90,7 @@ class ModelFolder:
         """
         now = time.time()
         wanted = {parse_digest(digest) for digest in digests}
-        with locked(self.root):
+        with locked(self.root), told("delete blobs"):
             self.recover()
             named = self.named()
             if named is None:
@@ -127,7 +128,7 @@ class ModelFolder:
         """Take the blob away, look once more whether a manifest names it, and only then let it go."""
         path = self.blobs.path(digest)
         with told("delete a blob"):
-            away = private_folder(self.root, "trash") / path.name
+            away = self._trash(path)
             try:
                 os.replace(path, away)
             except FileNotFoundError:
@@ -138,8 +139,17 @@ class ModelFolder:
                     os.replace(away, path)
                 return False
             away.unlink(missing_ok=True)
-        self.journal.removed(digest)
+            self.journal.removed(digest)
         return True
+
+    def _trash(self, path: Path) -> Path:
+        """Where a blob is while it is looked whether it may go; on a full disk beside itself, if there is no folder."""
+        try:
+            return private_folder(self.root, "trash") / path.name
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            return path.with_name(f"{path.name}-removed")
 
     def _age(self, digest: str, now: float) -> float:
         try:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from arriero.store.durable import PRIVATE, private_folder
+from arriero.store.durable import FULL, PRIVATE, private_folder
 
 _NAME = "journal.jsonl"
 
@@ -31,8 +31,12 @@ class Journal:
         self._append(_Entry("wrote", digest, time.time()))
 
     def removed(self, digest: str) -> None:
-        """Note that arriero removed the blob; should it come back, somebody else brought it."""
-        self._append(_Entry("removed", digest, time.time()))
+        """Note that arriero removed the blob; should it come back, somebody else brought it. Not on a full disk."""
+        try:
+            self._append(_Entry("removed", digest, time.time()))
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
 
     def written(self) -> set[str]:
         """Digests of the blobs that arriero wrote and did not remove."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -54,6 +56,29 @@ def test_a_blob_removed_meanwhile_comes_back(folder: ModelFolder, monkeypatch: p
     folder.write(parse_name("x"), raw)
     assert folder.blobs.path(layer(folder, "model", b"weights").digest).read_bytes() == b"weights"
     assert not list((folder.root / ".arriero" / "tmp").iterdir())
+
+
+def test_a_model_goes_from_a_disk_that_takes_nothing_more(folder: ModelFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(folder, "x", model=b"weights")
+    age(folder, 2 * HOUR)
+    shutil.rmtree(folder.root / ".arriero")  # as Ollama's folder is, where arriero never wrote
+
+    def full(self: Path, *args: object, **kwargs: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "mkdir", full)
+        folder.delete(parse_name("x"))
+    assert not listing(folder.root)
+
+
+def test_what_the_system_refuses_is_told_as_the_stores_error(folder: ModelFolder) -> None:
+    add(folder, "x", model=b"weights")
+    shutil.rmtree(folder.root / ".arriero")
+    (folder.root / ".arriero").write_text("a file in its place")
+    with pytest.raises(StoreError, match="cannot lock the models folder"):
+        folder.delete(parse_name("x"))
+    assert not folder.writable()
 
 
 def test_without_links_the_old_model_stays(folder: ModelFolder, monkeypatch: pytest.MonkeyPatch) -> None:
