@@ -161,7 +161,8 @@ class BatchStore:
     def _one(self, name: str, kind: str, type_: type[_T]) -> _T | None:
         if self._folder is None or not _ID.match(name) or not name.startswith(f"{kind}-"):
             return None
-        with told(f"read the {kind}"), contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
+        broken = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+        with told(f"read the {kind}"), contextlib.suppress(FileNotFoundError, *broken):
             return msgspec.json.decode((self._folder / f"{name}.json").read_bytes(), type=type_)
         return None
 

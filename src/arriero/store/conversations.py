@@ -22,6 +22,8 @@ CREATE TABLE IF NOT EXISTS conversation_items (
     conversation TEXT NOT NULL, place INTEGER NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL,
     PRIMARY KEY (conversation, place), UNIQUE (conversation, id)
 ) WITHOUT ROWID;
+SELECT sum(size), max(used), count(metadata) FROM conversations;
+SELECT count(place), max(id) FROM conversation_items;
 """
 
 

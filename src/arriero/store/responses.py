@@ -19,7 +19,9 @@ CREATE TABLE IF NOT EXISTS responses (
     size INTEGER NOT NULL, used INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_use ON responses (used);
+SELECT count(previous), sum(size), max(used) FROM responses;
 """
+"""The last line reads all rows: a file with harmed pages, or another release's columns, is put aside at once."""
 _LONGEST_CHAIN = 10_000
 
 

@@ -35,6 +35,13 @@ def test_files(store: BatchStore, tmp_path: Path) -> None:
     assert (store.read(stored.id), store.files(), list((tmp_path / "batches").iterdir())) == (None, [], [])
 
 
+@pytest.mark.parametrize("harm", [b"", b'{"id":"\xff"}', b'{"x":' + b"[" * 100_000])
+def test_a_harmed_file_hides_no_other(store: BatchStore, tmp_path: Path, harm: bytes) -> None:
+    kept, lost = (store.add_file(b"abc", name, "batch") for name in "ab")
+    (tmp_path / "batches" / f"{lost.id}.json").write_bytes(harm)
+    assert (store.files(), store.file(lost.id)) == ([kept], None)
+
+
 @pytest.mark.parametrize(
     "name", ["", "..", "file-", "file-../x", "file-" + "g" * 24, "batch-" + "0" * 24, "/etc/passwd"]
 )

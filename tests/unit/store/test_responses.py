@@ -114,6 +114,21 @@ def test_a_file_that_is_no_database_is_put_aside(tmp_path: Path) -> None:
     assert (tmp_path / "responses.sqlite.broken").read_bytes().startswith(b"something")
 
 
+def test_a_file_with_harmed_pages_is_put_aside_when_it_is_opened(tmp_path: Path) -> None:
+    path = tmp_path / "responses.sqlite"
+    store = ResponseStore(path, 100, 10**6)
+    for number in range(50):
+        store.save(saved(f"r{number}", size=2000))
+    store.close()
+    raw = bytearray(path.read_bytes())
+    raw[8192:-4096] = b"\xa5" * (len(raw) - 8192 - 4096)
+    path.write_bytes(raw)
+    store = ResponseStore(path, 100, 10**6)
+    store.save(saved("a"))
+    assert store.get("a") == saved("a")
+    assert path.with_name("responses.sqlite.broken").exists()
+
+
 def test_where_it_cannot_be_made(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot be opened"):
         ResponseStore(tmp_path / "nowhere" / "responses.sqlite", 4, 1000)
