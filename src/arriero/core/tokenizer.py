@@ -33,6 +33,9 @@ class Tokenizer(Protocol):
     def encode(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         """Token ids of `text`; `add_special` adds BOS/EOS as the model wants, `parse_special` reads them in `text`."""
 
+    def count(self, text: str, *, add_special: bool, parse_special: bool) -> int:
+        """How many tokens `encode` would give; a long text's ids take the interpreter's time, their number does not."""
+
     def piece(self, token: int, *, special: bool = False) -> bytes:
         """The bytes that `token` stands for; for control tokens their text where `special`, else none."""
 

@@ -33,6 +33,10 @@ class ByteTokenizer:
         """The UTF-8 bytes of `text`; there are no special tokens to add or to read."""
         return list(text.encode("utf-8", "replace"))
 
+    def count(self, text: str, *, add_special: bool, parse_special: bool) -> int:
+        """The number of them."""
+        return len(text.encode("utf-8", "replace"))
+
     def piece(self, token: int, *, special: bool = False) -> bytes:
         """The byte; nothing for the end, which no text stands for."""
         return bytes([token]) if token < END else b""

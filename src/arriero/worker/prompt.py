@@ -62,7 +62,7 @@ class PromptBuilder:
 
     def build(self, request: GenerateRequest) -> Steps[Prompt]:
         """Return the prompt; InvalidRequest or one of its kinds when it cannot be built or does not fit."""
-        prompt = yield from self._fitting(request)
+        prompt = yield from self._fitting(request, must_fit=True)
         if not prompt.tokens:
             raise InvalidRequest("the prompt is empty")
         if len(prompt.tokens) >= self.room(request):
@@ -71,46 +71,57 @@ class PromptBuilder:
 
     def tokens(self, request: GenerateRequest) -> Steps[list[int]]:
         """The prompt's token ids with nothing left out, whether they fit or not."""
-        given = yield from self._given(request)
+        given = yield from self._given(request, must_fit=False)
         if given is None:
-            given = yield from self._prompt(request, self._templates.render(request, self._messages(request)))
+            given = yield from self._text(request, self._templates.render(request, self._messages(request)))
         return given.tokens
 
     def render(self, request: GenerateRequest) -> Steps[str]:
         """The text that the model would see, cut as `build` would cut it; what is too long for it is no error."""
-        return (yield from self._fitting(request)).text
+        return (yield from self._fitting(request, must_fit=False)).text
 
-    def _given(self, request: GenerateRequest) -> Steps[Prompt | None]:
+    def _given(self, request: GenerateRequest, *, must_fit: bool) -> Steps[Prompt | None]:
         """What the request brings as it is: token ids, or a raw text. None where there is something to render."""
         if request.prompt_tokens is not None:
             check_tokens(request.prompt_tokens, self._tokenizer.n_vocab)
             return Prompt(list(request.prompt_tokens))
         if not request.raw:
             return None
-        text = request.prompt or ""
-        tokens = yield Encoding(len(text), lambda: self._tokenizer.encode(text, add_special=True, parse_special=True))
-        return Prompt(tokens, text=text)
+        return (yield from self._text(request, Rendered(request.prompt or ""), must_fit=must_fit))
 
-    def _fitting(self, request: GenerateRequest) -> Steps[Prompt]:
-        """The whole prompt where it fits or was not to be cut, else what is left of it; ContextLengthExceeded."""
-        given = yield from self._given(request)
+    def _fitting(self, request: GenerateRequest, *, must_fit: bool) -> Steps[Prompt]:
+        """The whole prompt where it fits or was not to be cut, else what is left of it.
+
+        ContextLengthExceeded where it was to be cut and cannot be; perhaps also where it was not, if it `must_fit`.
+        """
+        given = yield from self._given(request, must_fit=must_fit)
         if given is not None:
             return given
         messages = self._messages(request)
-        rendered = self._templates.render(request, messages)
-        size, room = len(rendered.text), self.room(request)
-        cut = Cut(messages, size) if request.truncate and request.messages is not None else None
-        if cut is not None and cut.droppable and size >= LONG:
-            sample = rendered.text[-SAMPLE:]
-            tokens = self._tokenizer.encode(sample, add_special=False, parse_special=True)
-            if size * len(tokens) > SURELY * room * len(sample):
-                return (yield from self._truncated(request, cut, cut.guess(room * len(sample) / len(tokens)), 0))
-        whole = yield from self._prompt(request, rendered)
-        if cut is None or len(whole.tokens) < room:
+        rendered, room = self._templates.render(request, messages), self.room(request)
+        cut = None
+        if request.truncate and request.messages is not None:
+            cut = Cut(messages, len(rendered.text))
+        if cut is None or not cut.droppable:
+            whole = yield from self._text(request, rendered, must_fit=must_fit or cut is not None)
+            if cut is not None and len(whole.tokens) >= room:
+                raise too_long(len(whole.tokens), room)
             return whole
-        if not cut.droppable:
-            raise too_long(len(whole.tokens), room)
-        return (yield from self._truncated(request, cut, cut.guess(room * size / len(whole.tokens)), 1))
+        rate = self._rate(rendered.text)
+        if len(rendered.text) * rate > SURELY * room:
+            return (yield from self._truncated(request, cut, cut.guess(room / rate), 0))
+        whole = yield from self._text(request, rendered)
+        if len(whole.tokens) < room:
+            return whole
+        rate = len(whole.tokens) / len(rendered.text)
+        return (yield from self._truncated(request, cut, cut.guess(room / rate), 1))
+
+    def _rate(self, text: str) -> float:
+        """About how many tokens a character of a long text makes; 0 for a short one, which is soon known."""
+        if len(text) < LONG:
+            return 0.0
+        sample = text[-SAMPLE:]
+        return self._tokenizer.count(sample, add_special=False, parse_special=True) / len(sample)
 
     def _messages(self, request: GenerateRequest) -> list[Message]:
         messages = list(request.messages or ())
@@ -122,17 +133,32 @@ class PromptBuilder:
             raise InvalidRequest("the request has neither messages nor a prompt")
         return messages
 
-    def _prompt(self, request: GenerateRequest, rendered: Rendered, dropped: int = 0) -> Steps[Prompt]:
-        tokens = yield Encoding(len(rendered.text), lambda: self._encode(request, rendered.text))
-        return Prompt(tokens, dropped, rendered.opens_thinking, rendered.text)
+    def _text(
+        self, request: GenerateRequest, rendered: Rendered, dropped: int = 0, *, must_fit: bool = False
+    ) -> Steps[Prompt]:
+        """The prompt of that text. One that must fit and surely will not is counted and refused, with no ids made."""
+        text, room = rendered.text, self.room(request)
+        check_tokens(_before(request), self._tokenizer.n_vocab)
+        if must_fit and len(text) * self._rate(text) > SURELY * room:
+            count = yield Encoding(len(text), lambda: self._count(request, text))
+            if count >= room:
+                raise too_long(count, room)
+        tokens = yield Encoding(len(text), lambda: self._encode(request, text))
+        return Prompt(tokens, dropped, rendered.opens_thinking, text)
 
     def _encode(self, request: GenerateRequest, text: str) -> list[int]:
-        bos = self._tokenizer.bos_text
-        # Templates that write BOS themselves must not get a second one.
-        add_special = not request.context and not (bos and text.startswith(bos))
-        check_tokens(request.context, self._tokenizer.n_vocab)
+        add_special, before = self._adds_special(request, text), _before(request)
         tokens = self._tokenizer.encode(text, add_special=add_special, parse_special=True)
-        return [*request.context, *tokens] if request.context else tokens
+        return [*before, *tokens] if before else tokens
+
+    def _count(self, request: GenerateRequest, text: str) -> int:
+        add_special = self._adds_special(request, text)
+        return len(_before(request)) + self._tokenizer.count(text, add_special=add_special, parse_special=True)
+
+    def _adds_special(self, request: GenerateRequest, text: str) -> bool:
+        """Templates that write BOS themselves must not get a second one."""
+        bos = self._tokenizer.bos_text
+        return request.raw or (not request.context and not (bos and text.startswith(bos)))
 
     def _truncated(self, request: GenerateRequest, cut: Cut, guess: int, low: int) -> Steps[Prompt]:
         """Drop the oldest turns, never system messages nor the last one (Ollama's `truncate`): the fewest that fit.
@@ -169,4 +195,9 @@ class PromptBuilder:
             if later is None:
                 raise
             count, rendered = later, self._templates.render(request, cut.kept(later))
-        return (yield from self._prompt(request, rendered, count))
+        return (yield from self._text(request, rendered, count))
+
+
+def _before(request: GenerateRequest) -> tuple[int, ...]:
+    """The token ids that stand before the text; a raw one has none."""
+    return () if request.raw else request.context

@@ -18,6 +18,9 @@ class Letters:
             text = text[len(self.bos_text) :]
         return tokens + list(text.encode())
 
+    def count(self, text: str, *, add_special: bool, parse_special: bool) -> int:
+        return len(self.encode(text, add_special=add_special, parse_special=parse_special))
+
     def piece(self, token: int, *, special: bool = False) -> bytes:
         if token < 256:
             return bytes([token])

@@ -15,6 +15,7 @@ from arriero.core.model import ModelSpec
 from arriero.core.request import GenerateRequest
 from arriero.worker.connection import Connection
 from arriero.worker.host import Host
+from arriero.worker.prompt import SAMPLE
 from arriero.worker.text_desk import HUGE
 
 SPEC = ModelSpec(name="fake:latest", path="/none", digest="0" * 64, size=1, modified_at=0.0, runner="fake")
@@ -121,22 +122,51 @@ def test_aborts_of_what_has_ended_do_not_pile_up(served: Served, monkeypatch: py
     assert len(served.host._gone) <= 10
 
 
+@pytest.mark.parametrize("where", ["build", "adapters_of"])
+def test_what_breaks_on_a_request_ends_nobody_elses(
+    served: Served, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], where: str
+) -> None:
+    """Before its prompt is made, and where its sequence is."""
+    face = served.host._faces[""]
+    target = face.prompts if where == "build" else face
+    really = getattr(target, where)
+
+    def breaking(request: GenerateRequest) -> Any:
+        if request.prompt == "break":
+            raise RecursionError("broken on purpose")
+        return really(request)
+
+    monkeypatch.setattr(target, where, breaking, raising=False)
+    served.ask(1, LONG)
+    served.until(lambda report: isinstance(report, wire.RequestDelta))
+    served.ask(2, "break")
+    failed = served.until(lambda report: isinstance(report, wire.RequestFailed))
+    assert (failed.id, failed.error.code) == (2, "internal")
+    assert failed.error.message.endswith("RecursionError: broken on purpose")
+    served.ask(3, "word")
+    assert served.until(lambda report: isinstance(report, wire.RequestFinished)).id == 3
+    assert 1 in served.host._streams
+
+
 class Tokenizing:
     """Holds the tokenizing of huge texts up until `go_on`; `entered` once it has begun."""
 
     def __init__(self, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
         self.entered, self.go_on = threading.Event(), threading.Event()
         self.threads: list[str] = []
-        encode = host._model.tokenizer.encode
+        for name in ("encode", "count"):
+            monkeypatch.setattr(host._model.tokenizer, name, self._slowed(getattr(host._model.tokenizer, name)))
 
-        def slowly(text: str, *, add_special: bool, parse_special: bool) -> list[int]:
-            self.threads.append(threading.current_thread().name)
+    def _slowed(self, really: Any) -> Any:
+        def slowly(text: str, **how: bool) -> Any:
+            if len(text) != SAMPLE:
+                self.threads.append(threading.current_thread().name)
             if len(text) >= HUGE:
                 self.entered.set()
                 assert self.go_on.wait(TIMEOUT)
-            return encode(text, add_special=add_special, parse_special=parse_special)
+            return really(text, **how)
 
-        monkeypatch.setattr(host._model.tokenizer, "encode", slowly)
+        return slowly
 
 
 @pytest.fixture
@@ -189,10 +219,12 @@ def test_an_abort_while_its_prompt_is_tokenized(served: Served, tokenizing: Toke
 def test_a_fault_while_tokenizing_beside_is_the_requests(
     served: Served, tokenizing: Tokenizing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+    def refuse(text: str, **how: bool) -> int:
+        if len(text) == SAMPLE:
+            return SAMPLE
         raise InvalidRequest("the text cannot be tokenized")
 
-    monkeypatch.setattr(served.host._model.tokenizer, "encode", refuse)
+    monkeypatch.setattr(served.host._model.tokenizer, "count", refuse)
     served.ask(1, HUGE_PROMPT)
     failed = served.until(lambda report: isinstance(report, wire.RequestFailed))
     assert (failed.id, failed.error.message) == (1, "the text cannot be tokenized")

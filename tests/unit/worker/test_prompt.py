@@ -13,6 +13,7 @@ from arriero.core.model import ModelSpec
 from arriero.core.request import GenerateRequest, Message, ToolCall, ToolSpec
 from arriero.worker.prompt import PromptBuilder
 from arriero.worker.templates import Templates
+from arriero.worker.text_desk import LONG
 from tests.unit.worker.at_once import Prompts
 from tests.unit.worker.letters import Letters
 
@@ -51,6 +52,7 @@ def test_a_prompt_becomes_a_message_after_the_system_text() -> None:
 
 def test_raw_prompts_see_no_template_and_context_stands_before() -> None:
     assert text_of(builder().build(GenerateRequest(model="m", prompt="hi", raw=True)).tokens) == "^hi"
+    assert text_of(builder().build(GenerateRequest(model="m", prompt="hi", raw=True, context=(65,))).tokens) == "^hi"
     continued = GenerateRequest(model="m", prompt="hi", context=(257, 65))
     assert text_of(builder().build(continued).tokens) == "^A[user:hi]"
     assert builder().build(GenerateRequest(model="m", prompt_tokens=(1, 2))).tokens == [1, 2]
@@ -178,14 +180,36 @@ def test_truncate_tokenizes_about_what_it_keeps() -> None:
     assert counting.read < 15_000  # of 95,000
 
 
-class CountingLetters(Letters):
-    """Counts the characters that it reads."""
+@pytest.mark.parametrize("truncate", [False, True])
+@pytest.mark.parametrize("raw", [False, True])
+def test_what_is_surely_too_long_is_counted_and_makes_no_ids(truncate: bool, raw: bool) -> None:
+    counting = CountingLetters()
+    prompts = Prompts(PromptBuilder(counting, Templates(spec(), TEMPLATE, counting), 1000))
+    text = "x" * LONG
+    request = GenerateRequest(model="m", prompt=text, raw=True) if raw else chat(text, truncate=truncate)
+    with pytest.raises(ContextLengthExceeded) as caught:
+        prompts.build(request)
+    assert caught.value.details["prompt_tokens"] == LONG + len("^" if raw else "^[user:]")
+    assert counting.made == 0
+    assert len(prompts.tokens(request)) == caught.value.details["prompt_tokens"]
+    if not truncate:
+        assert text in prompts.render(request)
 
-    read = 0
+
+class CountingLetters(Letters):
+    """Counts the characters that it reads, and the ids that it makes."""
+
+    read = made = 0
 
     def encode(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         self.read += len(text)
-        return super().encode(text, add_special=add_special, parse_special=parse_special)
+        tokens = super().encode(text, add_special=add_special, parse_special=parse_special)
+        self.made += len(tokens)
+        return tokens
+
+    def count(self, text: str, *, add_special: bool, parse_special: bool) -> int:
+        self.read += len(text)
+        return len(super().encode(text, add_special=add_special, parse_special=parse_special))
 
 
 def test_tools_need_a_template_that_knows_them() -> None:

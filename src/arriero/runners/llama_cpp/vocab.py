@@ -9,6 +9,7 @@ import ctypes
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from arriero.core.errors import InvalidRequest
 from arriero.runners.llama_cpp.bindings import lib
@@ -17,6 +18,10 @@ from arriero.runners.llama_cpp.wordpiece import WordPieceRules, segments
 
 _ONLY_IF_ASKED = lib.LLAMA_TOKEN_ATTR_CONTROL | lib.LLAMA_TOKEN_ATTR_UNKNOWN
 _SPECIAL = _ONLY_IF_ASKED | lib.LLAMA_TOKEN_ATTR_USER_DEFINED
+Tokens = npt.NDArray[np.int32]
+_NONE: Tokens = np.empty(0, np.int32)
+_SLICE = 65536
+"""Tokens that become Python's at once: the interpreter is held for a millisecond."""
 _KEPT_PIECES = 16384
 """Tokens whose bytes are at hand: more than texts in a few languages use, and less than 2 MB."""
 
@@ -54,50 +59,55 @@ class Vocab:
         `add_special` adds BOS and EOS where the model wants them; `parse_special` reads special tokens written in
         `text`. Lone surrogates become U+FFFD. InvalidRequest if llama.cpp cannot tokenize it.
         """
+        found: list[int] = []
+        for part in self._parts(text, add_special, parse_special):
+            for start in range(0, len(part), _SLICE):
+                found += part[start : start + _SLICE].tolist()
+        return found
+
+    def count(self, text: str, *, add_special: bool, parse_special: bool) -> int:
+        """Return how many tokens `encode` would return, and raise what it would raise."""
+        return sum(len(part) for part in self._parts(text, add_special, parse_special))
+
+    def _parts(self, text: str, add_special: bool, parse_special: bool) -> list[Tokens]:
         if self._wordpiece is not None:
-            return self._encode_words(text, self._wordpiece, add_special, parse_special)
-        return self._encode(text, add_special, parse_special)
+            return self._words(text, self._wordpiece, add_special, parse_special)
+        return self._pieces_of(text, add_special, parse_special)
 
-    def _encode_words(self, text: str, rules: WordPieceRules, add_special: bool, parse_special: bool) -> list[int]:
+    def _words(self, text: str, rules: WordPieceRules, add_special: bool, parse_special: bool) -> list[Tokens]:
         first, *others = segments(text, strip_accents=rules.strip_accents)
-        ids = self._encode(first, add_special, parse_special)
+        parts = self._pieces_of(first, add_special, parse_special)
         if others:
-            end = [ids.pop()] if add_special else []  # the mark of the end stands behind all of them
+            end = parts[-1][-1:] if add_special else None  # the mark of the end stands behind all of them
+            if end is not None:
+                parts[-1] = parts[-1][:-1]
+            unknown = np.array([rules.unknown], np.int32)
             for segment in others:
-                ids += [rules.unknown, *self._encode(segment, False, parse_special)]
-            ids += end
-        return ids
+                parts += [unknown, *self._pieces_of(segment, False, parse_special)]
+            parts += [] if end is None else [end]
+        return parts
 
-    def _encode(self, text: str, add_special: bool, parse_special: bool) -> list[int]:
+    def _pieces_of(self, text: str, add_special: bool, parse_special: bool) -> list[Tokens]:
         raw = text.encode("utf-8", "replace")
         if len(raw) <= PIECE:
-            return self._tokenize(raw, add_special, parse_special)
+            return [self._tokenize(raw, add_special, parse_special)]
         if self._cuts is None:
             self._cuts = self._special_tokens()
         pieces = self._cuts.pieces(raw, parse_special)
         if len(pieces) == 1:
-            return self._tokenize(raw, add_special, parse_special)
-        front, end = self._around() if add_special else ([], [])
-        ids = front
-        for piece in pieces:
-            ids += self._tokenize(piece, False, parse_special)
-        return ids + end
+            return [self._tokenize(raw, add_special, parse_special)]
+        both = self._tokenize(b"", True, False) if add_special else _NONE
+        cut = 1 if len(both) > 1 or self.add_bos else 0  # what `add_special` puts before and behind a text
+        return [both[:cut], *(self._tokenize(piece, False, parse_special) for piece in pieces), both[cut:]]
 
-    def _around(self) -> tuple[list[int], list[int]]:
-        """What `add_special` puts before and behind a text."""
-        both = self._tokenize(b"", True, False)
-        cut = 1 if len(both) > 1 or self.add_bos else 0
-        return both[:cut], both[cut:]
-
-    def _tokenize(self, raw: bytes, add_special: bool, parse_special: bool) -> list[int]:
+    def _tokenize(self, raw: bytes, add_special: bool, parse_special: bool) -> Tokens:
         room = len(raw) + 8  # at most a token a byte, and the special ones around
         for _ in range(2):
             ids = np.empty(room, np.int32)
             target = ids.ctypes.data_as(lib.llama_token_p)
             count = lib.llama_tokenize(self._vocab, raw, len(raw), target, room, add_special, parse_special)
             if count >= 0:
-                found: list[int] = ids[:count].tolist()
-                return found
+                return ids[:count]
             room = -count
         raise InvalidRequest("the text cannot be tokenized")
 

@@ -47,6 +47,9 @@ class WordTokenizer:
                 text = text[len(control) :]
         return ids
 
+    def count(self, text: str, *, add_special: bool, parse_special: bool) -> int:
+        return len(self.encode(text, add_special=add_special, parse_special=parse_special))
+
     def piece(self, token: int, *, special: bool = False) -> bytes:
         """The token's bytes; none for control tokens."""
         if token < 256:

@@ -85,8 +85,9 @@ def test_pieces_give_the_tokens_of_the_whole(words: tuple[Vocab, list[str]], dat
         patch.setattr(cuts, "PIECE", 6)
         patch.setattr(vocab, "PIECE", 6)
         for add_special, parse_special in itertools.product((True, False), repeat=2):
-            whole = found._tokenize(text.encode(), add_special, parse_special)
+            whole = found._tokenize(text.encode(), add_special, parse_special).tolist()
             assert found.encode(text, add_special=add_special, parse_special=parse_special) == whole
+            assert found.count(text, add_special=add_special, parse_special=parse_special) == len(whole)
 
 
 def test_every_token_is_handed_over_once_in_short_pieces(
