@@ -30,16 +30,24 @@ async def test_kept_before_the_client_hears_of_the_end(local: Local) -> None:
     assert running.service.responses[again.json()["id"]].previous == reply["id"]
 
 
-async def test_what_fails_is_not_kept(local: Local) -> None:
+async def test_what_fails_is_kept_as_far_as_it_was_streamed(local: Local) -> None:
     running, http = local
     failed = Failed(error=ErrorInfo("worker_died", "signal 9"))
     running.service.script = [Accepted(prompt_tokens=1), TextDelta(text="Half"), failed]
     assert (await http.post("/v1/responses", json=ASK)).status_code == 500
+    assert running.service.responses == {}
     streamed = await http.post("/v1/responses", json=ASK | {"stream": True})
     assert streamed.status_code == 200
     assert "event: response.failed" in streamed.text
     assert "response.completed" not in streamed.text
-    assert running.service.responses == {}
+    told = msgspec.json.decode(streamed.text.rpartition("data: ")[2])["response"]
+    assert (told["status"], told["store"]) == ("failed", True)
+    assert [(item["status"], item["content"][0]["text"]) for item in told["output"]] == [("incomplete", "Half")]
+    kept = (await http.get(f"/v1/responses/{told['id']}")).json()
+    assert (kept["status"], kept["output"]) == ("failed", told["output"])
+    running.service.script = [failed]
+    assert (await http.post("/v1/responses", json=ASK | {"stream": True})).status_code == 500
+    assert len(running.service.responses) == 1
 
 
 async def test_a_store_that_fails_is_told(local: Local) -> None:

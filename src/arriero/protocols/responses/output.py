@@ -41,6 +41,10 @@ class Output:
             return self._close("incomplete" if event.reason == "length" else "completed")
         return []
 
+    def break_off(self) -> None:
+        """Have an open item stay as far as it came; nothing is told of it."""
+        self._close("incomplete")
+
     def _place(self) -> dict[str, Any]:
         return {"item_id": self._items[-1]["id"], "output_index": len(self._items) - 1}
 

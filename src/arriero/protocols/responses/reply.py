@@ -46,8 +46,7 @@ class ResponseReply:
             begun = {"response": self._object("in_progress", [])}
             return self._events([("response.created", begun), ("response.in_progress", begun)]) if first else b""
         if isinstance(event, Failed):
-            failed = self._object("failed", self._output.items(), error=event.error)
-            return self._events([("response.failed", {"response": failed})])
+            return self._events([("response.failed", {"response": self.failed(self._output, event)})])
         told = self._output.feed(event)
         if isinstance(event, Finished):
             last = self.finished(self._output, event, now_ns)
@@ -63,12 +62,19 @@ class ResponseReply:
         return _encode(self.gathered(events, now_ns))
 
     def gathered(self, events: Iterable[Event], now_ns: int) -> dict[str, Any]:
-        """Return the response object of a whole answer."""
-        output, finished = Output(self._reply_id), Finished(reason="stop", usage=Usage())
+        """Return the response object of a whole answer, or of one that failed."""
+        output, last = Output(self._reply_id), Finished(reason="stop", usage=Usage())
         for event in events:
+            if isinstance(event, Failed):
+                return self.failed(output, event)
             output.feed(event)
-            finished = event if isinstance(event, Finished) else finished
-        return self.finished(output, finished, now_ns)
+            last = event if isinstance(event, Finished) else last
+        return self.finished(output, last, now_ns)
+
+    def failed(self, output: Output, event: Failed) -> dict[str, Any]:
+        """Return the response object with what was made before it failed."""
+        output.break_off()
+        return self._object("failed", output.items(), error=event.error)
 
     def finished(self, output: Output, finished: Finished, now_ns: int) -> dict[str, Any]:
         """Return the response object at the end: completed, or incomplete where the tokens ran out."""

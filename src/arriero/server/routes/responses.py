@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from arriero.core.errors import ArrieroError, InvalidRequest, PreviousResponseNotFound, UnsupportedFeature
-from arriero.core.events import Event, Finished
+from arriero.core.events import Accepted, Event, Failed, Finished
 from arriero.core.request import Choices, GenerateRequest, LoadOptions
 from arriero.core.responses import SavedResponse
 from arriero.protocols.call import Call
@@ -122,22 +122,44 @@ class ResponsesRoutes:
 
 
 class _Keeping:
-    """The service, for one response: it is kept before its client hears that it is complete."""
+    """The service, for one response: it is kept before its client hears that it is complete, or that it failed.
+
+    One that is not streamed and fails is an error without an id, and is not kept.
+    """
 
     def __init__(self, service: Service, draft: Draft, reply: ResponseReply) -> None:
         self._service, self._draft, self._reply = service, draft, reply
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Event, None]:
-        """As the service's."""
+        """As the service's; what it raises once the stream has begun comes as Failed."""
         events: list[Event] = []
-        async with contextlib.aclosing(self._service.generate(request)) as stream:
-            async for event in stream:
-                events.append(event)
-                if isinstance(event, Finished):
-                    await self._go_on(events)
-                    if self._reply.stored:
-                        self._reply.stored = await self._keep(events)
-                yield event
+        try:
+            async with contextlib.aclosing(self._service.generate(request)) as stream:
+                async for event in stream:
+                    if isinstance(event, Failed):
+                        await self._broke_off(request, events, event)
+                    events.append(event)
+                    if isinstance(event, Finished):
+                        await self._go_on(events)
+                        if self._reply.stored:
+                            self._reply.stored = await self._keep(events)
+                    yield event
+        except ArrieroError as error:
+            if not events:
+                raise
+            failed = Failed(error=error.info())
+            await self._broke_off(request, events, failed)
+            yield failed
+        except Exception:
+            self._reply.stored = False
+            raise
+
+    async def _broke_off(self, request: GenerateRequest, events: list[Event], failed: Failed) -> None:
+        """Keep what was made of a streamed response whose client knows its id; it is in no conversation."""
+        self._reply.leave_conversation()
+        begun = any(request.deadline is None or not isinstance(event, Accepted) for event in events)
+        kept = self._reply.stored and begun and not request.whole
+        self._reply.stored = kept and await self._keep([*events, failed])
 
     async def _go_on(self, events: list[Event]) -> None:
         """Add what was asked and said to the conversation; where that cannot be done the response is in none."""
