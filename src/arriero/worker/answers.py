@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from arriero.core import messages as wire
-from arriero.core.errors import ArrieroError
 from arriero.core.tokenizer import Tokenizer
 from arriero.worker.faces import Faces
+from arriero.worker.failures import failure
 from arriero.worker.text_desk import Encoding, Steps
 from arriero.worker.token_ids import text_of
 
@@ -30,8 +30,8 @@ def answer(command: Question, tokenizer: Tokenizer, faces: Faces, reply: Callabl
             case wire.Prompt(id=number, request=request, face=face):
                 found = yield from faces[face].prompts.tokens(request)
                 reply(wire.Tokens(id=number, tokens=tuple(found)))
-    except ArrieroError as error:
-        reply(wire.RequestFailed(id=command.id, error=error.info()))
+    except Exception as error:
+        reply(wire.RequestFailed(id=command.id, error=failure(error)))
 
 
 def _tokens(text: str, tokenizer: Tokenizer) -> list[int]:

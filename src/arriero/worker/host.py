@@ -29,6 +29,7 @@ from arriero.worker.connection import Connection
 from arriero.worker.crash import crash
 from arriero.worker.embedding import EmbeddingDesk
 from arriero.worker.faces import Face, Faces
+from arriero.worker.failures import failure
 from arriero.worker.guesses import draft_tokens, predicted_tokens
 from arriero.worker.inbox import Inbox, Rest
 from arriero.worker.mask_desk import MaskDesk
@@ -126,8 +127,8 @@ class Host:
     def _attach(self, command: wire.Attach) -> None:
         try:
             face = self._faces.make(command.spec)
-        except ArrieroError as error:
-            self._reply(wire.RequestFailed(id=command.id, error=error.info()))
+        except Exception as error:
+            self._reply(wire.RequestFailed(id=command.id, error=failure(error)))
             return
 
         def attach() -> None:
@@ -162,12 +163,12 @@ class Host:
             if request.prompt_logprobs and self._model.make_scorer is None:
                 raise UnsupportedFeature("this model's runner cannot score prompts", param="echo")
             plan = face.plans.plan(request, prompt)
-        except ArrieroError as error:
-            self._reply(wire.RequestFailed(id=number, error=error.info()))
-            return
-        if plan is None:
-            stream = self._stream(number, request, face, prompt, predicted, None, received)
-            self._loop.submit(lambda: self._add(stream))
+            if plan is None:
+                stream = self._stream(number, request, face, prompt, predicted, None, received)
+                self._loop.submit(lambda: self._add(stream))
+                return
+        except Exception as error:  # raised, it would end the worker, and everybody's streams with it
+            self._reply(wire.RequestFailed(id=number, error=failure(error)))
             return
 
         def compiled(mask: TokenMask | None) -> None:

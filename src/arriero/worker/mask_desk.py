@@ -36,10 +36,8 @@ class MaskDesk:
         self, plan: AnswerPlan, done: Callable[[TokenMask | None], None], failed: Callable[[ErrorInfo], None]
     ) -> None:
         try:
-            mask = self._masks.compile(plan)
+            done(self._masks.compile(plan))
         except ArrieroError as error:
             failed(error.info())
         except Exception as error:  # nothing above it would see this, and the request would wait for ever
             failed(ErrorInfo("internal", f"the mask cannot be made: {type(error).__name__}: {error}"))
-        else:
-            done(mask)

@@ -65,6 +65,7 @@ class RequestStream:
             self._scores = [self._describe(prompt.tokens[0], None)]
         self._scored_only = request.prompt_logprobs and request.sampling.max_tokens == 0
         self.stop_sequence: str | None = None
+        self.broken = False  # its client was told that it failed; what the engine still draws is for nobody
 
     def guessed(self, drafted: int, accepted: int) -> None:
         """The engine has ended a run of it, in which so many tokens were guessed and drawn as guessed."""

@@ -16,6 +16,7 @@ from arriero.engine.events import Ended, EngineEvent, PromptScores, Started
 from arriero.engine.loop import Command
 from arriero.engine.sequence import SequenceSpec
 from arriero.worker.connection import Connection
+from arriero.worker.failures import failure
 from arriero.worker.stream import RequestStream
 
 SPACING = 0.004
@@ -83,7 +84,15 @@ class Teller:
             return item
         reports: list[Any] = [] if item.stats is None else [item.stats]
         for stream, event in item.events:
-            self._told(stream, event, item, reports)
+            if stream.broken:
+                continue
+            try:
+                self._told(stream, event, item, reports)
+            except Exception as error:  # raised, it would end everybody's streams
+                stream.broken = True
+                reports.append(stream.failed(failure(error), item.ended))
+                self._decisions.submit(partial(self._decisions.stop, stream.number))
+                self._decisions.submit(partial(self._decisions.over, stream.number))
         return reports
 
     def _told(self, stream: RequestStream, event: EngineEvent, step: Step, reports: list[Any]) -> None:

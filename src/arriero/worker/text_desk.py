@@ -9,8 +9,6 @@ from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
-from arriero.core.errors import ArrieroError
-
 LONG = 32_768
 """Characters from which a text is tokenized in a thread: some milliseconds' worth. Shorter ones take less at once."""
 HUGE = 1_048_576
@@ -52,7 +50,7 @@ class TextDesk:
             while asked.chars < LONG:
                 try:
                     made = asked.make()
-                except ArrieroError as error:
+                except Exception as error:
                     asked = steps.throw(error)
                 else:
                     asked = steps.send(made)

@@ -82,6 +82,19 @@ def test_what_a_full_context_means_the_text_decides(goes_on: bool) -> None:
     assert any(isinstance(report, wire.RequestFinished) for report in reports) is not goes_on
 
 
+def test_what_breaks_in_a_text_ends_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
+    told, one, other = Told(), stream(), stream()
+    monkeypatch.setattr(one, "_detokenizer", None)
+    reports = told.run(
+        (one, letters("a")), (other, letters("b")), (one, [*letters("c"), Ended(7, "stop")]), (other, letters("d"))
+    )
+    assert told.decided == [("stop", 7), ("over", 7)]
+    failed, *rest = reports
+    assert isinstance(failed, wire.RequestFailed)
+    assert failed.error.code == "internal"
+    assert "".join(report.delta.text for report in rest) == "bd"
+
+
 def test_frames_keep_their_distance(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, slept = [100.0], []
 
