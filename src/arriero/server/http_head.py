@@ -1,6 +1,7 @@
 """What uvicorn's httptools protocol lacks: bounds for a request's head. Its parser and its cycles are ours, too.
 
-uvicorn takes header lines without end, before any key is checked, and waits for them for ever.
+uvicorn takes header lines without end, before any key is checked, and waits for them for ever. A server that ends would
+wait for bodies that stopped half way.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from arriero.server.http_parser import DeafParser
 
 MAX_HEAD = 64 * 1024
 """Bytes of request line and headers together; one read's worth more may pass."""
+
+LAST_BODY = 1.0
+"""Seconds within which a body must be whole when the server ends: nobody computes for its request yet."""
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -55,6 +59,12 @@ class BoundedHttp(HttpToolsProtocol):
         """Keep the connection for what is still to be answered: of pipelined requests the last one is abandoned."""
         return isinstance(self.cycle, Answer) and self.cycle.end_of_input()
 
+    def shutdown(self) -> None:
+        """The server ends: answer what was asked, as uvicorn does, but soon wait no more for what is being asked."""
+        super().shutdown()
+        if self._is_busy() and self.cycle.more_body:
+            self.loop.call_later(LAST_BODY, self._end_body)
+
     def on_message_begin(self) -> None:
         """A head begins."""
         if not self._reads_on:
@@ -89,6 +99,10 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _is_busy(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
+
+    def _end_body(self) -> None:
+        if self._is_busy() and self.cycle.more_body and not self.transport.is_closing():
+            self.transport.close()
 
     def _expect_head(self) -> None:
         self._head_due = self.loop.call_later(self.timeout_keep_alive, self._head_is_late)

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import msgspec
 
 from arriero.core.backend import Backend
+from arriero.core.errors import Overloaded
 from arriero.core.messages import Ready
 from arriero.core.model import ModelSpec, RunningModel
 from arriero.core.request import LoadOptions
@@ -114,6 +115,7 @@ class Lifecycle:
         self._changed = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing: dict[asyncio.Task[None], str] = {}  # and the file of what closes
+        self._closed = False
 
     def running(self) -> list[RunningModel]:
         """The loaded models, the one that lives longest first."""
@@ -146,12 +148,14 @@ class Lifecycle:
         return True
 
     async def close(self) -> None:
-        """End everything, also what is in use."""
+        """End everything, also what is in use; nothing is loaded any more."""
+        self._closed = True
         for loaded in list(self._loaded.values()):
             if loaded.timer is not None:
                 loaded.timer.cancel()
         await asyncio.gather(*(one.backend.close() for one in self._loaded.values()), return_exceptions=True)
         self._loaded.clear()
+        await self._notify()
         if self._closing:
             await asyncio.wait(set(self._closing))
         for task in list(self._tasks):
@@ -169,6 +173,8 @@ class Lifecycle:
                 async with self._loading:
                     if not self._shares(spec, load):
                         await self._make_room(spec, load)
+                    if self._closed:
+                        raise Overloaded("the server is stopping")
                     loaded = Loaded(spec, load, self._make_backend(spec, load), self._keep_alive)
                     self._loaded[spec.name] = loaded
             self._hold(loaded)
@@ -219,10 +225,10 @@ class Lifecycle:
             await self._close_idle(min(idle, key=lambda group: together([one.place for one in group]).worth))
 
     async def _free_a_place(self) -> None:
-        while len(self._groups()) >= self._max_loaded:
+        while len(self._groups()) >= self._max_loaded and not self._closed:
             victims: list[Loaded] = []
             async with self._changed:
-                while not victims and len(groups := self._groups()) >= self._max_loaded:
+                while not victims and not self._closed and len(groups := self._groups()) >= self._max_loaded:
                     choice = choose((together([one.place for one in group]) for group in groups), time.monotonic())
                     if choice.evict is not None:
                         victims = _group_of(choice.evict, groups)

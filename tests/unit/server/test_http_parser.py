@@ -1,4 +1,4 @@
-"""Heads that offer another protocol, and heads that do not end."""
+"""Heads that offer another protocol, and heads and bodies that do not end."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import json
 
 import pytest
 
+from arriero.server import http_head
 from arriero.server.http_head import BoundedHttp
-from tests.unit.server.conftest import Running
+from tests.unit.server.conftest import Running, serve
 
 CHAT = {"model": "demo", "messages": [{"role": "user", "content": "x"}], "stream": False}
 CHUNKED = "Transfer-Encoding: chunked\r\n\r\n{hex}\r\n{body}\r\n0\r\n\r\n"
@@ -61,4 +62,18 @@ async def test_a_head_that_does_not_end_is_not_waited_for(
     with contextlib.suppress(ConnectionResetError):  # it had not read all when it gave up
         said = await asyncio.wait_for(reader.read(), 10)
     assert said == b""
+    writer.close()
+
+
+async def test_a_server_that_ends_does_not_wait_for_half_a_body(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(http_head, "LAST_BODY", 0.05)
+    async with serve() as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n")
+        assert await asyncio.wait_for(reader.readline(), 10) == b"HTTP/1.1 100 Continue\r\n"
+        writer.write(b"{")
+    assert await asyncio.wait_for(reader.read(), 10) == b"\r\n"
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]  # uvicorn's: it was cut off
     writer.close()

@@ -11,7 +11,7 @@ import pytest
 
 from arriero.core.backend import Permit
 from arriero.core.embedding import Embedded, EmbedRequest
-from arriero.core.errors import ModelLoadError
+from arriero.core.errors import ModelLoadError, Overloaded
 from arriero.core.events import Event
 from arriero.core.messages import Ready
 from arriero.core.model import ModelSpec
@@ -249,6 +249,17 @@ async def test_who_gives_up_while_loading_leaves_a_usable_model() -> None:
         await task
     await stable.use("a")
     assert stable.names() == ["a"]
+
+
+async def test_who_waits_for_a_place_when_all_is_closed_gets_none() -> None:
+    stable = Stable(max_loaded=1)
+    async with stable.lifecycle.lease(spec("a"), LoadOptions(), None):
+        waiting = asyncio.create_task(stable.use("b"))
+        await asyncio.sleep(0.01)
+        await stable.lifecycle.close()
+    with pytest.raises(Overloaded, match="stopping"):
+        await waiting
+    assert stable.log == ["start a", "close a"]
 
 
 async def test_unload_and_close() -> None:
