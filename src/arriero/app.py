@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import socket
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from arriero.observe.logs import set_up_logging
 from arriero.observe.metrics import Metrics
 from arriero.server.asgi import create_app, inner_app
 from arriero.server.in_process import caller
+from arriero.server.open_files import allow_many
 from arriero.server.run import run_server
 from arriero.service.memory import allowed_memory
 from arriero.service.service import Service
@@ -67,6 +69,11 @@ def bind(config: Config) -> socket.socket:
     return listener
 
 
+def bound(config: Config, listener: socket.socket) -> Config:
+    """Return the configuration with the address that was bound in place of its name: the Host check goes by it."""
+    return replace(config, server=replace(config.server, host=listener.getsockname()[0]))
+
+
 def run(config: Config, listener: socket.socket) -> None:
     """Serve on `listener` until the process is asked to end; blocks."""
     uvloop.run(serve(config, listener))
@@ -96,7 +103,8 @@ async def serve(config: Config, listener: socket.socket) -> None:
     for note in config.notes:
         log.warning("%s", note)
     make_home(config.home)
-    app, service = build(config)
+    allow_many()
+    app, service = build(bound(config, listener))
     host, port = listener.getsockname()[:2]
     log.info("listening on http://%s:%s", f"[{host}]" if ":" in host else host, port)
     tell_bounds(config)
