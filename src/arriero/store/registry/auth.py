@@ -13,8 +13,8 @@ from collections.abc import Mapping
 import msgspec
 from yarl import URL
 
-from arriero.store.registry.errors import AccessDenied, Broken, NotAllowed, Refused
-from arriero.store.registry.http import Http, error_text
+from arriero.store.registry.errors import AccessDenied, Broken, NotAllowed
+from arriero.store.registry.http import Http, read_body, refused
 from arriero.store.registry.options import RegistryOptions
 from arriero.store.registry.reference import HUGGING_FACE
 from arriero.store.registry.signing import SigningKey, read_key
@@ -56,7 +56,11 @@ class Tokens:
         fields = parse_challenge(challenge)
         if not fields.get("realm"):
             raise AccessDenied(self.hint())
-        realm = URL(fields["realm"])
+        try:
+            realm = URL(fields["realm"])
+            realm.origin()
+        except ValueError:
+            raise AccessDenied(self.hint() or "the realm of the registry is no URL") from None
         if realm.host != self._origin.host or realm.scheme not in ("http", "https"):
             # As Ollama: whoever answers for the registry must be the registry.
             raise AccessDenied(self.hint() or f"the realm {realm.host} is not the registry {self._origin.host}")
@@ -82,12 +86,15 @@ class Tokens:
             if response.status in (401, 403):
                 return "", response.status
             if response.status != 200:
-                raise Refused(response.status, await error_text(response))
+                raise await refused(response)
             try:
-                answer = msgspec.json.decode(await response.content.read(MAX_ANSWER), type=_Answer)
-            except msgspec.DecodeError:
+                answer = msgspec.json.decode(await read_body(response, MAX_ANSWER), type=_Answer)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 raise Broken(f"{url.host} sent a token that cannot be read") from None
-        return answer.token or answer.access_token, response.status
+        token = answer.token or answer.access_token
+        if not (token.isascii() and token.isprintable()):
+            raise Broken(f"{url.host} sent a token that cannot be sent in a header")
+        return token, response.status
 
     def hint(self) -> str:
         """What could be done about a refusal, where something is known."""

@@ -14,7 +14,7 @@ from yarl import URL
 from arriero.store.manifests import MANIFEST_TYPE, MAX_MANIFEST
 from arriero.store.registry.auth import Tokens
 from arriero.store.registry.errors import AccessDenied, Broken, NotThere, Refused
-from arriero.store.registry.http import Http, error_text
+from arriero.store.registry.http import Http, read_body, refused
 from arriero.store.registry.options import RegistryOptions
 from arriero.store.registry.ranges import Opened, answer_to_range, length_of
 from arriero.store.registry.reference import Repository
@@ -139,7 +139,8 @@ class Registry:
                 lost = isinstance(error, Broken) or not error.final
                 if not lost or attempt == CONTROL_TRIES - 1:
                     raise
-            await asyncio.sleep(self._options.backoff * 2**attempt)
+                wait = max(self._options.backoff * 2**attempt, error.wait if isinstance(error, Refused) else 0.0)
+            await asyncio.sleep(wait)
         raise AssertionError("unreachable")
 
 
@@ -178,20 +179,6 @@ async def check(response: aiohttp.ClientResponse) -> None:
     if response.status == 404:
         raise NotThere
     if response.status >= 400:
-        raise Refused(response.status, await error_text(response))
+        raise await refused(response)
     if response.status >= 300:
         raise Refused(response.status, "unexpected redirect")
-
-
-async def read_body(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    """Read a body, but not much more than `limit` bytes of it."""
-    if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise Broken(f"{response.url.host} sent a compressed answer that was not asked for")
-    pieces: list[bytes] = []
-    size = 0
-    async for piece in response.content.iter_any():
-        pieces.append(piece)
-        size += len(piece)
-        if size > limit:
-            break
-    return b"".join(pieces)

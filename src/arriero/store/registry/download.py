@@ -122,7 +122,8 @@ class Download:
                 if tries >= self._options.tries:
                     raise RegistryError(f"max retries exceeded: {error}") from error
                 log.info("try %d of a part of %s: %s", tries, self._partial.path.name, error)
-                await asyncio.sleep(self._options.backoff * 2 ** (tries - 1))
+                wait = error.wait if isinstance(error, Refused) else 0.0
+                await asyncio.sleep(max(self._options.backoff * 2 ** (tries - 1), wait))
 
     async def _ask(self, part: Part) -> None:
         if not self._ranged and part.completed:

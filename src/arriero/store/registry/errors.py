@@ -20,11 +20,14 @@ class AccessDenied(RegistryError):
 
 
 class Refused(RegistryError):
-    """The registry answered with an error status and a text: `412: …`, as Ollama shows it."""
+    """The registry answered with an error status and a text: `412: …`, as Ollama shows it.
 
-    def __init__(self, status: int, text: str) -> None:
+    `wait` are the seconds after which it wants to be asked again (Retry-After), 0 where it does not say.
+    """
+
+    def __init__(self, status: int, text: str, wait: float = 0.0) -> None:
         super().__init__(f"{status}: {text}", status=status)
-        self.status = status
+        self.status, self.wait = status, wait
 
     @property
     def final(self) -> bool:

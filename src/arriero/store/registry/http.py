@@ -6,8 +6,11 @@ Proxies come from the environment (never for loopback). Neither cookies nor ~/.n
 from __future__ import annotations
 
 import asyncio
+import email.utils
 import os
+import re
 import ssl
+import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -17,7 +20,7 @@ from typing import Any, Self
 import aiohttp
 from yarl import URL
 
-from arriero.store.registry.errors import Broken, NotAllowed, Stalled, Unreachable
+from arriero.store.registry.errors import Broken, NotAllowed, Refused, Stalled, Unreachable
 from arriero.store.registry.guard import Guard, GuardedResolver, PrivateAddress
 from arriero.store.registry.options import RegistryOptions
 
@@ -25,6 +28,9 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 10
 CONNECT_S = 30.0
 MAX_ERROR_TEXT = 4096
+MAX_WAIT_S = 60.0
+"""How long a registry may have us wait before the next try."""
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # texts of others end on terminals
 
 Credentials = Callable[[URL], Mapping[str, str]]
 """Headers for one hop: whoever has credentials gives them to their own host alone."""
@@ -144,7 +150,10 @@ def _nothing(url: URL) -> Mapping[str, str]:
 
 
 def proxy_for(url: URL) -> str | None:
-    """The proxy that the environment names for `url`; None for loopback and what no_proxy excepts."""
+    """The proxy that the environment names for `url`; None for loopback and what no_proxy excepts.
+
+    One without a scheme is spoken to in plain HTTP, as everywhere; NotAllowed for one of another kind.
+    """
     host = url.host or ""
     if host == "localhost" or host.startswith("127.") or host == "::1":
         return None
@@ -152,9 +161,43 @@ def proxy_for(url: URL) -> str | None:
     if urllib.request.proxy_bypass(host):
         return None
     proxy = proxies.get(url.scheme) or proxies.get("all")
-    return proxy if proxy and proxy.startswith(("http://", "https://")) else None
+    if not proxy:
+        return None
+    scheme, separator, _ = proxy.partition("://")
+    if not separator:
+        return f"http://{proxy}"
+    if scheme.lower() not in ("http", "https"):
+        raise NotAllowed(f"the environment names a {scheme} proxy for {host}; only http and https ones are spoken to")
+    return proxy
 
 
-async def error_text(response: aiohttp.ClientResponse) -> str:
-    """Return the beginning of an error's body."""
-    return (await response.content.read(MAX_ERROR_TEXT)).decode("utf-8", "replace").strip()
+async def refused(response: aiohttp.ClientResponse) -> Refused:
+    """The error that a response with an error status means: the beginning of its body, and when to ask again."""
+    text = (await response.content.read(MAX_ERROR_TEXT)).decode("utf-8", "replace").strip()
+    return Refused(response.status, _CONTROLS.sub(" ", text), wait_of(response.headers.get("Retry-After", "")))
+
+
+def wait_of(retry_after: str) -> float:
+    """Seconds to wait by a Retry-After (RFC 9110, 10.2.3: seconds, or a date), at most MAX_WAIT_S; 0 if it is none."""
+    text = retry_after.strip()
+    if re.fullmatch(r"[0-9]{1,9}", text):
+        return min(float(text), MAX_WAIT_S)
+    try:
+        until = email.utils.parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
+        return 0.0
+    return min(max(until - time.time(), 0.0), MAX_WAIT_S)
+
+
+async def read_body(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """Read a body, but not much more than `limit` bytes of it."""
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise Broken(f"{response.url.host} sent a compressed answer that was not asked for")
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in response.content.iter_any():
+        pieces.append(piece)
+        size += len(piece)
+        if size > limit:
+            break
+    return b"".join(pieces)

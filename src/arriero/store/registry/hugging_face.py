@@ -11,8 +11,9 @@ import msgspec
 from yarl import URL
 
 from arriero.core.errors import RegistryError
-from arriero.store.registry.client import Registry, check, read_body
+from arriero.store.registry.client import Registry, check
 from arriero.store.registry.errors import Broken, Refused
+from arriero.store.registry.http import read_body
 from arriero.store.registry.reference import files_of
 
 DEFAULT_QUANT = "Q4_K_M"

@@ -11,12 +11,12 @@ from typing import Protocol
 import aiohttp
 from yarl import URL
 
-from arriero.store.registry.errors import AccessDenied, Broken, NotThere, Refused
-from arriero.store.registry.http import Http, error_text
+from arriero.store.registry.errors import AccessDenied, Broken, NotThere
+from arriero.store.registry.http import Http, refused
 from arriero.store.registry.options import RegistryOptions
 from arriero.store.registry.reference import HUGGING_FACE
 
-_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)\Z")
+_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ async def answer_to_range(response: aiohttp.ClientResponse, start: int, end: int
     if status == 404:
         raise NotThere
     if status >= 400:
-        raise Refused(status, await error_text(response))
+        raise await refused(response)
     if response.headers.get("Content-Encoding", "identity") != "identity":
         raise Broken(f"{host} sent compressed bytes that were not asked for")
     if status == 200:
@@ -119,4 +119,4 @@ class UrlFile:
         if response.status == 404:
             raise NotThere
         if response.status >= 400 and response.method != "HEAD":
-            raise Refused(response.status, await error_text(response))
+            raise await refused(response)

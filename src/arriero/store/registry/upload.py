@@ -30,7 +30,7 @@ from arriero.store.registry.partial import Part, plan
 
 log = logging.getLogger(__name__)
 CHUNK = 256 * 1024
-_RANGE = re.compile(r"(?:bytes=)?(\d+)-(\d+)\Z")
+_RANGE = re.compile(r"(?:bytes=)?([0-9]{1,19})-([0-9]{1,19})\Z")
 
 
 class Upload:
@@ -91,7 +91,8 @@ class Upload:
                 if tries >= self._options.tries:
                     raise RegistryError(f"max retries exceeded: {error}") from error
                 log.info("try %d of a part of %s: %s", tries, self._layer.digest, error)
-                await asyncio.sleep(self._options.backoff * 2 ** (tries - 1))
+                wait = error.wait if isinstance(error, Refused) else 0.0
+                await asyncio.sleep(max(self._options.backoff * 2 ** (tries - 1), wait))
                 location = await self._resumed(part, location)
         return location
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import dataclasses
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from arriero.store.manifests import MANIFEST_TYPE
 from arriero.store.registry.auth import Tokens, parse_challenge
 from arriero.store.registry.client import Registry
 from arriero.store.registry.errors import AccessDenied, Broken, NotAllowed, NotThere, Refused, Unreachable
-from arriero.store.registry.http import Http, proxy_for
+from arriero.store.registry.http import Http, proxy_for, wait_of
 from arriero.store.registry.options import RegistryOptions, user_agent
 from arriero.store.registry.reference import Repository, parse_remote
 from arriero.store.registry.signing import public_key, sign
@@ -254,6 +255,90 @@ async def test_a_token_that_does_not_help(registry: ScriptedRegistry, options: R
     assert [one.path for one in registry.asked].count("/token") == 1
 
 
+async def test_a_token_that_comes_in_pieces(registry: ScriptedRegistry, options: RegistryOptions) -> None:
+    raw = registry.model("n/m", "latest", ("model", b"GGUF"))
+    guarded(registry, lambda request: "good")
+    answered = registry.before
+    assert answered is not None
+
+    async def pieces(request: web.Request) -> web.StreamResponse | None:
+        if request.path != "/token":
+            return await answered(request)
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for piece in (b'{"tok', b'en":"go', b'od"}'):
+            await response.write(piece)
+            await asyncio.sleep(0.01)  # so that they are read one by one
+        return response
+
+    registry.before = pieces
+    assert await manifest(registry, options) == raw
+    assert [one.path for one in registry.asked].count("/token") == 1
+
+
+async def test_a_token_that_would_add_headers_is_not_sent(registry: ScriptedRegistry, options: RegistryOptions) -> None:
+    guarded(registry, lambda request: "good\r\nX-More: 1")
+    with pytest.raises(Broken, match="cannot be sent in a header"):
+        await manifest(registry, options)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_registry_says_when_to_ask_again(
+    registry: ScriptedRegistry, options: RegistryOptions, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    raw = registry.model("n/m", "latest", ("model", b"GGUF"))
+
+    async def busy(request: web.Request) -> web.StreamResponse | None:
+        if len(registry.asked) < 2:
+            return web.Response(status=status, text="slow\x1b[2Jdown", headers={"Retry-After": "7"})
+        return None
+
+    waits: list[float] = []
+    real = asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        await real(0)
+
+    registry.before = busy
+    monkeypatch.setattr("arriero.store.registry.client.asyncio.sleep", sleep)
+    assert await manifest(registry, options) == raw
+    assert max(waits) == 7.0
+
+
+async def test_a_refusal_cannot_steer_the_terminal(registry: ScriptedRegistry, options: RegistryOptions) -> None:
+    async def steers(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=400, text="a\x1b[2Jb\nc")
+
+    registry.before = steers
+    with pytest.raises(Refused, match=r"^400: a \[2Jb\nc$"):
+        await manifest(registry, options)
+
+
+async def test_a_range_of_numbers_that_nobody_can_read(registry: ScriptedRegistry, options: RegistryOptions) -> None:
+    async def odd(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=206, body=b"ab", headers={"Content-Range": f"bytes 0-{'9' * 5000}/*"})
+
+    digest = registry.add(b"ab")
+    registry.blob_hook = odd
+    async with Registry(named(f"{registry.host}/n/m"), options, insecure=True) as client:
+        with pytest.raises(Broken, match="other bytes"):
+            async with client.blob(digest).open(0, 2):
+                pass
+
+
+def test_waits_that_registries_ask_for_are_bounded() -> None:
+    assert [wait_of(text) for text in ("", "0", "5", "99999", "-1", "soon", "9" * 5000)] == [0, 0, 5, 60, 0, 0, 0]
+    assert (wait_of("Fri, 31 Dec 9999 23:59:59 GMT"), wait_of("Sat, 01 Jan 2000 00:00:00 GMT")) == (60, 0)
+
+
+@pytest.mark.parametrize("realm", ["http://[::1", "http://127.0.0.1:99999/", "/token"])
+async def test_a_realm_that_is_no_url(registry: ScriptedRegistry, options: RegistryOptions, realm: str) -> None:
+    guarded(registry, lambda request: "good", realm=realm)
+    with pytest.raises(AccessDenied):
+        await manifest(registry, options)
+
+
 @pytest.mark.parametrize("header", ["", "Basic realm=x", "Bearer", 'Bearer service="x"'])
 async def test_challenges_that_cannot_be_met(registry: ScriptedRegistry, options: RegistryOptions, header: str) -> None:
     async def before(request: web.Request) -> web.StreamResponse:
@@ -323,6 +408,11 @@ def test_proxies_of_the_environment_but_never_for_loopback(monkeypatch: pytest.M
     assert proxy_for(URL("http://registry.ollama.ai/v2/")) is None
     for host in ("localhost", "127.0.0.1", "127.1.2.3", "[::1]", "internal.example", "a.internal.example"):
         assert proxy_for(URL(f"https://{host}/")) is None
+    monkeypatch.setenv("https_proxy", "proxy.example:3128")
+    assert proxy_for(URL("https://registry.ollama.ai/v2/")) == "http://proxy.example:3128"
+    monkeypatch.setenv("https_proxy", "socks5://proxy.example:1080")
+    with pytest.raises(NotAllowed, match="socks5 proxy"):
+        proxy_for(URL("https://registry.ollama.ai/v2/"))
 
 
 async def test_through_a_proxy(
