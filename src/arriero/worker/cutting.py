@@ -8,17 +8,33 @@ from arriero.core.request import Message
 
 
 class Cut:
-    """The turns of `messages`, which make a text of `chars` characters together.
+    """The turns of `messages`: the oldest go first, system messages and the last one never."""
 
-    The oldest go first, system messages and the last one never.
-    """
-
-    def __init__(self, messages: Sequence[Message], chars: int) -> None:
+    def __init__(self, messages: Sequence[Message]) -> None:
         self._messages = messages
         self.droppable = [i for i, message in enumerate(messages[:-1]) if message.role != "system"]
         self._begins = [count for count, i in enumerate([*self.droppable, -1]) if messages[i].role == "user"]
-        marks = chars - sum(len(message.content) for message in messages)
-        self._marks = max(0.0, marks / len(messages))  # what a template writes around each, calls, tools
+        self._marks = 0.0  # characters that the template writes around each, calls and tools included
+
+    @property
+    def chars(self) -> int:
+        """Characters of all messages, without what a template adds."""
+        return sum(len(message.content) for message in self._messages)
+
+    def sample(self, chars: int) -> str:
+        """What the newest messages say: that many characters, or all where there are fewer."""
+        found: list[str] = []
+        for message in reversed(self._messages):
+            if chars <= 0:
+                break
+            found.append(message.content[-chars:])
+            chars -= len(found[-1])
+        return "".join(reversed(found))
+
+    def measure(self, chars: int, count: int) -> None:
+        """The text without the oldest `count` turns has `chars` characters: guess by that from now on."""
+        kept = self.kept(count)
+        self._marks = max(0.0, chars - sum(len(message.content) for message in kept)) / len(kept)
 
     def kept(self, count: int) -> list[Message]:
         """What is left without the oldest `count` turns."""

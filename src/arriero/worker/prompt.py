@@ -97,30 +97,23 @@ class PromptBuilder:
         given = yield from self._given(request, must_fit=must_fit)
         if given is not None:
             return given
-        messages = self._messages(request)
-        rendered, room = self._templates.render(request, messages), self.room(request)
-        cut = None
-        if request.truncate and request.messages is not None:
-            cut = Cut(messages, len(rendered.text))
-        if cut is None or not cut.droppable:
-            whole = yield from self._text(request, rendered, must_fit=must_fit or cut is not None)
-            if cut is not None and len(whole.tokens) >= room:
-                raise too_long(len(whole.tokens), room)
+        messages, room = self._messages(request), self.room(request)
+        cut = Cut(messages) if request.truncate and request.messages is not None else None
+        if cut is not None and cut.droppable and cut.chars >= LONG:
+            rate = self._rate(cut.sample(SAMPLE))
+            if cut.chars * rate > SURELY * room:
+                return (yield from self._truncated(request, cut, cut.guess(room / rate), 0))
+        rendered = self._templates.render(request, messages)
+        whole = yield from self._text(request, rendered, must_fit=must_fit if cut is None else not cut.droppable)
+        if cut is None or len(whole.tokens) < room:
             return whole
-        rate = self._rate(rendered.text)
-        if len(rendered.text) * rate > SURELY * room:
-            return (yield from self._truncated(request, cut, cut.guess(room / rate), 0))
-        whole = yield from self._text(request, rendered)
-        if len(whole.tokens) < room:
-            return whole
-        rate = len(whole.tokens) / len(rendered.text)
-        return (yield from self._truncated(request, cut, cut.guess(room / rate), 1))
+        if not cut.droppable:
+            raise too_long(len(whole.tokens), room)
+        cut.measure(len(rendered.text), 0)
+        return (yield from self._truncated(request, cut, cut.guess(room * len(rendered.text) / len(whole.tokens)), 1))
 
-    def _rate(self, text: str) -> float:
-        """About how many tokens a character of a long text makes; 0 for a short one, which is soon known."""
-        if len(text) < LONG:
-            return 0.0
-        sample = text[-SAMPLE:]
+    def _rate(self, sample: str) -> float:
+        """About how many tokens a character makes."""
         return self._tokenizer.count(sample, add_special=False, parse_special=True) / len(sample)
 
     def _messages(self, request: GenerateRequest) -> list[Message]:
@@ -139,7 +132,7 @@ class PromptBuilder:
         """The prompt of that text. One that must fit and surely will not is counted and refused, with no ids made."""
         text, room = rendered.text, self.room(request)
         check_tokens(_before(request), self._tokenizer.n_vocab)
-        if must_fit and len(text) * self._rate(text) > SURELY * room:
+        if must_fit and len(text) >= LONG and len(text) * self._rate(text[-SAMPLE:]) > SURELY * room:
             count = yield Encoding(len(text), lambda: self._count(request, text))
             if count >= room:
                 raise too_long(count, room)
@@ -163,27 +156,34 @@ class PromptBuilder:
     def _truncated(self, request: GenerateRequest, cut: Cut, guess: int, low: int) -> Steps[Prompt]:
         """Drop the oldest turns, never system messages nor the last one (Ollama's `truncate`): the fewest that fit.
 
-        At least `low` of them, looked for around `guess`: fewer turns never make a longer prompt. Where a template
-        refuses what is left, as many more are dropped as let it begin with a user's turn.
+        At least `low` of them are dropped, looked for around `guess`, so that little is rendered and tokenized of what
+        goes: fewer turns never make a longer prompt. Where a template refuses what is left, as many more are dropped as
+        let it begin with a user's turn.
         """
-        high = len(cut.droppable)
-        count, step = min(max(guess, low), high), 1
+        high, room = len(cut.droppable), self.room(request)
+        count, step = min(max(guess, low), high), 0
         best: Prompt | None = None
         missed: Prompt | None = None
         while low <= high:
             prompt = yield from self._without(request, cut, count)
-            if len(prompt.tokens) < self.room(request):
+            dropped = prompt.dropped_messages
+            if len(prompt.tokens) < room:
                 best, high = prompt, count - 1
             else:
-                missed, low = prompt, prompt.dropped_messages + 1
+                missed, low = prompt, dropped + 1
             if best is not None and missed is not None:
                 count = (low + high) // 2
+            elif step == 0:  # now it is known how long a template's marks are, and how many tokens such text makes
+                cut.measure(len(prompt.text), dropped)
+                count = cut.guess(room * len(prompt.text) / max(1, len(prompt.tokens)))
+                step = 1
             else:
-                count = min(max(low, count - step if missed is None else prompt.dropped_messages + step), high)
+                count = count - step if missed is None else dropped + step
                 step *= 2
+            count = min(max(count, low), high)
         if best is None:
             assert missed is not None  # all that may be dropped was
-            raise too_long(len(missed.tokens), self.room(request))
+            raise too_long(len(missed.tokens), room)
         return best
 
     def _without(self, request: GenerateRequest, cut: Cut, count: int) -> Steps[Prompt]:
