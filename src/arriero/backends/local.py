@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 from arriero.backends.child import ChildState
-from arriero.backends.incarnation import STOPPED, Incarnation, Reply
+from arriero.backends.incarnation import CLOSED, STOPPED, Incarnation, Reply
 from arriero.backends.mailbox import Mailbox
 from arriero.backends.spare import SpareWorker
 from arriero.core import messages as wire
@@ -254,7 +254,13 @@ class LocalBackend:
         if self._starting is None:
             self._starting = asyncio.create_task(self._start())
             self._starting.add_done_callback(self._started)
-        worker = await asyncio.shield(self._starting)
+        try:
+            worker = await asyncio.shield(self._starting)
+        except asyncio.CancelledError:
+            own = asyncio.current_task()
+            if not self.is_closed or (own is not None and own.cancelling()):
+                raise
+            raise WorkerDied(CLOSED) from None  # the load was given up, not this caller
         if worker.child.state is not ChildState.READY:  # it has died since, and told whoever was waiting then
             raise WorkerDied(STOPPED)
         return worker
@@ -302,8 +308,10 @@ class LocalBackend:
             moved = asyncio.create_task(self._progress.wait())
             waiting: set[asyncio.Future[Any]] = {worker.ready, moved}
             limit = self._load_timeout if first_sign is None or worker.child.has_spoken else first_sign
-            done, _ = await asyncio.wait(waiting, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-            moved.cancel()
+            try:
+                done, _ = await asyncio.wait(waiting, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                moved.cancel()
             if not done:
                 raise LoadTimedOut(
                     f"loading model {self.spec.name} timed out: it showed no progress for {limit:g} s, "

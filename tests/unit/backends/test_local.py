@@ -168,6 +168,19 @@ async def test_a_load_that_shows_no_progress_is_given_up_and_ended(scripted: Mak
     assert pid is None or not psutil.pid_exists(pid)
 
 
+async def test_closing_while_it_loads_leaves_nothing_behind(scripted: Make) -> None:
+    before = asyncio.all_tasks()
+    worker = scripted("stalls")
+    starting = asyncio.create_task(worker.backend.start())
+    await worker.until(lambda: worker.backend.pid is not None)
+    await asyncio.sleep(0.05)  # it waits for a first sign of the load
+    await worker.backend.close()
+    with pytest.raises(WorkerDied, match="unloaded"):
+        await starting
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before
+
+
 async def test_a_caller_who_gives_up_does_not_stop_the_load_for_others(scripted: Make) -> None:
     worker = scripted()
     first = asyncio.create_task(worker.ask("first"))
