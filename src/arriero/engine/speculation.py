@@ -18,7 +18,8 @@ from arriero.engine.stakes import Record, Stake
 from arriero.engine.step_costs import StepCosts
 
 _REACH = 32_768
-"""Tokens of a prompt that are looked through at most, the last ones: indexing more would hold up a step."""
+"""Tokens of a prompt that are looked through at most, the last ones, and of a prediction, the first ones: indexing more
+would hold up a step (0.4 µs each). A step indexes no more than that of several texts, either, unless it is of one."""
 _GAIN = 1.05
 """How much faster a step must be expected to give tokens: what is expected is not exact, and a shape that changes
 from step to step cannot use the last one's graph again."""
@@ -54,12 +55,14 @@ class Speculation:
         self._staked: list[tuple[Sequence, int, int]] = []  # who has a draft: tokens before, and length
         self._staked_of = (0, 0)  # sequences and rows of that step
         self._quiet = 0  # steps that may go by without a plan
+        self._indexed = 0  # tokens of texts that this step met for the first time
 
     def begin(self, now: float) -> None:
         """The step before has ended by `now`, in seconds."""
         self._costs.begin(now)
         self._settle()
         self._drafting = False
+        self._indexed = 0
         if self._asking is not None:
             self._asking.begin(now, self._costs)
 
@@ -184,8 +187,13 @@ class Speculation:
             return [], []
         ngrams = sequence.ngrams
         if ngrams is None:
-            ngrams = sequence.ngrams = Ngrams(sequence.spec.prediction, self._odds)
-            ngrams.index(sequence.tokens[max(0, sequence.prompt_len - _REACH) : sequence.prompt_len])
+            expected = sequence.spec.prediction[:_REACH]
+            prompt = sequence.tokens[max(0, sequence.prompt_len - _REACH) : sequence.prompt_len]
+            if self._indexed and self._indexed + len(expected) + len(prompt) > _REACH:
+                return [], []  # a later step's turn
+            self._indexed += len(expected) + len(prompt)
+            ngrams = sequence.ngrams = Ngrams(expected, self._odds)
+            ngrams.index(prompt)
             sequence.num_looked_up = sequence.prompt_len
         for token in sequence.tokens[sequence.num_looked_up :]:
             ngrams.push(token)

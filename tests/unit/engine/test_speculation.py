@@ -11,8 +11,10 @@ import pytest
 
 from arriero.core.request import SamplingParams
 from arriero.core.runner import RunnerInfo
+from arriero.engine import speculation
 from arriero.engine.engine import Engine
 from arriero.engine.events import Ended, TokenEvent
+from arriero.engine.ngrams import Ngrams
 from arriero.engine.options import EngineOptions
 from arriero.engine.sequence import SequenceSpec
 from arriero.runners.fake import FakeRunner
@@ -321,3 +323,27 @@ def test_a_text_that_nothing_foretold_hides_no_beginning_of_the_next() -> None:
         world.step()
     assert len(world.records[number].tokens) == 2  # and not those of further steps
     assert not world.engine.stats().drafted_tokens
+
+
+def test_a_step_looks_through_a_bounded_number_of_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much a request foretells, and however many of them begin at once: everybody's stream would wait."""
+    indexed: list[int] = []  # in each step
+    index = Ngrams.index
+
+    def counting(ngrams: Ngrams, tokens: Items[int]) -> None:
+        indexed[-1] += len(tokens)
+        index(ngrams, tokens)
+
+    monkeypatch.setattr(Ngrams, "index", counting)
+    monkeypatch.setattr(speculation, "_REACH", 70)
+    world = _world()
+    answer = alone(PROMPT, 40)
+    numbers = [world.add(list(PROMPT), prediction=answer + (1,) * 5000, max_tokens=30) for _ in range(4)]
+    while world.engine.has_work:
+        indexed.append(0)
+        world.step()
+    assert max(indexed) == 70 + len(PROMPT)
+    assert sum(indexed) == 4 * (70 + len(PROMPT))
+    world.finish()
+    assert all(tuple(world.records[number].tokens) == alone(PROMPT, 30) for number in numbers)
+    assert world.engine.stats().accepted_tokens > 20
