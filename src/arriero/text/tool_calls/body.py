@@ -38,7 +38,9 @@ class BodyScanner:
         self._balanced = not closes
         self._quoted, self._trusting = quoted, trusting
         self._tokens = _tokens((*closes, *stops), quoted)
-        self._keep = max([len(mark) - 1 for mark in (*closes, *stops)] + [1])
+        self._marks = (*closes, *stops)
+        self._begin = {mark[0] for mark in self._marks}
+        self._keep = max([len(mark) - 1 for mark in self._marks] + [1])
         self._pieces: list[str] = []
         self._window, self._window_at, self._at = "", 0, 0
         self._depth = 0
@@ -57,7 +59,7 @@ class BodyScanner:
         self._window_at += self._at
         self._at = 0
         sure = self._doubt is None
-        ended = self._scan(len(self._window) - self._keep)
+        ended = self._scan(self._certain())
         end = self._at if self._doubt is None else self._doubt[0] - self._window_at
         self.settled = self._window[:end] if sure else ""
         return ended
@@ -83,6 +85,14 @@ class BodyScanner:
         if len(self._pieces[0]) < length:
             self.text()
         return self._pieces[0][:length]
+
+    def _certain(self) -> int:
+        """Up to where the window cannot change: a marker, or what a backslash escapes, may have begun at its end."""
+        window = self._window
+        for start in range(max(len(window) - self._keep, self._at), len(window)):
+            if window[start] in self._begin and any(mark.startswith(window[start:]) for mark in self._marks):
+                return start
+        return len(window) - window.endswith("\\")
 
     def _scan(self, limit: int) -> Ended | None:
         """Look at what begins before `limit` in the window."""

@@ -24,6 +24,8 @@ _PLAIN = re.compile(r'[^"\\\x00-\x1f]*')
 _ESCAPE = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-cA-Ce-fE-F][0-9a-fA-F]{3}|u[dD][0-7][0-9a-fA-F]{2})')
 _INSIDE = re.compile(r'\\.|["{}\[\],]', re.DOTALL)
 _LOOSE_END = re.compile(r"[\s,}\]`]*\Z")
+_CHANGES = frozenset({"enum", "const", "anyOf", "oneOf", "allOf", "not"})  # by which a text may be made another value
+_BOUNDS = frozenset({"minLength", "maxLength"})
 MAX_KEY = 128
 MAX_HEAD = 512  # characters before the arguments
 MAX_SHOWN_KEY = 48  # of longer ones the tolerant reader may think otherwise
@@ -69,7 +71,9 @@ class PartialArguments:
         self._key = key
         opening = ("," if self._keys else "{") + json_text(key) + ":"
         self._keys.add(key)
-        self._in_text = bool(self._properties) and self._is_text(key)
+        own = rules.resolve(self._properties.get(key, {}), self._root)
+        empty = not _BOUNDS.isdisjoint(own)  # a text that bounds refuse may stand for none, and the member be left out
+        self._in_text = bool(self._properties) and not empty and self._is_text(key)
         self._pending = "" if self._in_text else opening
         return self._told(opening + '"') if self._in_text else ""
 
@@ -169,10 +173,9 @@ class PartialArguments:
         return True
 
     def _is_text(self, key: str) -> bool:
-        """Whether every text is a value of this member, so that none is changed once it is whole."""
+        """Whether a text stays as it is once it is whole: one that a length or a pattern refuses is passed on, too."""
         own = rules.resolve(self._properties.get(key, {}), self._root)
-        keys = {"enum", "const", "anyOf", "oneOf", "allOf", "not", "minLength", "maxLength", "format", "pattern"}
-        return not keys & own.keys() and (not self._properties or rules.type_names(own) == ("string",))
+        return _CHANGES.isdisjoint(own) and (not self._properties or rules.type_names(own) == ("string",))
 
     def _read_text(self, out: list[str]) -> bool:
         plain = _PLAIN.match(self._held)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from hypothesis import example, given, settings
@@ -114,6 +115,7 @@ MARKS = ["<tool_call>", "</tool_call>", '{"name":"f","arguments":{}}', '"', "\\"
 
 @settings(deadline=None)
 @given(st.lists(st.sampled_from(MARKS), max_size=10), st.data())
+@example(['{"name":"f","arguments":{}}', "</tool_call>", "</tool_call>"], None)
 @example(['<tool_call>{"name":"f","arguments":{}}</tool_call>', " ", '<tool_call>"', "</tool_call>"], None)
 def test_cuts_do_not_matter_and_nothing_is_lost(words: list[str], data: st.DataObject | None) -> None:
     text = "".join(words)
@@ -123,7 +125,9 @@ def test_cuts_do_not_matter_and_nothing_is_lost(words: list[str], data: st.DataO
     assert parse(list(text)) == whole
     shown = "".join("" if isinstance(item, ToolCall) else item for item in whole)
     calls = sum(isinstance(item, ToolCall) for item in whole)
-    marks = (len("<tool_call></tool_call>") + len('{"name":"f","arguments":{}}')) * calls
-    assert len(shown.replace(" ", "").replace("\n", "")) >= len(text.replace(" ", "").replace("\n", "")) - marks
+    # A call's closing mark, and any further one behind it, is no text.
+    kept, given_text = (re.sub(r"</tool_call>|[ \n]", "", one) for one in (shown, text))
+    assert len(kept) >= len(given_text) - (len("<tool_call>") + len('{"name":"f","arguments":{}}')) * calls
+    assert calls or shown.count("</tool_call>") == text.count("</tool_call>")
     if not calls:
         assert shown == text

@@ -63,6 +63,34 @@ def test_a_long_text_comes_as_it_is_written() -> None:
     assert "".join(parts[:3]).startswith('{"path":"a.py","text":"one\\ntwo and three')
 
 
+BOUNDED = {"a": {"type": "string", "minLength": 3, "pattern": "^[a-z]+$"}, "b": {"type": "string", "format": "date"}}
+
+
+@pytest.mark.parametrize("value", ["ab", "abcd", "AB C", ""])
+def test_a_text_with_bounds_comes_as_it_is_written(value: str) -> None:
+    """It is passed on as it is, whether it matches or not."""
+    tool = ToolSpec(name="write", parameters={"type": "object", "properties": BOUNDED})
+    call = ToolCall(name="write", arguments={"a": value, "b": "soon"})
+    items = told(list(BY_NAME["hermes"].write([call])), [tool])
+    assert check(items) > 4
+    assert call in items
+    # Bare, it may stand for no value.
+    items = told(list(BY_NAME["qwen3_coder"].write([call])), [tool], "qwen3_coder")
+    check(items)
+    assert [item.arguments for item in items if isinstance(item, ToolCall)] == [
+        call.arguments if value else {"b": "soon"}
+    ]
+
+
+def test_what_cannot_begin_the_closing_marker_is_not_held() -> None:
+    parser = hermes.FAMILY.parser(Repairer([TOOL]))
+    parser.feed(BEFORE + '{"path": "')
+    parts = [list(parser.feed(piece)) for piece in ("a", "b<", "/c", "d\\", '"e', "</tool_cal", "e")]
+    assert [[item.arguments for item in one if isinstance(item, CallPart)] for one in parts] == [
+        *(["a"], ["b"], ["</c"], ["d"], ['\\"e'], [], ["</tool_cale"])
+    ]
+
+
 def test_a_number_waits_for_the_next_member() -> None:
     parser = hermes.FAMILY.parser(Repairer([TOOL]))
     assert parser.feed(BEFORE + '{"lines": 12') == []
