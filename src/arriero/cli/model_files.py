@@ -31,6 +31,8 @@ NO_FILES = "no Modelfile or safetensors files found"
 
 def expand(text: str, folder: Path) -> Path:
     """The path that a Modelfile in `folder` means: absolute, below the home (~), or relative to the Modelfile."""
+    if "\0" in text:
+        raise CommandFailed(f"{text!r} is no path")
     try:
         path = Path(text).expanduser() if text.startswith("~") else Path(text)
     except RuntimeError:

@@ -94,6 +94,8 @@ def test_paths_of_a_modelfile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert expand("~/x.gguf", tmp_path) == Path("/home/ana/x.gguf")
     with pytest.raises(CommandFailed, match=r"~nobodysuch/x\.gguf: there is no such user"):
         expand("~nobodysuch/x.gguf", tmp_path)
+    with pytest.raises(CommandFailed, match="no path"):
+        expand("a\0b", tmp_path)
 
 
 @pytest.mark.parametrize("base", ["/nowhere/model.gguf", "./model", "model.gguf"])
