@@ -286,7 +286,12 @@ class LocalBackend:
                 spares.gone()
                 log.info("the spare worker was gone: model %s gets a new one", self.spec.name)
         worker = self._worker = Incarnation(self)
-        await worker.child.spawn(self._environment)
+        try:
+            await worker.child.spawn(self._environment)
+        except OSError as error:
+            raise ModelLoadError(
+                f"no worker can be started for model {self.spec.name}: {error.strerror or error}"
+            ) from error
         return await self._load_into(worker)
 
     async def _load_into(self, worker: Incarnation, first_sign: float | None = None) -> Incarnation:

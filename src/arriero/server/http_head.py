@@ -21,16 +21,23 @@ LAST_BODY = 1.0
 """Seconds within which a body must be whole when the server ends: nobody computes for its request yet."""
 
 
-class BoundedHttp(HttpToolsProtocol):
-    """Closes a connection whose head does not end in time; its cycles are `Answer`, for HTTP/1.0 `UntilClose`.
+BODY_STALL = 300.0
+"""Seconds without a byte of a body that is waited for, after which it will not come."""
 
-    The time is that which an idle connection is kept (`timeout_keep_alive`).
+
+class BoundedHttp(HttpToolsProtocol):
+    """Closes a connection whose head does not end in time, or whose body stops half way.
+
+    A head has the time for which an idle connection is kept (`timeout_keep_alive`). Its cycles are `Answer`, for
+    HTTP/1.0 `UntilClose`.
     """
 
     _reads_on = False
     _in_head = False
     _head_bytes = 0
     _head_due: asyncio.TimerHandle | None = None
+    _body_due: asyncio.TimerHandle | None = None
+    _heard_at = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Begin to wait for a head."""
@@ -43,11 +50,16 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing more."""
         self._end_wait()
+        if self._body_due is not None:
+            self._body_due.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; answer 400 when a head has become too large."""
         super().data_received(data)
+        self._heard_at = self.loop.time()
+        if self._body_due is None and self._is_busy() and self.cycle.more_body:
+            self._body_due = self.loop.call_later(BODY_STALL, self._look_at_body)
         if self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD and not self.transport.is_closing():
@@ -99,6 +111,16 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _is_busy(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
+
+    def _look_at_body(self) -> None:
+        self._body_due = None
+        if not (self._is_busy() and self.cycle.more_body):
+            return
+        left = self._heard_at + BODY_STALL - self.loop.time()
+        if left <= 0 and not self.flow.read_paused:
+            self._end_body()
+        else:  # who stopped reading it is the application, where its buffer is full
+            self._body_due = self.loop.call_later(left if left > 0 else BODY_STALL, self._look_at_body)
 
     def _end_body(self) -> None:
         if self._is_busy() and self.cycle.more_body and not self.transport.is_closing():

@@ -160,6 +160,15 @@ async def test_a_worker_that_dies_by_an_unknown_instruction_says_how_to_rebuild(
         await scripted("dies").backend.start()
 
 
+async def test_a_process_that_cannot_be_started_says_why(scripted: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = scripted()
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.executable", "/no/such/python")
+        with pytest.raises(ModelLoadError, match="no worker can be started for model scripted:latest: No such file"):
+            await worker.backend.start()
+    assert text(await worker.ask("then")) == "answer to then"
+
+
 async def test_a_load_that_shows_no_progress_is_given_up_and_ended(scripted: Make) -> None:
     worker = scripted("stalls", load_timeout=0.3)
     with pytest.raises(LoadTimedOut, match=r"no progress for 0\.3 s"):

@@ -77,3 +77,14 @@ async def test_a_server_that_ends_does_not_wait_for_half_a_body(
     assert await asyncio.wait_for(reader.read(), 10) == b"\r\n"
     assert not [record for record in caplog.records if record.levelname == "ERROR"]  # uvicorn's: it was cut off
     writer.close()
+
+
+async def test_a_body_that_stops_half_way_is_not_waited_for(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_head, "BODY_STALL", 0.05)
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+    writer.write(b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{")
+    assert await asyncio.wait_for(reader.read(), 10) == b""
+    while b'status="499"' not in running.metrics.render():
+        await asyncio.sleep(0.005)
+    assert b"arriero_internal_errors_total 0.0" in running.metrics.render()
+    writer.close()
