@@ -187,3 +187,13 @@ def test_noise_is_no_model(noise: bytes, length: int) -> None:
         except InvalidRequest:
             return  # with a reason, whatever the bytes
     assert set(names) == set(json.loads(noise[:length])) - {"__metadata__"}
+
+
+def test_an_embedding_of_more_rows_than_tokens_can_be_is_refused(folder: Path) -> None:
+    """Its bytes say nothing where a dimension is 0: filling the vocabulary up to its rows took all memory."""
+    weights = {
+        tensor.name: (tensor.kind, list(tensor.shape), bytes(tensor.raw().tobytes()))
+        for tensor in Weights(Source(files_in(folder)))
+    }
+    store(folder / "model.safetensors", weights | {"model.embed_tokens.weight": ("F32", [2**40, 0], b"")})
+    assert "1099511627776" in refused(folder)

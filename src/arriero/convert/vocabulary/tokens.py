@@ -63,6 +63,8 @@ def token_text(value: Any) -> str | None:
 def size_of(config: dict[str, Any], tokens: Tokens) -> None:
     """Bring the list to the embedding's rows (`vocab_size`): tokens that have none are no input of this model."""
     size = int(config["vocab_size"])
+    if not 0 <= size <= MAX_TOKENS:
+        raise InvalidRequest(f"the embedding has {size} rows, more than a vocabulary can have tokens")
     tokens.grow(size)
     for each in (tokens.texts, tokens.types, tokens.scores):
         del each[size:]
