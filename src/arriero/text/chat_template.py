@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import jinja2
+import msgspec
 
 from arriero.core.errors import TemplateError
 from arriero.core.request import Message, ToolCall, ToolSpec
@@ -159,6 +160,8 @@ class ChatTemplate:
         """The conversation in the ways to try, until the template refuses one no more."""
         led = leading(messages)
         given = messages if len(messages) < 2 or messages[1].role != "system" else self._systems_kept(messages)
+        if all(turn.role != "user" for turn in given) and self._drops_lone_system:
+            given = [msgspec.structs.replace(turn, role="user") if turn.role == "system" else turn for turn in given]
         if led or self._keeps_later_system:
             yield given
         if not led:
@@ -252,6 +255,11 @@ class ChatTemplate:
     def _keeps_later_system(self) -> bool:
         """Whether the template writes a system turn in the middle where it stands. Many leave it out without a word."""
         return self._keeps(("system", "user", "assistant", "user", "system", "user"), 4)
+
+    @cached_property
+    def _drops_lone_system(self) -> bool:
+        """Whether the template leaves out a system turn without a user's, and does not refuse it (Mistral Nemo's)."""
+        return _PROBE not in (self._probed([{"role": "system", "content": _PROBE}]) or _PROBE)
 
     @cached_property
     def _keeps_each_system(self) -> bool:

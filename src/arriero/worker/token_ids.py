@@ -24,6 +24,6 @@ def check_sampling(sampling: SamplingParams, n_vocab: int) -> None:
 
 
 def text_of(tokens: Sequence[int], tokenizer: Tokenizer) -> str:
-    """Return what tokens read as, special ones included; InvalidRequest for an unknown one."""
-    check_tokens(tokens, tokenizer.n_vocab)
+    """Return what tokens read as, special ones included; InvalidRequest for an unknown one, of the field `tokens`."""
+    check_tokens(tokens, tokenizer.n_vocab, param="tokens")
     return b"".join(tokenizer.piece(token, special=True) for token in tokens).decode("utf-8", "replace")

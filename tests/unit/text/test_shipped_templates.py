@@ -157,6 +157,16 @@ def test_each_renders_a_conversation(templates: dict[str, ChatTemplate]) -> None
             assert turn.content[:12] in text, name
 
 
+def test_none_drops_a_lone_system_text(templates: dict[str, ChatTemplate]) -> None:
+    refused = set()
+    for name, template in templates.items():
+        try:
+            assert TURNS[0].content in template.render(TURNS[:1]), name
+        except TemplateError:
+            refused.add(name)
+    assert refused == {"NVIDIA-Nemotron-Nano-v2", "Qwen3.5-4B", "google-gemma-2-2b-it"}
+
+
 def test_each_renders_a_call(templates: dict[str, ChatTemplate]) -> None:
     for name, template in templates.items():
         text = template.render(CALL_TURNS, [TOOL])

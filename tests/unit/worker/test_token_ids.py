@@ -14,8 +14,9 @@ from tests.unit.worker.letters import Letters
 def test_a_token_outside_of_the_vocabulary(token: int) -> None:
     with pytest.raises(InvalidRequest, match=f"token {token} is not in the model's vocabulary of 258"):
         check_tokens([0, 257, token], 258)
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(InvalidRequest) as caught:
         text_of([token], Letters())
+    assert caught.value.details == {"param": "tokens"}
 
 
 @pytest.mark.parametrize("field", ["logit_bias", "stop_token_ids"])
