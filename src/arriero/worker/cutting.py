@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 from arriero.core.request import Message
 
@@ -12,14 +13,17 @@ class Cut:
 
     def __init__(self, messages: Sequence[Message]) -> None:
         self._messages = messages
-        self.droppable = [i for i, message in enumerate(messages[:-1]) if message.role != "system"]
-        self._begins = [count for count, i in enumerate([*self.droppable, -1]) if messages[i].role == "user"]
         self._marks = 0.0  # characters that the template writes around each, calls and tools included
+
+    @cached_property
+    def droppable(self) -> list[int]:
+        """Where those stand that may go, the first to go first."""
+        return [i for i, message in enumerate(self._messages[:-1]) if message.role != "system"]
 
     @property
     def chars(self) -> int:
         """Characters of all messages, without what a template adds."""
-        return sum(len(message.content) for message in self._messages)
+        return sum([len(message.content) for message in self._messages])
 
     def sample(self, chars: int) -> str:
         """What the newest messages say: that many characters, or all where there are fewer."""
@@ -43,7 +47,8 @@ class Cut:
 
     def later_begin(self, count: int) -> int | None:
         """How many more than `count` to drop so that a user's turn is the first; None: there is none."""
-        return next((begin for begin in self._begins if begin > count), None)
+        begins = (n for n, i in enumerate([*self.droppable, -1]) if self._messages[i].role == "user")
+        return next((begin for begin in begins if begin > count), None)
 
     def guess(self, chars: float) -> int:
         """About how many turns must be dropped to leave `chars` characters of text."""

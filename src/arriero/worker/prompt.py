@@ -99,12 +99,14 @@ class PromptBuilder:
             return given
         messages, room = self._messages(request), self.room(request)
         cut = Cut(messages) if request.truncate and request.messages is not None else None
-        if cut is not None and cut.droppable and cut.chars >= LONG:
+        if cut is not None and cut.chars >= LONG and cut.droppable:
             rate = self._rate(cut.sample(SAMPLE))
             if cut.chars * rate > SURELY * room:
                 return (yield from self._truncated(request, cut, cut.guess(room / rate), 0))
         rendered = self._templates.render(request, messages)
-        whole = yield from self._text(request, rendered, must_fit=must_fit if cut is None else not cut.droppable)
+        if cut is not None:
+            must_fit = len(rendered.text) >= LONG and not cut.droppable
+        whole = yield from self._text(request, rendered, must_fit=must_fit)
         if cut is None or len(whole.tokens) < room:
             return whole
         if not cut.droppable:

@@ -59,8 +59,13 @@ class Vocab:
         `add_special` adds BOS and EOS where the model wants them; `parse_special` reads special tokens written in
         `text`. Lone surrogates become U+FFFD. InvalidRequest if llama.cpp cannot tokenize it.
         """
-        found: list[int] = []
-        for part in self._parts(text, add_special, parse_special):
+        found: list[int]
+        parts = self._parts(text, add_special, parse_special)
+        if len(parts) == 1 and len(parts[0]) <= _SLICE:
+            found = parts[0].tolist()
+            return found
+        found = []
+        for part in parts:
             for start in range(0, len(part), _SLICE):
                 found += part[start : start + _SLICE].tolist()
         return found
