@@ -31,6 +31,7 @@ def tools(
     choice: Annotated[str, typer.Option("--tool-choice", help="auto, required or none; else the server's own.")] = "",
     max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Tokens of one answer.")] = 1024,
     concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="Cases at a time.")] = 4,
+    timeout: Annotated[int, typer.Option("--timeout", min=1, help="Seconds until a question counts as failed.")] = 600,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print every case that is not right.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
 ) -> None:
@@ -56,7 +57,7 @@ def tools(
     progress = _Progress(len(chosen), verbose)
 
     async def work(address: Address) -> list[Score]:
-        http = Http(address, api_key=key_from_environment())
+        http = Http(address, api_key=key_from_environment(), timeout=timeout)
         try:
             return await ask(
                 http,
@@ -73,20 +74,29 @@ def tools(
         finally:
             await http.close()
 
-    if url:
-        scores = asyncio.run(work(parse(url)))
-    else:
-        with connected() as client:
-            scores = asyncio.run(work(client.address))
-    told = summaries(scores)
-    whole = told[-1]
-    if whole.failed == whole.cases:
-        asked = f"{whole.cases} requests failed (POST /v1/chat/completions)"
+    def tell(scores: list[Score]) -> list[Summary]:
+        told = summaries(scores)
+        if as_json:
+            print(msgspec.json.encode({"model": model, "summary": told, "cases": scores}).decode())
+        else:
+            sys.stdout.write(shown(told))
+        return told
+
+    try:
+        if url:
+            scores = asyncio.run(work(parse(url)))
+        else:
+            with connected() as client:
+                scores = asyncio.run(work(client.address))
+    except KeyboardInterrupt:
+        if progress.scores:
+            tell([progress.scores[case.id] for case in chosen if case.id in progress.scores])
+        print(f"interrupted: {len(progress.scores)} of {len(chosen)} cases are scored", file=sys.stderr)
+        raise
+    if all(one.error for one in scores):
+        asked = f"{len(scores)} requests failed (POST /v1/chat/completions)"
         raise CommandFailed(f"all {asked}, the first with: {scores[0].error}")
-    if as_json:
-        print(msgspec.json.encode({"model": model, "summary": told, "cases": scores}).decode())
-    else:
-        sys.stdout.write(shown(told))
+    whole = tell(scores)[-1]
     if whole.failed:
         reason = next(one.error for one in scores if one.error)
         raise CommandFailed(f"{whole.failed} of {whole.cases} requests failed, the first with: {reason}")
@@ -107,19 +117,23 @@ def shown(told: list[Summary]) -> str:
 
 
 class _Progress:
-    """Tells on standard error how far it is, where somebody looks; with `verbose` each case that is not right."""
+    """Tells on standard error how far it is, where somebody looks; with `verbose` each case that is not right.
+
+    `scores` are those so far, by their cases' ids.
+    """
 
     def __init__(self, total: int, verbose: bool) -> None:
         self._total, self._verbose = total, verbose
-        self._done = 0
+        self.scores: dict[str, Score] = {}
         self._shown = sys.stderr.isatty()
 
     def scored(self, case: Case, said: Said, score: Score) -> None:
         """One more is done."""
-        self._done += 1
+        self.scores[case.id] = score
+        done = len(self.scores)
         if self._shown:
-            end = "\r\033[K" if self._done == self._total else ""
-            sys.stderr.write(f"\r\033[K{self._done} of {self._total}{end}")
+            end = "\r\033[K" if done == self._total else ""
+            sys.stderr.write(f"\r\033[K{done} of {self._total}{end}")
             sys.stderr.flush()
         if self._verbose and not score.right:
             calls = " ".join(f"{name}({arguments})" for name, arguments in said.calls)
