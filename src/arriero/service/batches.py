@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 import msgspec
@@ -154,17 +153,26 @@ class Batches:
             batch = await self.batch(batch_id, messages=messages)
             if batch.ended:  # it came to its end meanwhile
                 return batch
-            return await self._work.end(moved_to(batch, "cancelling"), "cancelled")
+            with self._store.hold(batch_id) as mine:  # a moment's work, not worth a thread
+                if not mine:
+                    raise InvalidRequest("another server works on this batch: cancel it there")
+                return await self._work.end(moved_to(batch, "cancelling"), "cancelled")
 
     def _begin(self, batch: Batch) -> None:
         if self._answer is not None and batch.id not in self._running:
-            task = asyncio.create_task(self._guarded(self._work.run(batch, self._answer), batch.id))
+            task = asyncio.create_task(self._guarded(batch.id, self._answer))
             self._running[batch.id] = task
             task.add_done_callback(lambda _: self._running.pop(batch.id, None))
 
-    async def _guarded(self, work: Coroutine[Any, Any, None], batch_id: str) -> None:
+    async def _guarded(self, batch_id: str, answer: Answer) -> None:
         try:
-            await work
+            with self._store.hold(batch_id) as mine:
+                if not mine:
+                    log.info("batch %s is another server's", batch_id)
+                    return
+                batch = await asyncio.to_thread(self._store.batch, batch_id)
+                if batch is not None and not batch.ended:
+                    await self._work.run(batch, answer)
         except Exception:
             log.exception("batch %s stopped; it goes on with the next start", batch_id)
 

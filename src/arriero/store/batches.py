@@ -7,6 +7,7 @@ line; when the batch ends, the file is published under an id.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import secrets
@@ -96,6 +97,27 @@ class BatchStore:
             with _whole_or_gone(temporary):
                 _write(temporary, msgspec.json.encode(batch))
                 os.replace(temporary, self._path(f"{batch.id}.json"))
+
+    @contextlib.contextmanager
+    def hold(self, batch_id: str) -> Iterator[bool]:
+        """Say whether the batch is ours to work on while the block lasts: not where another server does so.
+
+        A killed one lets go by itself. What is known of the batch must be read again inside.
+        """
+        path = self._path(f"{batch_id}.lock")
+        with told("lock the batch"):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            if not _locked(descriptor):
+                yield False
+                return
+            try:
+                yield True
+            finally:
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
+        finally:
+            os.close(descriptor)
 
     def append(self, batch_id: str, kind: Results, line: bytes) -> None:
         """Add a result."""
@@ -188,6 +210,16 @@ def _whole_or_gone(*paths: Path) -> Iterator[None]:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
         raise
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # a file system without locks
+    return True
 
 
 def _new(kind: str) -> str:

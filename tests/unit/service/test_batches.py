@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from arriero.core.batches import Batch
-from arriero.core.errors import StoredNotFound
+from arriero.core.errors import InvalidRequest, StoredNotFound
 from arriero.service import batch_work as module
 from arriero.service.batches import Batches
 from arriero.store.batches import BatchStore, Results
@@ -160,3 +160,31 @@ async def test_an_input_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoredNotFound) as caught:
         await Batches(BatchStore(tmp_path)).create(URL, "file-x", None)
     assert caught.value.details["param"] == "input_file_id"
+
+
+async def test_of_two_servers_with_one_folder_one_works_on_a_batch(tmp_path: Path) -> None:
+    go = asyncio.Event()
+    asked: list[str] = []
+
+    async def slow(path: str, body: bytes) -> tuple[int, bytes]:
+        asked.append("first")
+        await go.wait()
+        return 200, body
+
+    async def other(path: str, body: bytes) -> tuple[int, bytes]:
+        asked.append("second")
+        return 200, body
+
+    first, second = Batches(BatchStore(tmp_path)), Batches(BatchStore(tmp_path))
+    first.connect(slow)
+    second.connect(other)
+    batch = await until(first, await begin(first, 3), "in_progress")
+    await second.resume()
+    await asyncio.gather(*second._running.values())
+    with pytest.raises(InvalidRequest, match="another server"):
+        await second.cancel(batch.id)
+    go.set()
+    done = await until(second, batch, "completed")
+    assert (done.completed, asked) == (3, ["first"] * 3)
+    await asyncio.gather(*first._running.values())
+    assert not list(tmp_path.glob("*.lock"))
