@@ -143,10 +143,25 @@ class LocalBackend:
                 return
         if shown:
             yield Restarted()
-        async with self._retrying, contextlib.aclosing(self._attempt(request, face)) as events:
-            async for event in events:
-                if not (accepted and isinstance(event, Accepted)):
-                    yield event
+        mailbox = Mailbox[Event | None]()
+        retry = asyncio.create_task(self._retry(request, face, mailbox))
+        try:
+            while (told := await mailbox.get()) is not None:
+                if not (accepted and isinstance(told, Accepted)):
+                    yield told
+            await retry
+        finally:
+            retry.cancel()
+            await asyncio.gather(retry, return_exceptions=True)
+
+    async def _retry(self, request: GenerateRequest, face: str, mailbox: Mailbox[Event | None]) -> None:
+        """Run it alone among its like, at the worker's pace: others' turns do not wait for who reads it. None ends."""
+        try:
+            async with self._retrying, contextlib.aclosing(self._attempt(request, face)) as events:
+                async for event in events:
+                    mailbox.put(event)
+        finally:
+            mailbox.put(None)
 
     async def embed(self, request: EmbedRequest, permit: Permit) -> Embedded:
         """The vectors; cancelling it frees the work. After a crash it runs once more, as a generation does."""

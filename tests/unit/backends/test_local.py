@@ -99,6 +99,19 @@ async def test_two_poisons_fail_and_everybody_else_is_answered(scripted: Make) -
     assert text(await worker.ask("afterwards")) == "answer to afterwards"
 
 
+async def test_who_does_not_read_its_second_answer_keeps_nobody_from_theirs(scripted: Make) -> None:
+    worker = scripted()
+    request = GenerateRequest(model="scripted", prompt="hold")
+    async with contextlib.aclosing(worker.backend.generate(request, Permit(1))) as slow:
+        assert kinds([await anext(slow)]) == ["Accepted"]
+        next_of_slow = asyncio.ensure_future(anext(slow))
+        other = asyncio.create_task(worker.ask("hold"))
+        await worker.until(lambda: len(worker.notes("generate")) == 2)
+        os.kill(worker.backend.pid or 0, signal.SIGKILL)
+        assert kinds([await next_of_slow]) == ["TextDelta"]
+        assert kinds(await asyncio.wait_for(other, 10))[-1] == "Finished"
+
+
 async def test_an_answer_under_way_fails_and_is_not_run_again(scripted: Make) -> None:
     worker = scripted()
     events = await worker.ask("half poison")
