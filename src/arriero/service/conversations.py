@@ -24,6 +24,8 @@ class Conversations:
         try:
             await self._responses.run(lambda store: store.conversations.create(saved, items))
         except StoreError as error:
+            if "size" not in error.details:  # not too large: the disk or the file is at fault
+                raise
             raise InvalidRequest(error.message, param="items") from None
 
     async def get(self, conversation_id: str) -> SavedConversation:
@@ -60,6 +62,8 @@ class Conversations:
         try:
             added = await self._responses.run(lambda store: store.conversations.add(conversation_id, items))
         except StoreError as error:
+            if "size" not in error.details:  # not too large: the disk or the file is at fault
+                raise
             raise InvalidRequest(error.message, param="items") from None
         if not added:
             raise _missing(conversation_id)

@@ -31,9 +31,10 @@ class BoundedTable:
             return self._drop(row_id)
 
     def _check(self, size: int) -> None:
-        """StoreError for a row that can never be kept."""
+        """StoreError, with its `size`, for a row that can never be kept."""
         if size > self._most_bytes or not self._most:
-            raise StoreError(f"{self.noun} of {size} bytes cannot be kept: there is room for {self._most_bytes}")
+            text = f"{self.noun} of {size} bytes cannot be kept: there is room for {self._most_bytes}"
+            raise StoreError(text, size=size)
 
     def _changing(self) -> AbstractContextManager[None]:
         """A transaction; where it fails, what is there is counted again. StoreError."""
