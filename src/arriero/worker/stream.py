@@ -48,7 +48,7 @@ class RequestStream:
         self._request, self._tokenizer = request, tokenizer
         self.explain_cache, self.beams, self.sampling = request.explain_cache, request.beams, request.sampling
         self._detokenizer = Detokenizer(piece or tokenizer.piece, request.sampling.stop)
-        self._stops = stream_stops(request.sampling, tokenizer)
+        self._stops = sequence.stop_ids
         self._received = received
         self._mask = mask
         self._admitted: float | None = None

@@ -32,6 +32,8 @@ from arriero.protocols.unknown import Unknown
 _DEFAULTS = {"temperature": 1.0, "top_p": 1.0}
 _COMPLETION_DEFAULTS = _DEFAULTS | {"num_predict": 16}  # as OpenAI has it
 MAX_CHOICES = 128
+MAX_LISTED = 1_000_000
+"""Token ids in biases and stops of all answers together: each answer has its own, of a hundred bytes an id."""
 _EFFORTS: dict[str, bool | str] = {"none": False, "minimal": "low", "xhigh": "max", "ultra": "max"}
 _LEVELS = (None, False, "low", "medium", "high", "max")
 
@@ -254,6 +256,11 @@ def _call(
     chat: bool,
     ignored: tuple[str, ...],
 ) -> Call:
+    if choices is not None:
+        answers = choices.best_of * len(choices.requests)
+        if answers * (len(wire.logit_bias) + len(wire.stop_token_ids)) > MAX_LISTED:
+            name = "logit_bias" if len(wire.logit_bias) > len(wire.stop_token_ids) else "stop_token_ids"
+            raise InvalidRequest(f"'{name}' is too long for {answers} answers: ask for fewer at once", param=name)
     return Call(
         request=request,
         model=wire.model,

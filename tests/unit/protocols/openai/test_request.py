@@ -322,6 +322,21 @@ def test_scales_of_adapters(lora: Any, scales: Any) -> None:
     assert caught.value.details["param"] == scales
 
 
+@pytest.mark.parametrize(
+    ("field", "listed"),
+    [("logit_bias", {str(token): -1 for token in range(10_000)}), ("stop_token_ids", list(range(10_000)))],
+)
+def test_what_each_answer_keeps_for_itself_is_bounded_for_all_of_them(field: str, listed: Any) -> None:
+    assert complete(**{field: listed, "n": 100}).choices is not None
+    assert chat(**{field: listed, "n": 100}).choices is not None
+    for ask in ({"n": 101}, {"prompt": ["x"] * 101}, {"n": 2, "best_of": 101}):
+        with pytest.raises(InvalidRequest, match="ask for fewer at once") as caught:
+            complete(**{field: listed}, **ask)
+        assert caught.value.details["param"] == field
+    with pytest.raises(InvalidRequest, match="for 128 answers"):
+        chat(**{field: listed, "n": 128})
+
+
 def test_a_null_inside_an_object_is_an_absent_field() -> None:
     assert chat(stream=True, stream_options={"include_usage": None, "include_obfuscation": None}) == chat(stream=True)
     tools = [{"type": None, "function": {"name": "f", "description": None, "parameters": None, "strict": None}}]
