@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
+
 from arriero.core.request import GenerateRequest
 from arriero.core.tokenizer import Tokenizer
 from arriero.worker.text_desk import Encoding, Steps
+
+MOST = 262_144
+"""Characters of a prediction that are tokenized, its first ones: mostly more tokens than the engine looks through."""
 
 
 def draft_tokens(request: GenerateRequest) -> int | None:
@@ -22,8 +28,14 @@ def draft_tokens(request: GenerateRequest) -> int | None:
 
 def predicted_tokens(request: GenerateRequest, tokenizer: Tokenizer) -> Steps[tuple[int, ...]]:
     """The token ids of the text that the client foretells for its answer; none where it foretells nothing."""
-    text = request.prediction
+    text = (request.prediction or "")[:MOST]
     if not text:
         return ()
-    tokens = yield Encoding(len(text), lambda: tokenizer.encode(text, add_special=False, parse_special=False))
-    return tuple(tokens)
+    tokens: tuple[int, ...] = yield Encoding(len(text), lambda: _tokens(tokenizer.encode, text))
+    return tokens
+
+
+@lru_cache(maxsize=1)
+def _tokens(encode: Callable[..., list[int]], text: str) -> tuple[int, ...]:
+    """Several answers to one request foretell the same, one behind the other."""
+    return tuple(encode(text, add_special=False, parse_special=False))
