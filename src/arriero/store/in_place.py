@@ -52,9 +52,10 @@ class HuggingFaceCache:
             return None
         wanted = f"models--{name.namespace}--{name.model}".lower()
         for folder in _folders(self.root):
-            if folder.name.lower() == wanted:
-                _, user, repo = folder.name.split("--")
-                return _pick(list(_named(f"{HUGGING_FACE}/{user}/{repo}", _snapshot(folder))), name.tag)
+            parts = folder.name.split("--")
+            if folder.name.lower() == wanted and len(parts) == 3:  # a name with -- could be anybody's
+                found = _named(f"{HUGGING_FACE}/{parts[1]}/{parts[2]}", _snapshot(folder))
+                return _pick(list(found), name.tag)
         return None
 
 

@@ -226,9 +226,14 @@ class ManifestStore:
             raise StoreError("its path is no model name") from None
 
     def _read(self, path: Path) -> tuple[Manifest, float]:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_at_once) as file:
             modified = os.fstat(file.fileno()).st_mtime
             return parse_manifest(file.read(MAX_MANIFEST + 1)), modified
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open without waiting for whoever would write into it, should it be a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _parts(name: ModelName) -> tuple[str, str, str, str]:

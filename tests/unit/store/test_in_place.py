@@ -32,12 +32,14 @@ def hub(tmp_path: Path) -> Path:
     (old / "tiny-Q3_K_S.gguf").symlink_to(repo / "blobs" / "weights")
     (tmp_path / "hub" / "datasets--a--b").mkdir()
     (tmp_path / "hub" / "models--bare").mkdir()
+    (tmp_path / "hub" / "models--a--b--c").mkdir()
     (tmp_path / "hub" / "models--a--empty").mkdir()
     return tmp_path / "hub"
 
 
 def test_the_hugging_face_cache(hub: Path) -> None:
     cache = HuggingFaceCache(hub)
+    assert cache.find(parse_name("hf.co/a/b--c")) is None
     prefix = "hf.co/Some-User/Tiny.1-GGUF"
     assert {str(name) for name, _ in cache.models()} == {f"{prefix}:{tag}" for tag in ("Q8_0", "Q4_K_M", "BF16")}
     for asked, tag in (

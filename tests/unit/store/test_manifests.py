@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,14 @@ def test_a_manifest_being_written_is_read_again(tmp_path: Path, monkeypatch: pyt
     found = folder.manifests.find(parse_name("slow"))
     assert found is not None
     assert found.manifest.raw == raw
+
+
+def test_a_pipe_among_the_manifests_is_not_waited_for(tmp_path: Path) -> None:
+    store = ManifestStore(tmp_path)
+    pipe = store.path(parse_name("x"))
+    pipe.parent.mkdir(parents=True)
+    os.mkfifo(pipe)
+    assert [one.path for one in store.read_all()[1]] == [pipe]
 
 
 def test_what_is_no_manifest_is_not_written(tmp_path: Path) -> None:
