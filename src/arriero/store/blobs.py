@@ -120,13 +120,14 @@ class BlobStore:
         """
         name = parse_digest(digest)
         path = self.folder / name.replace(":", "-")
-        if not path.exists() and (old := self.folder / name).is_file():
+        # os.path's: what lies in a folder that may not be read is not there, and no error of every list
+        if not os.path.exists(path) and os.path.isfile(old := self.folder / name):
             return old
         return path
 
     def has(self, digest: str) -> bool:
         """Whether the blob is there. Its content is trusted, as Ollama does; `verify` reads it."""
-        return self.path(digest).is_file()
+        return os.path.isfile(self.path(digest))
 
     def size(self, digest: str) -> int | None:
         """The blob's size in bytes, None if it is not there."""

@@ -37,12 +37,15 @@ class ModelFolder:
 
     def writable(self) -> bool:
         """Whether this process may write here; a folder that is not there yet counts by where it would be made."""
-        if not self.root.exists():
-            parent = next((one for one in self.root.parents if one.exists()), self.root)
-            return parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)
-        folders = (self.blobs.folder, self.manifests.folder, self.root / PRIVATE)
-        inside = [one for one in folders if one.exists()]
-        return all(one.is_dir() and os.access(one, os.W_OK | os.X_OK) for one in (self.root, *inside))
+        try:
+            if not self.root.exists():
+                parent = next((one for one in self.root.parents if one.exists()), self.root)
+                return parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)
+            folders = (self.blobs.folder, self.manifests.folder, self.root / PRIVATE)
+            inside = [one for one in folders if one.exists()]
+            return all(one.is_dir() and os.access(one, os.W_OK | os.X_OK) for one in (self.root, *inside))
+        except OSError:  # it may not even be looked at
+            return False
 
     def write(self, name: ModelName, raw: bytes) -> None:
         """Put a manifest in place whose blobs are all there, and drop the blobs that the old one alone named.

@@ -5,6 +5,7 @@ Looking one up reads the one folder that its name means; only a listing walks th
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -115,7 +116,7 @@ def _named(prefix: str, folder: Path | None) -> Iterator[tuple[ModelName, Path]]
     for path in sorted(files):
         if _NO_MODEL.search(path.name) or is_later_part(path):
             continue
-        if not all(part.is_file() for part in parts_of(path)):
+        if not all(os.path.isfile(part) for part in parts_of(path)):
             continue
         try:
             name = parse_name(f"{prefix}:{tag_of(stem_of(path.stem))}")

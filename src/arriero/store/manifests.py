@@ -133,7 +133,10 @@ class ManifestStore:
         """Every manifest, and every file in a manifest's place that stays unreadable after some tries."""
         found: list[StoredManifest] = []
         broken: list[Broken] = []
-        left = list(self._files())
+        try:
+            left = list(self._files())
+        except OSError as error:
+            return found, [Broken(self.folder, str(error))]
         for attempt in range(READS):
             broken = []
             for path in left:
@@ -170,12 +173,12 @@ class ManifestStore:
     def locate(self, name: ModelName) -> Path | None:
         """Where the manifest of that name lies: the very name first, else one that differs in case."""
         exact = self.path(name)
-        if exact.is_file():
+        if os.path.isfile(exact):  # unlike Path's, no error where a folder may not be read
             return exact
         folders = [self.folder]
         for part in _parts(name)[:-1]:
-            folders = [one for folder in folders for one in _alike(folder, part) if one.is_dir()]
-        files = [one for folder in folders for one in _alike(folder, name.tag) if one.is_file()]
+            folders = [one for folder in folders for one in _alike(folder, part) if os.path.isdir(one)]
+        files = [one for folder in folders for one in _alike(folder, name.tag) if os.path.isfile(one)]
         return files[0] if files else None
 
     def path(self, name: ModelName) -> Path:
@@ -215,7 +218,7 @@ class ManifestStore:
     def _files(self) -> Iterator[Path]:
         """What Ollama reads as manifests: every file four folders down."""
         for path in sorted(self.folder.glob("*/*/*/*")):
-            if not path.is_dir():
+            if not os.path.isdir(path):
                 yield path
 
     def _name(self, path: Path) -> ModelName:

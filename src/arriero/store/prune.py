@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from dataclasses import dataclass, field
@@ -38,7 +39,7 @@ def prune(folder: ModelFolder, *, dry_run: bool = False, now: float | None = Non
     Unfinished work of that age goes too. While any manifest does not parse nothing is removed.
     """
     found = Pruned()
-    if not (folder.root / PRIVATE).is_dir():
+    if not os.path.isdir(folder.root / PRIVATE):
         return found
     now = time.time() if now is None else now
     with locked(folder.root), told("prune the store"):

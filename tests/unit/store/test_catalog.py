@@ -13,6 +13,9 @@ import pytest
 from arriero.core.errors import InvalidRequest, ModelLoadError, ModelNotFound
 from arriero.store.catalog import Catalog, demo_path
 from arriero.store.folder import ModelFolder
+from arriero.store.names import parse_name
+from arriero.store.places import Stores
+from arriero.store.prune import prune
 from tests.unit.store.test_gguf import write
 
 
@@ -124,3 +127,17 @@ def test_of_a_model_that_is_made_again_and_again_the_newest_version_alone_is_rem
         spec = catalog.find("tiny:q8")
         assert (spec.modified_at, spec.capabilities.count("image")) == (number, 1)
     assert (len(seen), len(catalog._specs)) == (3, 1)
+
+
+def test_a_models_folder_that_may_not_be_looked_at_hides_nothing_else(tmp_path: Path) -> None:
+    """Ollama's is often another user's; here the system refuses a name, which it does for everybody."""
+    shut, own = ModelFolder(tmp_path / ("x" * 300)), ModelFolder(tmp_path / "own")
+    write(tmp_path / "good.gguf")
+    catalog = Catalog({}, folders=[tmp_path], stores=[own, shut])
+    assert "good:latest" in {spec.name for spec in catalog.models()}
+    assert catalog.find("demo").name == "demo:latest"
+    with pytest.raises(ModelNotFound):
+        catalog.find("other")
+    target = Stores(shut.root, own.root).target(parse_name("other"))
+    assert (target.folder.root, "cannot be written" in target.note) == (own.root, True)
+    assert not prune(shut).blobs
