@@ -103,9 +103,12 @@ class StoredModel:
 
 
 def read_text(path: Path) -> str:
-    """A text layer's content, bounded."""
+    """A text layer's content; ModelLoadError where it is longer than anybody writes by hand."""
     with path.open("rb") as file:
-        return file.read(MAX_TEXT_LAYER).decode("utf-8", "replace")
+        found = file.read(MAX_TEXT_LAYER + 1)
+    if len(found) > MAX_TEXT_LAYER:
+        raise ModelLoadError(f"the text layer {path.name} has more than {MAX_TEXT_LAYER >> 20} MiB")
+    return found.decode("utf-8", "replace")
 
 
 def read_folder(folder: ModelFolder) -> list[StoredModel]:

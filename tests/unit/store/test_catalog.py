@@ -26,10 +26,10 @@ def put_blob(root: Path, content: bytes) -> str:
     return f"sha256:{digest}"
 
 
-def ollama_store(root: Path, weights: bytes) -> Path:
+def ollama_store(root: Path, weights: bytes, system: bytes = b"Be brief.") -> Path:
     layers = [
         {"mediaType": "application/vnd.ollama.image.model", "digest": put_blob(root, weights)},
-        {"mediaType": "application/vnd.ollama.image.system", "digest": put_blob(root, b"Be brief.")},
+        {"mediaType": "application/vnd.ollama.image.system", "digest": put_blob(root, system)},
         {"mediaType": "application/vnd.ollama.image.params", "digest": put_blob(root, b'{"temperature": 0.1}')},
     ]
     folder = root / "manifests/registry.ollama.ai/library/tiny"
@@ -57,6 +57,19 @@ def test_files_folders_and_stores_are_found(tmp_path: Path) -> None:
     )
     with pytest.raises(ModelLoadError):
         catalog.find("broken")
+
+
+def test_a_text_that_is_too_long_is_not_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arriero.store.ollama_store.MAX_TEXT_LAYER", 1 << 20)
+    given = write(tmp_path / "given.gguf")
+    for name, length in (("whole", 1 << 20), ("long", (1 << 20) + 1)):
+        store = ollama_store(tmp_path / name, given.read_bytes(), b"x" * length)
+        catalog = Catalog({"mine": given}, [], [ModelFolder(store)])
+        listed = "tiny:q8" in {spec.name for spec in catalog.models()}
+        assert listed == (name == "whole")
+        if not listed:
+            with pytest.raises(ModelLoadError, match=r"^the text layer sha256-\w{64} has more than 1 MiB$"):
+                catalog.find("tiny:q8")
 
 
 def test_a_path_is_no_name(tmp_path: Path) -> None:
