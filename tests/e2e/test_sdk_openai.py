@@ -145,17 +145,23 @@ def test_a_tool_may_be_called(client: openai.OpenAI) -> None:
     (choice,) = reply.choices
     calls = choice.message.tool_calls or []
     assert (choice.finish_reason == "tool_calls") == bool(calls)
-    named: list[str | None] = []
+    called: list[tuple[str | None, str]] = []
     for call in calls:
         assert call.type == "function"
         assert call.id
         assert isinstance(json.loads(call.function.arguments), dict)
-        named.append(call.function.name)
+        called.append((call.function.name, call.function.arguments))
     chunks = client.chat.completions.create(
         model="demo", messages=question, tools=[WEATHER], temperature=0, stream=True
     )
     deltas = [call for chunk in chunks if chunk.choices for call in chunk.choices[0].delta.tool_calls or ()]
-    assert [call.function.name for call in deltas if call.function] == named
+    streamed: dict[int, tuple[str | None, str]] = {}
+    for delta in deltas:  # the first of a call has its id and name, all have a piece of its arguments
+        assert delta.function is not None
+        name, before = streamed.get(delta.index, (delta.function.name, ""))
+        assert (delta.id is None) == (delta.function.name is None) == (delta.index in streamed)
+        streamed[delta.index] = (name, before + (delta.function.arguments or ""))
+    assert [*streamed.values()] == called
 
 
 def test_models_are_listed_and_retrieved(client: openai.OpenAI) -> None:
