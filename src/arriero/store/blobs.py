@@ -16,10 +16,11 @@ from types import TracebackType
 from typing import Self
 
 from arriero.core.errors import DigestMismatch, InvalidRequest, StoreError
-from arriero.store.durable import private_folder, put_in_place, told
+from arriero.store.durable import PRIVATE, private_folder, put_in_place, told
 from arriero.store.journal import Journal
 
 CHUNK = 1 << 20
+_HOLD = "hold-"
 _DIGEST = re.compile(r"sha256[:-]([0-9a-fA-F]{64})\Z")
 
 
@@ -182,13 +183,18 @@ class BlobStore:
         """Keep a second link to a blob while a manifest that names it is written; None where that cannot be had."""
         held: Path | None = None
         try:
-            held = Path(tempfile.mkdtemp(prefix="hold-", dir=private_folder(self.root, "tmp"))) / "blob"
+            held = Path(tempfile.mkdtemp(prefix=_HOLD, dir=private_folder(self.root, "tmp"))) / digest.replace(":", "-")
             os.link(self.path(digest), held)
         except OSError:
             if held is not None:
                 self.let_go(held)
             return None
         return held
+
+    def held(self) -> list[tuple[Path, str]]:
+        """What `hold` gave and nobody has dropped yet, and the digests: a killed process leaves them behind."""
+        found = (self.root / PRIVATE / "tmp").glob(f"{_HOLD}*/sha256-*")
+        return [(path, path.name.replace("-", ":", 1)) for path in found]
 
     def restore(self, held: Path, digest: str) -> None:
         """Put a held blob back that somebody removed."""

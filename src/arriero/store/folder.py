@@ -22,6 +22,8 @@ from arriero.store.names import ModelName
 log = logging.getLogger(__name__)
 YOUNG_S = 3600.0
 """A blob younger than this may belong to a manifest that somebody is about to write."""
+LEFT_S = 60.0
+"""A blob that is held for longer is held by nobody: writing a manifest takes a tenth of a second."""
 SETTLE_S = 0.1
 """How long after a manifest the last look at its blobs is: longer than Ollama takes from listing to deleting."""
 
@@ -57,6 +59,7 @@ class ModelFolder:
         with told("write to the store"):
             private_folder(self.root, "")
         with locked(self.root):
+            self.recover()
             old = self._old(name)
             held = self._hold(manifest)
             try:
@@ -111,17 +114,37 @@ class ModelFolder:
         return {parse_digest(layer.digest) for one in stored for layer in one.manifest.blobs}
 
     def recover(self) -> None:
-        """Put back what a killed process had taken away and a manifest names; called with the lock held."""
+        """Put back what a manifest names and a killed process had taken away, or held while Ollama removed it.
+
+        Called with the lock held. StoreError.
+        """
         trash = self.root / PRIVATE / "trash"
-        left = list(trash.iterdir()) if trash.is_dir() else []
-        named = self.named() if left else set()
-        for path in left:
-            digest = path.name.replace("-", ":", 1)
-            if named is None or digest in named:
-                if not self.blobs.has(digest):
-                    os.replace(path, self.blobs.path(digest))
-            else:
-                path.unlink(missing_ok=True)
+        with told("recover what was left behind"):
+            left = list(trash.iterdir()) if trash.is_dir() else []
+            held = self.blobs.held()
+            named = self.named() if left or held else set()
+            for path in left:
+                digest = path.name.replace("-", ":", 1)
+                if named is None or digest in named:
+                    if not self.blobs.has(digest):
+                        os.replace(path, self.blobs.path(digest))
+                else:
+                    path.unlink(missing_ok=True)
+            for link, digest in held:
+                if named is None:
+                    continue
+                if digest in named and not self.blobs.has(digest):
+                    self.blobs.restore(link, digest)
+                elif self._left(link):
+                    self.blobs.let_go(link)
+
+    @staticmethod
+    def _left(link: Path) -> bool:
+        """Whether whoever held a blob is surely gone: where there are no locks another may be at work."""
+        try:
+            return time.time() - link.parent.stat().st_mtime > LEFT_S
+        except OSError:
+            return False
 
     def remove_blob(self, digest: str) -> bool:
         """Delete one blob that no manifest names; False if one names it after all. Called with the lock held."""

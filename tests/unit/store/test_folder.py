@@ -186,6 +186,32 @@ def test_what_a_killed_process_took_away_comes_back(folder: ModelFolder) -> None
     assert path.read_bytes() == b"1"
 
 
+def test_what_a_killed_process_held_comes_back(folder: ModelFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed behind its manifest: Ollama removes a blob that it has just seen unnamed, and nobody is there to look."""
+    raw = manifest(folder, model=b"weights")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("arriero.store.folder.time.sleep", killed)
+        patched.setattr(type(folder.blobs), "let_go", lambda *_: None)
+        with pytest.raises(KeyboardInterrupt):
+            folder.write(parse_name("mine"), raw)
+    for path in folder.blobs.folder.iterdir():
+        path.unlink()
+    again = ModelFolder(folder.root)
+    add(again, "other", system=b"s")
+    assert {one.verdict for one in verify(again)} == {"ok"}
+    held = list((folder.root / ".arriero" / "tmp").glob("hold-*"))
+    assert len(held) == 2  # another might be at work where there are no locks
+    for path in held:
+        os.utime(path, (1, 1))
+    assert again.delete(parse_name("other"))
+    assert not list((folder.root / ".arriero" / "tmp").glob("hold-*"))
+    assert [one.verdict for one in verify(again)] == ["ok"] * 2
+
+
 def test_prune_removes_only_what_arriero_wrote(folder: ModelFolder) -> None:
     add(folder, "kept", model=b"kept")
     mine, _ = folder.blobs.put(b"mine")
