@@ -13,7 +13,7 @@ import pytest
 from tests.e2e.serving import serve
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="ulimit -v: bounds nothing on this system")
+@pytest.mark.skipif(sys.platform != "linux", reason="ulimit -v: only Linux holds a process to it")
 def test_a_server_keeps_to_what_it_may_use(tmp_path: Path) -> None:
     allowed = psutil.virtual_memory().total // 2 >> 20  # MiB
     reason = f"the limit of the address space (ulimit -v) allows {allowed} MiB"

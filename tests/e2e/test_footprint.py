@@ -48,7 +48,7 @@ def test_nothing_heavy_is_in_the_server(busy: Server) -> None:
 
 def test_workers_go_before_the_server_where_memory_runs_out(busy: Server) -> None:
     if not Path("/proc/self/oom_score_adj").exists():
-        pytest.skip("/proc: not on this system")
+        pytest.skip("oom_score_adj: only Linux lets a process say who goes first where memory runs out")
 
     def score(pid: int) -> int:
         return int(Path(f"/proc/{pid}/oom_score_adj").read_text())

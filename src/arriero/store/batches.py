@@ -7,7 +7,6 @@ line; when the batch ends, the file is published under an id.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import secrets
@@ -21,7 +20,7 @@ import msgspec
 
 from arriero.core.batches import Batch, StoredFile
 from arriero.core.errors import InvalidRequest, UnsupportedFeature
-from arriero.store.durable import told
+from arriero.store.durable import told, try_lock
 
 Results = Literal["output", "error"]
 _ID = re.compile(r"(file|batch)-[0-9a-f]{24}\Z")
@@ -108,7 +107,7 @@ class BatchStore:
         with told("lock the batch"):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            if not _locked(descriptor):
+            if not try_lock(descriptor):
                 yield False
                 return
             try:
@@ -210,16 +209,6 @@ def _whole_or_gone(*paths: Path) -> Iterator[None]:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
         raise
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        pass  # a file system without locks
-    return True
 
 
 def _new(kind: str) -> str:

@@ -75,6 +75,17 @@ def locked(root: Path) -> Iterator[None]:
         yield
 
 
+def try_lock(descriptor: int) -> bool:
+    """Lock an open file without waiting; False where another process has it. Where there are no locks it is free."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # a file system without locks
+    return True
+
+
 @contextlib.contextmanager
 def told(what: str) -> Iterator[None]:
     """Turn what the operating system says into a StoreError that says what could not be done."""

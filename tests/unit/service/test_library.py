@@ -8,7 +8,6 @@ import threading
 from collections.abc import AsyncGenerator, AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -49,8 +48,8 @@ class Fixture:
         else:
             raise ModelNotFound("pull model manifest: file does not exist")
 
-    async def create(self, **fields: Any) -> list[str]:
-        return [one.status async for one in self.library.create(CreateRequest(**fields))]
+    async def create(self, **fields: object) -> list[str]:
+        return [one.status async for one in self.library.create(CreateRequest(**fields))]  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ in place: a full disk does not hinder that, and a write that is cut off leaves o
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import struct
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from arriero.store.durable import told
+from arriero.store.durable import told, try_lock
 
 MAX_STATE = 16 * 1024 * 1024
 
@@ -80,7 +79,7 @@ class Partial:
         with told("write to the store"):
             file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                if not _locked(file) or not self._still_there(file):
+                if not try_lock(file) or not self._still_there(file):
                     os.close(file)
                     return False
                 self._file = file
@@ -169,13 +168,3 @@ class Partial:
             part.completed = completed
         self.parts, self._numbers_at = parts, len(line) + 1
         return True
-
-
-def _locked(file: int) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        pass  # a file system without locks
-    return True
